@@ -1,0 +1,182 @@
+//! The overlay's topology as plain data: regions, nodes, path sets, applications.
+//!
+//! Whoever builds one (the configuration) has checked every name and range;
+//! the data path compiles it into tables and never reads these types per packet.
+
+use core::net::IpAddr;
+use core::ops::RangeInclusive;
+pub use packet::IpVersion;
+
+/// An index into [`Topology::regions`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RegionIndex(pub u16);
+
+/// A node's number on the wire; never 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub u16);
+
+/// A path's number on the wire, unique in the overlay; never 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PathId(pub u16);
+
+/// The whole overlay, the same on every node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Topology {
+    /// Number of the overlay, 24 bits: GENEVE's virtual network identifier.
+    pub overlay_id: u32,
+    /// Streams per sending worker and destination, 1 to 256: buckets over which clients are spread.
+    pub streams: u16,
+    /// Regions; [`RegionIndex`] counts along this list.
+    pub regions: Vec<Region>,
+    /// Nodes, in the order of the file.
+    pub nodes: Vec<Node>,
+    /// Path sets, at most one for each pair of edge and gateway region.
+    pub path_sets: Vec<PathSet>,
+    /// Applications.
+    pub applications: Vec<Application>,
+}
+
+/// A place with one or more nodes that fail together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// The operator's name for it.
+    pub name: String,
+}
+
+/// What a node does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Roles {
+    /// Takes clients' traffic on virtual IPs.
+    pub edge: bool,
+    /// Forwards between other nodes.
+    pub intermediate: bool,
+    /// Translates and hands packets to origins.
+    pub gateway: bool,
+}
+
+/// A server of the overlay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// The operator's name for it.
+    pub name: String,
+    /// Its number on the wire.
+    pub id: NodeId,
+    /// Where it stands.
+    pub region: RegionIndex,
+    /// What it does.
+    pub roles: Roles,
+    /// Where other nodes send overlay packets to: at most one address of each IP version, at least one.
+    pub underlay: Vec<IpAddr>,
+    /// Workers over which it spreads received streams, 1 to 64.
+    pub workers: u16,
+    /// Addresses that a gateway translates clients' addresses to, first and last of each range.
+    pub nat_pool: Vec<RangeInclusive<IpAddr>>,
+    /// How its NIC spreads packets over queues, where that is known.
+    pub rss: Option<Rss>,
+}
+
+/// Receive-side scaling by the Toeplitz hash over addresses and ports: queue = table\[hash mod entries\],
+/// the table filled round robin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rss {
+    /// The hash key, 40 bytes or more.
+    pub key: Vec<u8>,
+    /// Queues; one per worker.
+    pub queues: u16,
+    /// Entries of the redirection table, a power of two.
+    pub table: u16,
+}
+
+/// The paths between an edge region and a gateway region.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathSet {
+    /// The operator's name for it.
+    pub name: String,
+    /// The clients' end.
+    pub edge: RegionIndex,
+    /// The origins' end.
+    pub gateway: RegionIndex,
+    /// Paths in order of preference: an application with N copies uses the first N.
+    pub paths: Vec<Path>,
+}
+
+/// One path, used in both directions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Path {
+    /// Its number on the wire.
+    pub id: PathId,
+    /// The intermediate regions in order from edge to gateway; at least one.
+    pub via: Vec<RegionIndex>,
+}
+
+/// What clients reach.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Application {
+    /// The operator's name for it.
+    pub name: String,
+    /// Virtual IPs, each held by one edge node.
+    pub vips: Vec<Vip>,
+    /// Protocols and ports on every virtual IP.
+    pub services: Vec<Service>,
+    /// The region whose gateways translate and hand over to the origins.
+    pub gateway: RegionIndex,
+    /// Servers to hand to; a client keeps its origin. An origin serves the virtual IPs of its own IP version.
+    pub origins: Vec<Origin>,
+    /// How many copies of each packet leave, each over its own path; 1 means no replication.
+    pub copies: u8,
+    /// IP version of the outer headers.
+    pub underlay: IpVersion,
+}
+
+/// A virtual IP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vip {
+    /// The address that clients send to; unique in the overlay.
+    pub address: IpAddr,
+    /// The edge node that holds it.
+    pub node: NodeId,
+}
+
+/// A protocol with its ports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// TCP ports, first and last.
+    Tcp(RangeInclusive<u16>),
+    /// UDP ports, first and last.
+    Udp(RangeInclusive<u16>),
+    /// ICMP or ICMPv6 echo.
+    Icmp,
+}
+
+/// A server behind a gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its port, where it differs from the service's.
+    pub port: Option<u16>,
+}
+
+impl Topology {
+    /// The node of this number.
+    pub fn node(&self, id: NodeId) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.id == id)
+    }
+
+    /// The region behind an index.
+    pub fn region(&self, index: RegionIndex) -> Option<&Region> {
+        self.regions.get(index.0 as usize)
+    }
+
+    /// The path set between two regions.
+    pub fn path_set(&self, edge: RegionIndex, gateway: RegionIndex) -> Option<&PathSet> {
+        self.path_sets.iter().find(|set| set.edge == edge && set.gateway == gateway)
+    }
+}
+
+impl Node {
+    /// Its address for outer headers of an IP version.
+    pub fn underlay(&self, version: IpVersion) -> Option<IpAddr> {
+        self.underlay.iter().copied().find(|address| IpVersion::of(*address) == version)
+    }
+}

@@ -1,0 +1,88 @@
+//! Reads a header option by option: for every layout but the sender's own.
+
+use super::{
+    CONTROL, CRITICAL, GENEVE_LEN, HOP_LIMIT_IN_ROUTE, Located, OPTION_CLASS, OPTION_DATA_LEN,
+    OPTION_HEADER_LEN, TYPE_ROUTE, TYPE_STREAM, VERSION, decode,
+};
+use packet::Reason;
+
+/// An option's type has this bit where a receiver must understand it (RFC 8926 section 3.5).
+const TYPE_CRITICAL: u8 = 0x80;
+
+/// The same as [`super::locate`].
+#[cold]
+#[inline(never)]
+pub(super) fn locate(geneve: &[u8]) -> Result<Located, Reason> {
+    let (head, rest) = geneve.split_first_chunk::<GENEVE_LEN>().ok_or(Reason::OverlayTruncated)?;
+    if head[0] >> 6 != 0 {
+        return Err(Reason::OverlayVersion);
+    }
+    let options_len = usize::from(head[0] & 0x3f) * 4;
+    let options = rest.get(..options_len).ok_or(Reason::OverlayTruncated)?;
+    if head[1] & (CONTROL | CRITICAL) != CRITICAL {
+        return Err(Reason::OverlayOption);
+    }
+    let found = Found::walk(options);
+    // Whatever else a later version changes, its route option starts with the version: name that first.
+    if let Some(version) = found.version
+        && version != VERSION
+    {
+        return Err(Reason::OverlayVersion);
+    }
+    let (Some((route_at, route)), Some(stream), false) = (found.route, found.stream, found.faulty) else {
+        return Err(Reason::OverlayOption);
+    };
+    Ok(Located {
+        header: decode(head, route, stream)?,
+        hop_limit_at: GENEVE_LEN + route_at + HOP_LIMIT_IN_ROUTE,
+        inner_at: GENEVE_LEN + options_len,
+    })
+}
+
+/// What the options hold.
+#[derive(Default)]
+struct Found<'a> {
+    /// Version by the first route option, whatever its length.
+    version: Option<u8>,
+    /// The route option's data, and where it stands, bytes from the start of the options.
+    route: Option<(usize, &'a [u8; OPTION_DATA_LEN])>,
+    /// The stream option's data.
+    stream: Option<&'a [u8; OPTION_DATA_LEN]>,
+    /// An option is unknown and critical, twice there, of a wrong length, or runs beyond the end.
+    faulty: bool,
+}
+
+impl<'a> Found<'a> {
+    /// Goes through all options. Each takes at least 4 of at most 252 bytes, so this ends after 63.
+    fn walk(options: &'a [u8]) -> Found<'a> {
+        let mut found = Found::default();
+        let mut rest = options;
+        while let Some((&[class_high, class_low, kind, length], behind)) =
+            rest.split_first_chunk::<OPTION_HEADER_LEN>()
+        {
+            // The three bits above the length are reserved: ignored (RFC 8926 section 3.5).
+            let data_at = options.len() - behind.len();
+            let Some((data, next)) = behind.split_at_checked(usize::from(length & 0x1f) * 4) else {
+                found.faulty = true;
+                break;
+            };
+            rest = next;
+            let ours = u16::from_be_bytes([class_high, class_low]) == OPTION_CLASS;
+            match kind {
+                TYPE_ROUTE if ours => {
+                    found.version = found.version.or(data.first().map(|byte| byte >> 4));
+                    let data = data.try_into().ok().map(|data| (data_at, data));
+                    found.faulty |= data.is_none() || found.route.is_some();
+                    found.route = data;
+                }
+                TYPE_STREAM if ours => {
+                    let data = data.try_into().ok();
+                    found.faulty |= data.is_none() || found.stream.is_some();
+                    found.stream = data;
+                }
+                _ => found.faulty |= kind & TYPE_CRITICAL != 0,
+            }
+        }
+        found
+    }
+}

@@ -1,0 +1,87 @@
+//! Reads the test vectors in `docs/vectors`.
+
+use packet::Reason;
+use proa_overlay::topology::{IpVersion, NodeId, PathId};
+use proa_overlay::wire::{Header, Located};
+use std::collections::BTreeMap;
+
+/// The vectors that a receiver accepts.
+pub const VALID: &str = include_str!("../../../docs/vectors/valid.txt");
+/// The vectors that every node drops.
+pub const INVALID: &str = include_str!("../../../docs/vectors/invalid.txt");
+
+/// One block of a vector file.
+pub struct Vector {
+    /// Its name in brackets.
+    pub name: &'static str,
+    /// The UDP payload.
+    pub bytes: Vec<u8>,
+    fields: BTreeMap<&'static str, &'static str>,
+}
+
+impl Vector {
+    /// What the key stands for.
+    pub fn text(&self, key: &str) -> &'static str {
+        self.fields.get(key).unwrap_or_else(|| panic!("[{}] lacks {key}", self.name))
+    }
+
+    fn number<T: TryFrom<u64>>(&self, key: &str) -> T {
+        let number: u64 = self.text(key).parse().unwrap_or_else(|_| panic!("[{}] {key}", self.name));
+        T::try_from(number).unwrap_or_else(|_| panic!("[{}] {key} is too large", self.name))
+    }
+
+    /// What a receiver reads from a valid vector.
+    pub fn located(&self) -> Located {
+        Located {
+            header: Header {
+                vni: self.number("vni"),
+                inner: match self.text("inner") {
+                    "ipv4" => IpVersion::V4,
+                    "ipv6" => IpVersion::V6,
+                    other => panic!("[{}] inner = {other}", self.name),
+                },
+                protocol: self.number("protocol"),
+                hop_limit: self.number("hop_limit"),
+                source: NodeId(self.number("source")),
+                destination: NodeId(self.number("destination")),
+                authenticator: self.number("authenticator"),
+                stream: self.number("stream"),
+                path: PathId(self.number("path")),
+                epoch: self.number("epoch"),
+                sequence: self.number("sequence"),
+            },
+            hop_limit_at: self.number("hop_limit_at"),
+            inner_at: self.number("inner_at"),
+        }
+    }
+
+    /// Why an invalid vector is dropped.
+    pub fn reason(&self) -> Reason {
+        let name = self.text("reason");
+        let found = Reason::ALL.iter().find(|reason| reason.name() == name);
+        *found.unwrap_or_else(|| panic!("[{}] reason = {name}", self.name))
+    }
+}
+
+/// The blocks of a vector file.
+pub fn read(file: &'static str) -> Vec<Vector> {
+    let mut vectors: Vec<Vector> = Vec::new();
+    for line in file.lines() {
+        let (line, _) = line.split_once('#').unwrap_or((line, ""));
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.trim_end().strip_suffix(']')) {
+            vectors.push(Vector { name, bytes: Vec::new(), fields: BTreeMap::new() });
+        } else if let Some(vector) = vectors.last_mut() {
+            if line.starts_with(' ') {
+                let digits: Vec<u8> = line.bytes().filter(|byte| *byte != b' ').collect();
+                vector.bytes.extend(digits.chunks(2).map(|pair| {
+                    let pair = std::str::from_utf8(pair).expect("ASCII");
+                    u8::from_str_radix(pair, 16).unwrap_or_else(|_| panic!("[{}] {line}", vector.name))
+                }));
+            } else if let Some((key, value)) = line.split_once('=') {
+                let former = vector.fields.insert(key.trim(), value.trim());
+                assert!(former.is_none(), "[{}] has {key} twice", vector.name);
+            }
+        }
+    }
+    vectors
+}
