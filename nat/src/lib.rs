@@ -1,0 +1,38 @@
+//! The gateway's network address translation: destination (VIP to origin) and source (client to an address and
+//! port of the gateway) in one session, undone together on the way back.
+//!
+//! ```text
+//!            client:port -> VIP:port            external:port -> origin:port
+//!  client ------------------------------- NAT -------------------------------- origin
+//!            client:port <- VIP:port            external:port <- origin:port
+//! ```
+//!
+//! One [`Nat`] belongs to one worker: it owns its sessions and its share of the ports, and nothing is locked or
+//! allocated after [`Nat::new`]. Time comes in as [`Seconds`]; randomness as one seed.
+//!
+//! Tables are far larger than caches, so each look-up is cut in steps that a batch takes one after the other, with
+//! a prefetch between: for the client's side [`Nat::hash`] and [`Nat::prefetch`], [`Nat::guess_prefetch`],
+//! [`Nat::find`], [`Nat::forward`]; for the origin's side [`Nat::reverse_slot`] and [`Nat::prefetch_reverse`],
+//! [`Nat::guess_prefetch_reverse`], [`Nat::find_reverse`], [`Nat::reverse`].
+#![forbid(unsafe_code)]
+
+mod config;
+mod expiry;
+mod icmp;
+mod lookup;
+mod ports;
+mod quote;
+mod reverse;
+mod session;
+mod state;
+mod table;
+mod translate;
+mod vips;
+
+pub use config::{Config, InvalidConfig, Timeouts};
+pub use ports::{PORT_MIN, PoolUse, owner};
+pub use quote::Quote;
+pub use reverse::ReverseSlot;
+pub use session::{Key, NewSession, Seconds, ServiceId, SessionIndex, SessionView, Tag};
+pub use state::State;
+pub use table::Nat;

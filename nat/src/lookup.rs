@@ -1,0 +1,85 @@
+//! Finding sessions, in steps with a prefetch between, from either side.
+
+use crate::reverse::ReverseSlot;
+use crate::session::{Key, SessionIndex};
+use crate::table::Nat;
+use core::hash::Hasher;
+use foldhash::{fast, quality};
+use packet::{Addr, Reason};
+use prefetch_index::prefetch_index;
+
+impl Nat {
+    /// The hash of a key, for the steps that follow.
+    #[inline(always)]
+    pub fn hash(&self, key: &Key) -> u64 {
+        let mut hasher = fast::FoldHasher::with_seed(self.seed, &self.shared_seed);
+        hasher.write_u128(key.client.to_bits());
+        hasher.write_u64((key.service.0 as u64) << 16 | key.port as u64);
+        hasher.finish()
+    }
+
+    /// The hash of an address, good in all bits: neighbours must spread over few addresses of a pool.
+    pub(crate) fn hash_address(&self, address: Addr) -> u64 {
+        let mut hasher = quality::FoldHasher::with_seed(self.seed, &self.shared_seed);
+        hasher.write_u128(address.to_bits());
+        hasher.finish()
+    }
+
+    /// Hints that this hash is looked up soon.
+    #[inline(always)]
+    pub fn prefetch(&self, hash: u64) {
+        self.index.prefetch(hash);
+    }
+
+    /// Hints that the session under this hash, if there is one, is used soon.
+    #[inline(always)]
+    pub fn guess_prefetch(&self, hash: u64) {
+        if let Some(session) = self.index.guess(hash) {
+            prefetch_index(&self.sessions, session as usize);
+        }
+    }
+
+    /// The session of a key.
+    #[inline(always)]
+    pub fn find(&self, hash: u64, key: &Key) -> Option<SessionIndex> {
+        let sessions = &self.sessions;
+        self.index.find(hash, |at| sessions[at as usize].is_for(key)).map(SessionIndex)
+    }
+
+    /// The slot of an external address and port; `port` is an echo's identifier for ICMP. `None` where the address
+    /// is not the pool's or the port not of this worker's share.
+    #[inline(always)]
+    pub fn reverse_slot(&self, dst: Addr, protocol: u8, port: u16) -> Option<ReverseSlot> {
+        self.reverse.slot(dst, protocol, port)
+    }
+
+    /// Hints that this slot is looked up soon.
+    #[inline(always)]
+    pub fn prefetch_reverse(&self, slot: ReverseSlot) {
+        self.reverse.prefetch(slot);
+    }
+
+    /// Hints that the session in this slot, if there is one, is used soon.
+    #[inline(always)]
+    pub fn guess_prefetch_reverse(&self, slot: ReverseSlot) {
+        if let Some(session) = self.reverse.get(slot) {
+            prefetch_index(&self.sessions, session as usize);
+        }
+    }
+
+    /// The session that holds a slot, if the packet comes from its origin: address- and port-dependent filtering.
+    /// `src_port` is an echo's identifier for ICMP.
+    ///
+    /// # Errors
+    /// [`Reason::NatNoSession`], or [`Reason::NatWrongPeer`] where the packet comes from elsewhere.
+    #[inline(always)]
+    pub fn find_reverse(&self, slot: ReverseSlot, src: Addr, src_port: u16) -> Result<SessionIndex, Reason> {
+        let at = self.reverse.get(slot).ok_or(Reason::NatNoSession)?;
+        let session = &self.sessions[at as usize];
+        if session.origin == src && session.origin_port == src_port {
+            Ok(SessionIndex(at))
+        } else {
+            Err(Reason::NatWrongPeer)
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Rewriting packets in place. Checksums are updated by the session's ready-made differences, never computed anew:
+//! a packet that came with a wrong one leaves with a wrong one (RFC 1624; RFC 4787 forbids to repair it).
+
+use crate::session::{Expiry, Seconds, Session, SessionIndex};
+use crate::table::Nat;
+use packet::checksum::{Delta, add, sum};
+use packet::ip::{Fragment, Packet};
+use packet::transport::{ICMP, ICMPV6, TCP, Tcp, UDP, Udp};
+use packet::{Addr, IpVersion};
+
+/// New addresses and ports, and what they do to checksums.
+pub(crate) struct Rewrite {
+    pub src: Addr,
+    pub dst: Addr,
+    /// Of an ICMP echo, both ports are the identifier.
+    pub src_port: u16,
+    pub dst_port: u16,
+    pub addresses: Delta,
+    pub transport: Delta,
+}
+
+impl Nat {
+    /// Translates a packet from the client's side in place: `bytes` starts at the IP header that `packet` was
+    /// parsed from. Keeps the session alive. Does nothing where the session has expired.
+    #[inline(always)]
+    pub fn forward(&mut self, now: Seconds, session: SessionIndex, bytes: &mut [u8], packet: &Packet) {
+        let Some(session) = self.sessions.get_mut(session.index()).filter(|session| session.is_live()) else {
+            return;
+        };
+        let state = session.expiry.state().after_client(packet.detail);
+        session.expiry = Expiry::new(now, self.lifetimes.of(state), state);
+        let rewrite = Rewrite {
+            src: self.reverse.address(session.external),
+            dst: session.origin,
+            src_port: session.external_port,
+            dst_port: session.origin_port,
+            addresses: session.addresses,
+            transport: session.transport,
+        };
+        rewrite.packet(bytes, packet);
+    }
+
+    /// Translates an origin's packet in place, undoing both translations: its source becomes the VIP and the port
+    /// there, its destination the client. Otherwise as [`Nat::forward`].
+    #[inline(always)]
+    pub fn reverse(&mut self, now: Seconds, session: SessionIndex, bytes: &mut [u8], packet: &Packet) {
+        let Some(session) = self.sessions.get_mut(session.index()).filter(|session| session.is_live()) else {
+            return;
+        };
+        let state = session.expiry.state().after_origin(packet.detail);
+        session.expiry = Expiry::new(now, self.lifetimes.of(state), state);
+        let rewrite = Rewrite {
+            src: self.vips.address(session.vip),
+            dst: session.client,
+            src_port: session.vip_port,
+            dst_port: session.client_port,
+            addresses: session.addresses.reversed(),
+            transport: session.transport.reversed(),
+        };
+        rewrite.packet(bytes, packet);
+    }
+}
+
+/// What the way towards the origin does to a sum over the addresses, and to the transport checksum: TCP, UDP and
+/// ICMPv6 cover addresses and ports (or the identifier), ICMP the identifier only.
+pub(crate) fn deltas(session: &Session, vip: Addr, external: Addr, protocol: u8) -> (Delta, Delta) {
+    let addresses = addresses_delta((session.client, vip), (external, session.origin));
+    let ports = match protocol {
+        ICMP | ICMPV6 => Delta::between(session.client_port, session.external_port),
+        _ => Delta::between(
+            add(session.client_port, session.vip_port),
+            add(session.external_port, session.origin_port),
+        ),
+    };
+    (addresses, if protocol == ICMP { ports } else { addresses.and(ports) })
+}
+
+/// What it does to a sum that two addresses are replaced by two others of the same IP version.
+pub(crate) fn addresses_delta(old: (Addr, Addr), new: (Addr, Addr)) -> Delta {
+    let pair = |(a, b): (Addr, Addr)| {
+        if a.is_v4() {
+            add(sum(&a.v4_bytes()), sum(&b.v4_bytes()))
+        } else {
+            add(sum(&a.v6_bytes()), sum(&b.v6_bytes()))
+        }
+    };
+    Delta::between(pair(old), pair(new))
+}
+
+impl Rewrite {
+    #[inline(always)]
+    fn packet(&self, bytes: &mut [u8], packet: &Packet) {
+        self.addresses(bytes, packet.version);
+        // A later fragment has no transport header; the first one's checksum covers the whole datagram.
+        if packet.fragment != Fragment::Later
+            && let Some(transport) = bytes.get_mut(packet.transport_at as usize..)
+        {
+            self.transport(transport, packet.protocol);
+        }
+    }
+
+    /// Rewrites the IP header at the start of `bytes`.
+    #[inline(always)]
+    pub(crate) fn addresses(&self, bytes: &mut [u8], version: IpVersion) {
+        match version {
+            IpVersion::V4 => {
+                if let Some(header) = bytes.first_chunk_mut::<20>() {
+                    let checksum = self.addresses.apply(u16::from_be_bytes([header[10], header[11]]));
+                    header[10..12].copy_from_slice(&checksum.to_be_bytes());
+                    header[12..16].copy_from_slice(&self.src.v4_bytes());
+                    header[16..20].copy_from_slice(&self.dst.v4_bytes());
+                }
+            }
+            IpVersion::V6 => {
+                if let Some(header) = bytes.first_chunk_mut::<40>() {
+                    header[8..24].copy_from_slice(&self.src.v6_bytes());
+                    header[24..40].copy_from_slice(&self.dst.v6_bytes());
+                }
+            }
+        }
+    }
+
+    /// Rewrites the transport header at the start of `bytes`, which may be cut after its first eight bytes, as
+    /// quoted ones are: what is not there is left alone.
+    #[inline(always)]
+    pub(crate) fn transport(&self, bytes: &mut [u8], protocol: u8) {
+        match protocol {
+            TCP => {
+                self.ports(bytes);
+                update(bytes, Tcp::CHECKSUM_AT, |checksum| self.transport.apply(checksum));
+            }
+            UDP => {
+                self.ports(bytes);
+                update(bytes, Udp::CHECKSUM_AT, |checksum| self.transport.apply_udp(checksum));
+            }
+            ICMP | ICMPV6 => {
+                update(bytes, packet::icmp::Header::IDENTIFIER_AT, |_| self.src_port);
+                update(bytes, packet::icmp::Header::CHECKSUM_AT, |checksum| self.transport.apply(checksum));
+            }
+            _ => {}
+        }
+    }
+
+    #[inline(always)]
+    fn ports(&self, bytes: &mut [u8]) {
+        if let Some(ports) = bytes.first_chunk_mut::<4>() {
+            *ports = ((self.src_port as u32) << 16 | self.dst_port as u32).to_be_bytes();
+        }
+    }
+}
+
+/// Changes the 16-bit field at `at`, if it is there.
+#[inline(always)]
+pub(crate) fn update(bytes: &mut [u8], at: usize, change: impl FnOnce(u16) -> u16) {
+    if let Some(field) = bytes.get_mut(at..).and_then(|rest| rest.first_chunk_mut::<2>()) {
+        *field = change(u16::from_be_bytes(*field)).to_be_bytes();
+    }
+}
