@@ -1,0 +1,160 @@
+//! What goes into the data path and what comes out of it.
+
+use arrayvec::ArrayVec;
+use packet::Addr;
+
+/// Packets in a burst at most.
+pub const BURST_MAX: usize = 64;
+/// Ports of a node at most.
+pub const PORTS_MAX: usize = 16;
+/// Packets that one burst may put on one port: every packet of a burst copied eight times.
+pub const TX_MAX: usize = BURST_MAX * 8;
+
+/// Which port of the node, counting along its configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PortIndex(pub u8);
+
+/// Packets received together.
+pub type Burst<B> = ArrayVec<B, BURST_MAX>;
+
+/// Packets of one kind out of a burst, and what classification found about each.
+///
+/// Buffers and findings lie apart, and findings are worked on where they lie: moving them from stage to stage
+/// would cost more than most stages do.
+pub struct Lane<B, T> {
+    bufs: ArrayVec<B, BURST_MAX>,
+    found: ArrayVec<T, BURST_MAX>,
+}
+
+impl<B, T> Default for Lane<B, T> {
+    fn default() -> Lane<B, T> {
+        Lane { bufs: ArrayVec::new(), found: ArrayVec::new() }
+    }
+}
+
+impl<B, T: Copy> Lane<B, T> {
+    /// Whether there is no packet.
+    #[inline(always)]
+    pub fn is_empty(&self) -> bool {
+        self.bufs.is_empty()
+    }
+
+    /// Notes what was found about a packet; its buffer must follow by [`Lane::take`].
+    #[inline(always)]
+    pub fn note(&mut self, found: T) {
+        self.found.push(found);
+    }
+
+    /// Takes the buffer of the packet noted last.
+    #[inline(always)]
+    pub fn take(&mut self, buf: B) {
+        self.bufs.push(buf);
+    }
+
+    /// Forgets the packet noted last, whose buffer goes elsewhere.
+    #[inline(always)]
+    pub fn forget(&mut self) {
+        self.found.pop();
+    }
+
+    /// What was found about the packet noted last.
+    #[inline(always)]
+    pub fn last(&self) -> Option<&T> {
+        self.found.last()
+    }
+
+    /// What was found about each packet.
+    #[inline(always)]
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.found.iter_mut()
+    }
+
+    /// Takes all packets out, in their order.
+    #[inline(always)]
+    pub fn drain(&mut self, mut each: impl FnMut(B, &T)) {
+        for (buf, found) in self.bufs.drain(..).zip(&self.found) {
+            each(buf, found);
+        }
+        self.found.clear();
+    }
+}
+
+/// Why a packet goes to the control thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// ARP, or ICMPv6 neighbour discovery.
+    NeighborDiscovery,
+    /// An IP packet to one of the node's own addresses.
+    Local,
+    /// A frame ready to leave, but for the Ethernet address of this next hop: its destination is all zero.
+    Unresolved(Addr),
+}
+
+impl Cause {
+    /// Causes there are, for tables indexed by [`Cause::index`].
+    pub const COUNT: usize = 3;
+
+    /// The cause's number.
+    pub fn index(self) -> usize {
+        match self {
+            Cause::NeighborDiscovery => 0,
+            Cause::Local => 1,
+            Cause::Unresolved(_) => 2,
+        }
+    }
+
+    /// The cause's stable name, in snake case.
+    pub fn name(self) -> &'static str {
+        match self {
+            Cause::NeighborDiscovery => "neighbor_discovery",
+            Cause::Local => "local",
+            Cause::Unresolved(_) => "unresolved",
+        }
+    }
+}
+
+/// A packet for the control thread.
+#[derive(Debug)]
+pub struct Punt<B> {
+    /// The frame.
+    pub buf: B,
+    /// Where it came in; for [`Cause::Unresolved`], where it is to leave.
+    pub port: PortIndex,
+    /// Why it comes.
+    pub cause: Cause,
+}
+
+/// A packet for another worker: its stream or session lives there.
+#[derive(Debug)]
+pub struct Handoff<B> {
+    /// The frame as received.
+    pub buf: B,
+    /// Where it came in.
+    pub port: PortIndex,
+    /// Who is to have it.
+    pub worker: u16,
+}
+
+/// Where the data path puts packets; emptied by the caller after each burst.
+#[derive(Debug)]
+pub struct Output<B> {
+    /// Frames to transmit, by port.
+    pub tx: [ArrayVec<B, TX_MAX>; PORTS_MAX],
+    /// Ports that have frames to transmit: a bit each.
+    pub ports: u16,
+    /// Packets for the control thread.
+    pub punts: ArrayVec<Punt<B>, BURST_MAX>,
+    /// Packets for other workers.
+    pub handoffs: ArrayVec<Handoff<B>, BURST_MAX>,
+}
+
+impl<B> Default for Output<B> {
+    fn default() -> Output<B> {
+        Output {
+            tx: [const { ArrayVec::new_const() }; PORTS_MAX],
+            ports: 0,
+            punts: ArrayVec::new(),
+            handoffs: ArrayVec::new(),
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What a worker counts. It alone writes; the control thread reads at any time.
+
+use crate::batch::{Cause, PORTS_MAX};
+use crossbeam_utils::CachePadded;
+use packet::{Counter, Reason};
+
+/// Paths that can be counted apart; a configuration may not have more.
+pub const PATHS_MAX: usize = 4096;
+
+/// One worker's counters.
+#[derive(Debug)]
+pub struct WorkerCounters {
+    /// Packets dropped, by [`Reason::index`].
+    pub drops: CachePadded<[Counter; Reason::COUNT]>,
+    /// Packets handed to the control thread, by [`Cause::index`].
+    pub punts: [Counter; Cause::COUNT],
+    /// Per port.
+    pub ports: [PortCounters; PORTS_MAX],
+    /// Per path, by the path's slot in the tables.
+    pub paths: Box<[PathCounters]>,
+    /// The roles' own.
+    pub roles: CachePadded<RoleCounters>,
+}
+
+/// Frames through one port, as this worker saw them.
+#[derive(Debug, Default)]
+pub struct PortCounters {
+    /// Frames received.
+    pub rx_packets: Counter,
+    /// Bytes received, without the frame check sequence.
+    pub rx_bytes: Counter,
+    /// Frames that the device took.
+    pub tx_packets: Counter,
+    /// Bytes that the device took.
+    pub tx_bytes: Counter,
+}
+
+/// One path, seen from this node.
+#[derive(Debug, Default)]
+pub struct PathCounters {
+    /// Copies that this node put on the path.
+    pub sent: Counter,
+    /// Copies that this node forwarded along the path.
+    pub forwarded: Counter,
+    /// First copies that came over the path.
+    pub passed: Counter,
+    /// First copies that came after one with a higher sequence number; also counted as passed.
+    pub out_of_order: Counter,
+    /// Later copies that came over the path and were eliminated.
+    pub discarded: Counter,
+    /// Copies older than the window.
+    pub rogue: Counter,
+}
+
+/// What the roles do beyond forwarding.
+#[derive(Debug, Default)]
+pub struct RoleCounters {
+    /// Packets from clients that entered the overlay, copies not counted.
+    pub edge_ingress: Counter,
+    /// Packets delivered to clients.
+    pub edge_egress: Counter,
+    /// Packets handed to origins.
+    pub gateway_forward: Counter,
+    /// Packets from origins that entered the overlay, copies not counted.
+    pub gateway_reverse: Counter,
+    /// Copies forwarded between other nodes.
+    pub intermediate: Counter,
+    /// Copies made beyond each packet's first: frames that leave without having come in.
+    pub copies_made: Counter,
+    /// ICMP errors sent in the place of packets.
+    pub answers: Counter,
+    /// Flows compiled.
+    pub flows_compiled: Counter,
+    /// Packets handed to another worker.
+    pub handoff_out: Counter,
+    /// Packets taken from another worker.
+    pub handoff_in: Counter,
+    /// Flows in the table now.
+    pub flows: Counter,
+    /// NAT sessions now.
+    pub sessions: Counter,
+    /// Streams received so far.
+    pub streams: Counter,
+}
+
+impl Default for WorkerCounters {
+    fn default() -> WorkerCounters {
+        WorkerCounters {
+            drops: CachePadded::new(core::array::from_fn(|_| Counter::default())),
+            punts: Default::default(),
+            ports: Default::default(),
+            paths: (0..PATHS_MAX).map(|_| PathCounters::default()).collect(),
+            roles: CachePadded::default(),
+        }
+    }
+}
+
+impl WorkerCounters {
+    /// Counts a dropped packet.
+    #[inline(always)]
+    pub fn drop(&self, reason: Reason) {
+        self.drops[reason.index()].add(1);
+    }
+
+    /// Packets dropped for any reason.
+    pub fn drops_total(&self) -> u64 {
+        self.drops.iter().map(Counter::get).sum()
+    }
+}

@@ -1,0 +1,167 @@
+//! The edge: clients' packets enter the overlay here, and packets for clients leave it (A3–A5, A11).
+
+use crate::answer::Answer;
+use crate::batch::{Lane, PortIndex};
+use crate::classify::is_own;
+use crate::emit::Context;
+use crate::flow::{FlowKey, FlowTable, Way};
+use packet::icmp::Kind;
+use packet::ip::{self, Fragment, Packet};
+use packet::transport::{ICMP, ICMPV6, TCP, UDP};
+use packet::{BufPool, PacketBuf, Reason};
+
+/// A client's packet to a virtual IP.
+#[derive(Clone, Copy, Debug)]
+pub struct Ingress {
+    /// Its headers.
+    pub packet: Packet,
+    /// Where its IP header starts, bytes from the frame's start.
+    pub at: u16,
+    /// Where it came in.
+    pub port: PortIndex,
+    /// The application behind the virtual IP.
+    pub application: u16,
+    /// The flow's hash, once computed.
+    pub hash: u64,
+}
+
+impl Ingress {
+    /// Whether a client's packet to a virtual IP of this application may enter.
+    #[inline(always)]
+    pub fn admit(port: PortIndex, at: u16, packet: Packet, application: u16) -> Result<Ingress, Reason> {
+        may_enter(&packet)?;
+        Ok(Ingress { packet, at, port, application, hash: 0 })
+    }
+}
+
+/// What no path carries: fragments, sources that can not be answered, protocols without ports or echo identifier.
+#[inline(always)]
+pub fn may_enter(packet: &Packet) -> Result<(), Reason> {
+    if packet.fragment != Fragment::No {
+        return Err(Reason::Fragment);
+    }
+    if !packet.source_is_forwardable() {
+        return Err(Reason::IpAddress);
+    }
+    match packet.protocol {
+        TCP | UDP => Ok(()),
+        ICMP | ICMPV6 => match packet.icmp_kind() {
+            Kind::Other => Err(Reason::NatIcmp),
+            _ => Ok(()),
+        },
+        _ => Err(Reason::Transport),
+    }
+}
+
+/// Ingress: look the flow up (compiling it on its first packet) and replicate.
+#[inline(always)]
+pub fn ingress<P: BufPool>(
+    lane: &mut Lane<P::Buf, Ingress>,
+    flows: &mut FlowTable,
+    context: &mut Context<P>,
+) {
+    for entry in lane.iter_mut() {
+        entry.hash = flows.hash(&FlowKey::of(&entry.packet));
+        flows.prefetch(entry.hash);
+    }
+    for entry in lane.iter_mut() {
+        flows.prefetch_flow(entry.hash);
+    }
+    lane.drain(|buf, entry| match flight(entry, flows, context) {
+        Ok((flight, bucket)) => enter(buf, entry, flight, bucket, context),
+        Err(reason) => context.drop(buf, reason),
+    });
+}
+
+/// The flight and the bucket of a packet's flow.
+#[inline(always)]
+fn flight<P: BufPool>(
+    entry: &Ingress,
+    flows: &mut FlowTable,
+    context: &Context<P>,
+) -> Result<(u16, u8), Reason> {
+    let key = FlowKey::of(&entry.packet);
+    match flows.find(entry.hash, &key) {
+        Some(flow) => {
+            if flow.epoch != context.tables.epoch {
+                let way = compile(entry, context)?;
+                (flow.bucket, flow.flight, flow.epoch) = (way.bucket, way.flight, way.epoch);
+            }
+            flow.seen_s = context.now_s;
+            flow.packets = flow.packets.wrapping_add(1);
+            Ok((flow.flight, flow.bucket))
+        }
+        None => {
+            let way = compile(entry, context)?;
+            // An ICMP error belongs to the flow that it quotes and opens none of its own.
+            if entry.packet.icmp_kind() != Kind::Error {
+                flows.insert(entry.hash, key, way, context.now_s)?;
+            }
+            Ok((way.flight, way.bucket))
+        }
+    }
+}
+
+/// The slow path of a flow's first packet: does the application listen there, and which gateway has the client?
+#[cold]
+fn compile<P: BufPool>(entry: &Ingress, context: &Context<P>) -> Result<Way, Reason> {
+    let (tables, packet) = (context.tables, &entry.packet);
+    // A client that claims one of the node's own addresses would have the reply come back here for ever.
+    if is_own(tables, packet.src) {
+        return Err(Reason::IpAddress);
+    }
+    // Of an ICMP error it is the gateway that knows what it is about.
+    if packet.icmp_kind() != Kind::Error {
+        let service = *tables.service_of.get(&(packet.dst, packet.protocol)).ok_or(Reason::UnknownService)?;
+        tables.application_of(service, packet.dst_port).ok_or(Reason::UnknownService)?;
+    }
+    let application = tables.applications.get(entry.application as usize).ok_or(Reason::UnknownService)?;
+    let gateways = &application.gateways;
+    let choice = overlay::pick::rendezvous(packet.src, gateways.iter().map(|(node, _)| node.0 as u64));
+    let &(_, flight) = choice.and_then(|choice| gateways.get(choice)).ok_or(Reason::NoRoute)?;
+    context.counters.roles.flows_compiled.add(1);
+    Ok(Way { bucket: overlay::pick::bucket(packet.src, tables.streams), flight, epoch: tables.epoch })
+}
+
+#[inline(always)]
+fn enter<P: BufPool>(mut buf: P::Buf, entry: &Ingress, flight: u16, bucket: u8, context: &mut Context<P>) {
+    let Some(flight) = context.tables.flights.get(flight as usize) else {
+        return context.drop(buf, Reason::NoRoute);
+    };
+    if entry.packet.ttl <= 1 {
+        return context.answer_on_wire(buf, entry.port, entry.at, &entry.packet, Answer::TimeExceeded);
+    }
+    if entry.packet.len > flight.mtu {
+        return context.answer_on_wire(buf, entry.port, entry.at, &entry.packet, Answer::TooBig(flight.mtu));
+    }
+    if buf.trim_front(entry.at as usize).is_err() {
+        return context.drop(buf, Reason::IpTruncated);
+    }
+    // Ethernet pads short frames; the padding stays behind.
+    buf.truncate(entry.packet.len as usize);
+    ip::decrement_ttl(buf.data_mut());
+    context.counters.roles.edge_ingress.add(1);
+    context.replicate(flight, bucket, entry.packet.version, buf);
+}
+
+/// Egress: a packet that came out of the overlay goes to its client. The gateway has restored VIP:port → client,
+/// so a route is all that is needed.
+#[inline(always)]
+pub fn egress<P: BufPool>(mut buf: P::Buf, packet: &Packet, context: &mut Context<P>) {
+    // Into the overlay and out of it the edge is one IP hop.
+    if packet.ttl <= 1 {
+        return context.drop(buf, Reason::TtlExpired);
+    }
+    match context.tables.routes.egress(packet.dst) {
+        Some(egress) => {
+            let mtu = context.tables.ports.get(egress.hop.port.0 as usize).map_or(0, |port| port.mtu);
+            if buf.len() > mtu as usize {
+                return context.drop(buf, Reason::TooBig);
+            }
+            context.counters.roles.edge_egress.add(1);
+            ip::decrement_ttl(buf.data_mut());
+            context.deliver(egress, packet.version, buf);
+        }
+        None => context.drop(buf, Reason::NoRoute),
+    }
+}

@@ -1,0 +1,165 @@
+//! Leaving the data path: transmit, punt, or drop.
+
+use crate::answer::{self, Answer, TokenBucket};
+use crate::batch::{Cause, Handoff, Output, PortIndex, Punt};
+use crate::counters::WorkerCounters;
+use crate::encapsulate::Sequences;
+use crate::tables::{Egress, Tables};
+use packet::ethernet::{self, HEADER_LEN, TYPE_IPV4, TYPE_IPV6, TYPE_VLAN, VLAN_LEN};
+use packet::ip::Packet;
+use packet::{BufPool, IpVersion, Mac, PacketBuf, Reason};
+
+/// What every stage works with: the time, the snapshot, and the ways out.
+pub struct Context<'a, P: BufPool> {
+    /// Monotonic time, nanoseconds.
+    pub now_ns: u64,
+    /// The same in seconds.
+    pub now_s: u32,
+    /// This worker's number.
+    pub worker: u16,
+    /// Workers of the node.
+    pub workers: u16,
+    /// The snapshot to forward by.
+    pub tables: &'a Tables,
+    /// This worker's counters.
+    pub counters: &'a WorkerCounters,
+    /// Where buffers come from and go to.
+    pub pool: &'a mut P,
+    /// Where packets go.
+    pub out: &'a mut Output<P::Buf>,
+    /// Numbers of the streams that this worker sends.
+    pub sequences: &'a mut Sequences,
+    /// Bounds the ICMP errors that this worker sends.
+    pub answers: &'a mut TokenBucket,
+}
+
+impl<P: BufPool> Context<'_, P> {
+    /// Drops a packet and counts why.
+    #[inline(always)]
+    pub fn drop(&mut self, buf: P::Buf, reason: Reason) {
+        self.counters.drop(reason);
+        self.pool.free(buf);
+    }
+
+    /// Transmits a frame.
+    #[inline(always)]
+    pub fn transmit(&mut self, port: PortIndex, buf: P::Buf) {
+        match self.out.tx.get_mut(port.0 as usize) {
+            Some(queue) if !queue.is_full() => {
+                queue.push(buf);
+                self.out.ports |= 1 << port.0;
+            }
+            _ => self.drop(buf, Reason::TransmitFull),
+        }
+    }
+
+    /// Hands a frame to the control thread.
+    #[inline(always)]
+    pub fn punt(&mut self, buf: P::Buf, port: PortIndex, cause: Cause) {
+        if self.out.punts.is_full() {
+            return self.drop(buf, Reason::PuntLimited);
+        }
+        self.out.punts.push(Punt { buf, port, cause });
+    }
+
+    /// Hands a frame to the worker that has its stream or session.
+    #[inline(always)]
+    pub fn hand_off(&mut self, buf: P::Buf, port: PortIndex, worker: u16) {
+        if self.out.handoffs.is_full() {
+            return self.drop(buf, Reason::HandoffFull);
+        }
+        self.counters.roles.handoff_out.add(1);
+        self.out.handoffs.push(Handoff { buf, port, worker });
+    }
+
+    /// Transmits a frame whose Ethernet header is there, or has the control thread resolve its next hop first.
+    #[inline(always)]
+    pub fn transmit_to(&mut self, egress: Egress, buf: P::Buf) {
+        match egress.mac {
+            Some(_) => self.transmit(egress.hop.port, buf),
+            None => self.punt(buf, egress.hop.port, Cause::Unresolved(egress.hop.address)),
+        }
+    }
+
+    /// Puts an Ethernet header before an IP packet and transmits it.
+    #[inline(always)]
+    pub fn deliver(&mut self, egress: Egress, version: IpVersion, buf: P::Buf) {
+        match self.put_ethernet(egress.hop.port, egress.mac.unwrap_or_default(), version, buf) {
+            Ok(buf) => self.transmit_to(egress, buf),
+            Err((buf, reason)) => self.drop(buf, reason),
+        }
+    }
+
+    /// Puts an Ethernet header, tagged where the port is, before an IP packet.
+    #[inline(always)]
+    pub fn put_ethernet(
+        &self,
+        port: PortIndex,
+        destination: Mac,
+        version: IpVersion,
+        mut buf: P::Buf,
+    ) -> Result<P::Buf, (P::Buf, Reason)> {
+        let Some(out) = self.tables.ports.get(port.0 as usize) else {
+            return Err((buf, Reason::NoRoute));
+        };
+        let len = if out.vlan == 0 { HEADER_LEN } else { HEADER_LEN + VLAN_LEN };
+        if buf.prepend(len).is_err() {
+            return Err((buf, Reason::NoHeadroom));
+        }
+        let ether_type = if version == IpVersion::V4 { TYPE_IPV4 } else { TYPE_IPV6 };
+        if let Some((head, rest)) = buf.data_mut().split_first_chunk_mut::<HEADER_LEN>() {
+            head[..6].copy_from_slice(&destination.0);
+            head[6..12].copy_from_slice(&out.mac.0);
+            match rest.first_chunk_mut::<VLAN_LEN>() {
+                Some(tag) if out.vlan != 0 => {
+                    head[12..].copy_from_slice(&TYPE_VLAN.to_be_bytes());
+                    tag[..2].copy_from_slice(&out.vlan.to_be_bytes());
+                    tag[2..].copy_from_slice(&ether_type.to_be_bytes());
+                }
+                _ => head[12..].copy_from_slice(&ether_type.to_be_bytes()),
+            }
+        }
+        Ok(buf)
+    }
+}
+
+impl<P: BufPool> Context<'_, P> {
+    /// Answers a frame's sender with an ICMP error in the place of its packet, over the wire that it came from.
+    #[cold]
+    pub fn answer_on_wire(
+        &mut self,
+        mut buf: P::Buf,
+        port: PortIndex,
+        at: u16,
+        packet: &Packet,
+        answer: Answer,
+    ) {
+        let reason = answer.reason();
+        let sender = ethernet::source(buf.data()).filter(|mac| !mac.is_group());
+        let (Some(sender), true) = (sender, answer::may_answer(packet)) else {
+            return self.drop(buf, reason);
+        };
+        if !self.answers.take(self.now_ns) {
+            return self.drop(buf, Reason::AnswerLimited);
+        }
+        if buf.trim_front(at as usize).is_err() {
+            return self.drop(buf, reason);
+        }
+        buf.truncate(packet.len as usize);
+        // From the port's own address (RFC 1812 section 4.3.2.4), or where it has none, from the one that was asked.
+        let own = self.tables.ports.get(port.0 as usize);
+        let own = own.and_then(|port| port.address[(packet.version == IpVersion::V6) as usize]);
+        if !answer::turn_into(&mut buf, packet, answer, own.unwrap_or(packet.dst)) {
+            return self.drop(buf, Reason::NoHeadroom);
+        }
+        match self.put_ethernet(port, sender, packet.version, buf) {
+            Ok(buf) => {
+                self.counters.roles.answers.add(1);
+                self.counters.drop(reason);
+                self.counters.roles.copies_made.add(1);
+                self.transmit(port, buf);
+            }
+            Err((buf, reason)) => self.drop(buf, reason),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The replication function: one packet becomes one copy per path, all with the same sequence number.
+
+use crate::emit::Context;
+use crate::tables::{Copy, Flight, Link};
+use overlay::wire::{HEADER_LEN, SEQUENCE_AT, STREAM_AT, stream_id};
+use packet::{BufPool, IpVersion, PacketBuf, Reason};
+
+/// The sequence numbers of all streams that one worker sends.
+pub struct Sequences {
+    /// Next number, by destination × [`BUCKETS`] + bucket.
+    next: Vec<u64>,
+    first: u64,
+    worker: u8,
+}
+
+const BUCKETS: usize = 256;
+
+impl Sequences {
+    /// Counters that start at `first`, for a worker's number.
+    pub fn new(first: u64, worker: u16) -> Sequences {
+        Sequences { next: Vec::new(), first, worker: worker as u8 }
+    }
+
+    /// Makes room for so many destinations; what is counted already stays.
+    pub fn reserve(&mut self, destinations: usize) {
+        let len = (destinations * BUCKETS).max(self.next.len());
+        self.next.resize(len, self.first);
+    }
+
+    #[inline(always)]
+    fn take(&mut self, destination: u16, bucket: u8) -> Option<u64> {
+        let next = self.next.get_mut(destination as usize * BUCKETS + bucket as usize)?;
+        let sequence = *next;
+        *next += 1;
+        Some(sequence)
+    }
+}
+
+impl<P: BufPool> Context<'_, P> {
+    /// Sends a packet over the overlay: a copy on each path of the flight. The buffer holds the inner IP packet and
+    /// nothing else; the caller has checked that it fits the flight's MTU. `bucket` is its client's.
+    #[inline(always)]
+    pub fn replicate(&mut self, flight: &Flight, bucket: u8, version: IpVersion, buf: P::Buf) {
+        let Some(sequence) = self.sequences.take(flight.number, bucket) else {
+            return self.drop(buf, Reason::OverlayUnknownNode);
+        };
+        let stream = stream_id(self.sequences.worker, bucket);
+        let Some((first, others)) = flight.copies.split_first() else {
+            return self.drop(buf, Reason::NoRoute);
+        };
+        for copy in others {
+            // A copy for which there is no buffer counts as made and dropped, so that the counters add up.
+            self.counters.roles.copies_made.add(1);
+            match self.pool.copy(&buf) {
+                Some(twin) => self.send_copy(copy, stream, sequence, version, twin),
+                None => self.counters.drop(Reason::NoBuffer),
+            }
+        }
+        self.send_copy(first, stream, sequence, version, buf);
+    }
+
+    /// Puts the outer headers of one path before a copy and transmits it.
+    #[inline(always)]
+    fn send_copy(&mut self, copy: &Copy, stream: u16, sequence: u64, version: IpVersion, mut buf: P::Buf) {
+        // One intermediate of the region, or the stream's choice among several.
+        let choice = match copy.links.as_slice() {
+            [] => None,
+            [only] => Some(*only),
+            several => Some(several[stream as u8 as usize % several.len()]),
+        };
+        let Some(link) = choice.and_then(|link| self.tables.links.get(link as usize)) else {
+            return self.drop(buf, Reason::NoRoute);
+        };
+        let link_len = link.header_len();
+        if buf.prepend(link_len + HEADER_LEN).is_err() {
+            return self.drop(buf, Reason::NoHeadroom);
+        }
+        let frame = buf.data_mut();
+        link.write(frame, Link::source_port(stream));
+        if let Some(header) = frame.get_mut(link_len..).and_then(|rest| rest.first_chunk_mut::<HEADER_LEN>())
+        {
+            *header = copy.header;
+            let inner = if version == IpVersion::V4 { [0x08, 0x00] } else { [0x86, 0xdd] };
+            header[2..4].copy_from_slice(&inner);
+            header[STREAM_AT..STREAM_AT + 2].copy_from_slice(&stream.to_be_bytes());
+            header[SEQUENCE_AT..SEQUENCE_AT + 8].copy_from_slice(&sequence.to_be_bytes());
+        }
+        if let Some(path) = self.counters.paths.get(copy.path_slot as usize) {
+            path.sent.add(1);
+        }
+        self.transmit_to(link.egress, buf);
+    }
+}

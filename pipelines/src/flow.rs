@@ -1,0 +1,227 @@
+//! The edge's flow table: one cache line per flow, compiled on its first packet.
+
+use foldhash::fast::FixedState;
+use packet::index::HashIndex;
+use packet::ip::Packet;
+use packet::{Addr, Reason};
+use prefetch_index::prefetch_index;
+use std::hash::BuildHasher;
+
+/// What makes a flow: addresses, ports (an ICMP echo's identifier) and protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowKey {
+    /// The client.
+    pub client: Addr,
+    /// The virtual IP.
+    pub vip: Addr,
+    /// The client's port.
+    pub client_port: u16,
+    /// The virtual IP's port.
+    pub vip_port: u16,
+    /// Protocol number.
+    pub protocol: u8,
+}
+
+impl FlowKey {
+    /// The flow of a packet from a client.
+    #[inline(always)]
+    pub fn of(packet: &Packet) -> FlowKey {
+        FlowKey {
+            client: packet.src,
+            vip: packet.dst,
+            client_port: packet.src_port,
+            vip_port: packet.dst_port,
+            protocol: packet.protocol,
+        }
+    }
+}
+
+/// A flow with what its packets need.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+pub struct Flow {
+    /// Which packets belong to it.
+    pub key: FlowKey,
+    /// Whether the place is taken.
+    live: bool,
+    /// The client's bucket.
+    pub bucket: u8,
+    /// The flight that its packets take, valid in this epoch of the tables.
+    pub flight: u16,
+    /// The epoch.
+    pub epoch: u16,
+    /// When its last packet passed, seconds.
+    pub seen_s: u32,
+    /// Packets so far.
+    pub packets: u32,
+}
+
+/// What the slow path finds for a flow.
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    /// The client's bucket.
+    pub bucket: u8,
+    /// The flight that its packets take.
+    pub flight: u16,
+    /// The epoch of the tables that it was found in.
+    pub epoch: u16,
+}
+
+/// The flows of one worker, bounded.
+pub struct FlowTable {
+    index: HashIndex,
+    flows: Box<[Flow]>,
+    free: Vec<u32>,
+    hasher: FixedState,
+    sweep_at: u32,
+}
+
+impl FlowTable {
+    /// A table for `capacity` flows, about 85 bytes each.
+    pub fn new(capacity: usize, seed: u64) -> FlowTable {
+        let nobody = FlowKey {
+            client: Addr::UNSPECIFIED,
+            vip: Addr::UNSPECIFIED,
+            client_port: 0,
+            vip_port: 0,
+            protocol: 0,
+        };
+        let empty = Flow { key: nobody, live: false, bucket: 0, flight: 0, epoch: 0, seen_s: 0, packets: 0 };
+        FlowTable {
+            index: HashIndex::new(capacity),
+            flows: vec![empty; capacity].into_boxed_slice(),
+            free: (0..capacity as u32).rev().collect(),
+            hasher: FixedState::with_seed(seed),
+            sweep_at: 0,
+        }
+    }
+
+    /// The hash of a key under this table's seed.
+    #[inline(always)]
+    pub fn hash(&self, key: &FlowKey) -> u64 {
+        let ports = (key.client_port as u64) << 24 | (key.vip_port as u64) << 8 | key.protocol as u64;
+        self.hasher.hash_one((key.client.to_bits(), key.vip.to_bits(), ports))
+    }
+
+    /// Hints that a hash is looked up soon: first step.
+    #[inline(always)]
+    pub fn prefetch(&self, hash: u64) {
+        self.index.prefetch(hash);
+    }
+
+    /// Hints that a hash is looked up soon: second step, once the first has arrived.
+    #[inline(always)]
+    pub fn prefetch_flow(&self, hash: u64) {
+        if let Some(slot) = self.index.guess(hash) {
+            prefetch_index(&self.flows, slot as usize);
+        }
+    }
+
+    /// The flow of a key.
+    #[inline(always)]
+    pub fn find(&mut self, hash: u64, key: &FlowKey) -> Option<&mut Flow> {
+        let flows = &self.flows;
+        let slot =
+            self.index.find(hash, |slot| flows.get(slot as usize).is_some_and(|flow| flow.key == *key))?;
+        self.flows.get_mut(slot as usize)
+    }
+
+    /// Adds a flow. The caller has seen that it is not there.
+    ///
+    /// # Errors
+    /// [`Reason::FlowTableFull`].
+    pub fn insert(&mut self, hash: u64, key: FlowKey, way: Way, now_s: u32) -> Result<(), Reason> {
+        let Way { bucket, flight, epoch } = way;
+        let slot = self.free.pop().ok_or(Reason::FlowTableFull)?;
+        if self.index.insert(hash, slot).is_err() {
+            self.free.push(slot);
+            return Err(Reason::FlowTableFull);
+        }
+        self.flows[slot as usize] =
+            Flow { key, live: true, bucket, flight, epoch, seen_s: now_s, packets: 1 };
+        Ok(())
+    }
+
+    /// Looks at the next `budget` places and removes flows that were idle for `idle_s` seconds.
+    pub fn sweep(&mut self, now_s: u32, idle_s: u32, budget: usize) {
+        for _ in 0..budget.min(self.flows.len()) {
+            let slot = self.sweep_at;
+            self.sweep_at = if slot as usize + 1 < self.flows.len() { slot + 1 } else { 0 };
+            let flow = self.flows[slot as usize];
+            if flow.live && now_s.saturating_sub(flow.seen_s) >= idle_s {
+                let hash = self.hash(&flow.key);
+                self.index.remove(hash, slot);
+                self.flows[slot as usize].live = false;
+                // A removed flow matches no packet: no packet comes from the unspecified address.
+                self.flows[slot as usize].key.client = Addr::UNSPECIFIED;
+                self.free.push(slot);
+            }
+        }
+    }
+
+    /// Flows held.
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Whether no flow is held.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Flows that fit.
+    pub fn capacity(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// Shows at most `places` places of the table from `cursor` on; returns the next cursor, `None` at the end.
+    pub fn list(&self, cursor: u32, places: usize, mut show: impl FnMut(&Flow)) -> Option<u32> {
+        let end = (cursor as usize + places).min(self.flows.len());
+        self.flows.get(cursor as usize..end)?.iter().filter(|flow| flow.live).for_each(&mut show);
+        (end < self.flows.len()).then_some(end as u32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    const WAY: Way = Way { bucket: 5, flight: 3, epoch: 1 };
+
+    fn key(number: u32) -> FlowKey {
+        FlowKey {
+            client: Ipv4Addr::from(0x0a00_0000 + number).into(),
+            vip: Ipv4Addr::new(203, 0, 113, 1).into(),
+            client_port: number as u16,
+            vip_port: 80,
+            protocol: 6,
+        }
+    }
+
+    #[test]
+    fn a_flow_is_one_cache_line() {
+        assert_eq!(size_of::<Flow>(), 64);
+    }
+
+    #[test]
+    fn fills_refuses_and_frees_idle_flows() {
+        let mut table = FlowTable::new(100, 7);
+        for number in 0..100 {
+            let hash = table.hash(&key(number));
+            table.insert(hash, key(number), WAY, number).unwrap();
+        }
+        let hash = table.hash(&key(100));
+        assert_eq!(table.insert(hash, key(100), WAY, 100), Err(Reason::FlowTableFull));
+        table.sweep(150, 100, 1000);
+        assert_eq!(table.len(), 49);
+        assert!(table.find(table.hash(&key(50)), &key(50)).is_none());
+        assert!(table.find(table.hash(&key(51)), &key(51)).is_some());
+        let mut listed = 0;
+        let mut cursor = Some(0);
+        while let Some(at) = cursor {
+            cursor = table.list(at, 7, |_| listed += 1);
+        }
+        assert_eq!(listed, 49);
+    }
+}

@@ -1,0 +1,217 @@
+//! One worker's whole data path.
+
+use crate::answer::TokenBucket;
+use crate::batch::{Burst, Lane, Output, PortIndex};
+use crate::classify;
+use crate::counters::WorkerCounters;
+use crate::edge::{self, Ingress};
+use crate::emit::Context;
+use crate::encapsulate::Sequences;
+use crate::flow::FlowTable;
+use crate::gateway::{self, Reply, Request};
+use crate::intermediate::{self, Transit};
+use crate::tables::Tables;
+use crate::terminate::{self, Arrival};
+use nat::Nat;
+use overlay::elimination::Elimination;
+use packet::{BufPool, Reason};
+use std::sync::Arc;
+
+/// A burst, sorted by what is to be done.
+pub struct Lanes<B> {
+    /// From clients into the overlay.
+    pub ingress: Lane<B, Ingress>,
+    /// Between other nodes.
+    pub transit: Lane<B, Transit>,
+    /// Out of the overlay.
+    pub arrivals: Lane<B, Arrival>,
+    /// Out of the overlay, to origins.
+    pub requests: Lane<B, Request>,
+    /// From origins into the overlay.
+    pub replies: Lane<B, Reply>,
+}
+
+impl<B> Default for Lanes<B> {
+    fn default() -> Lanes<B> {
+        Lanes {
+            ingress: Lane::default(),
+            transit: Lane::default(),
+            arrivals: Lane::default(),
+            requests: Lane::default(),
+            replies: Lane::default(),
+        }
+    }
+}
+
+/// What a worker is made with; memory is claimed once, by these numbers.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// This worker's number, from 0.
+    pub worker: u16,
+    /// Workers of the node.
+    pub workers: u16,
+    /// Flows that the edge keeps.
+    pub flows: usize,
+    /// Sessions that the gateway keeps.
+    pub nat: nat::Config,
+    /// Streams that can be received.
+    pub streams: usize,
+    /// Elimination window of each, packets.
+    pub window: usize,
+    /// Flows idle for so long are forgotten, seconds.
+    pub flow_idle_s: u32,
+    /// ICMP errors a second at most.
+    pub answers_per_second: u64,
+    /// Seeds the hashes of tables whose keys come from the wire.
+    pub seed: u64,
+    /// First sequence number of the streams that this worker sends; see [`overlay::wire::initial_sequence`].
+    pub first_sequence: u64,
+}
+
+/// Places of each table looked at per sweep.
+const SWEEP_PLACES: usize = 64;
+
+/// One worker's data path: give it bursts, and empty what it puts out.
+pub struct Forwarder<P: BufPool> {
+    worker: u16,
+    workers: u16,
+    flow_idle_s: u32,
+    tables: Arc<Tables>,
+    counters: Arc<WorkerCounters>,
+    flows: FlowTable,
+    nat: Option<Nat>,
+    elimination: Elimination,
+    sequences: Sequences,
+    answers: TokenBucket,
+    lanes: Lanes<P::Buf>,
+}
+
+impl<P: BufPool> Forwarder<P> {
+    /// A data path that forwards by `tables` and counts in `counters`.
+    ///
+    /// # Errors
+    /// What is wrong with `setup.nat`, on a gateway.
+    pub fn new(
+        setup: &Setup,
+        tables: Arc<Tables>,
+        counters: Arc<WorkerCounters>,
+    ) -> Result<Forwarder<P>, nat::InvalidConfig> {
+        let flows = if tables.roles.edge { setup.flows } else { 0 };
+        let nat = if tables.roles.gateway { Some(Nat::new(&setup.nat)?) } else { None };
+        let mut forwarder = Forwarder {
+            worker: setup.worker,
+            workers: setup.workers.max(1),
+            flow_idle_s: setup.flow_idle_s,
+            counters,
+            flows: FlowTable::new(flows, setup.seed),
+            nat,
+            elimination: Elimination::new(setup.streams, setup.window, setup.seed ^ 1),
+            sequences: Sequences::new(setup.first_sequence, setup.worker),
+            answers: TokenBucket::new(setup.answers_per_second),
+            lanes: Lanes::default(),
+            tables: tables.clone(),
+        };
+        forwarder.swap_tables(tables);
+        Ok(forwarder)
+    }
+
+    /// Forwards by another snapshot from the next burst on. Flows, sessions, windows and counters stay.
+    pub fn swap_tables(&mut self, tables: Arc<Tables>) {
+        self.sequences.reserve(tables.registry.destinations.len());
+        self.tables = tables;
+    }
+
+    /// The snapshot in use.
+    pub fn tables(&self) -> &Arc<Tables> {
+        &self.tables
+    }
+
+    /// Takes a burst of frames from a port through all stages. `burst` is empty afterwards; `out` holds what is to
+    /// be sent, punted and handed over.
+    #[inline]
+    pub fn process(
+        &mut self,
+        now_ns: u64,
+        port: PortIndex,
+        burst: &mut Burst<P::Buf>,
+        pool: &mut P,
+        out: &mut Output<P::Buf>,
+    ) {
+        let Self {
+            worker,
+            workers,
+            tables,
+            counters,
+            flows,
+            nat,
+            elimination,
+            sequences,
+            answers,
+            lanes,
+            ..
+        } = self;
+        let now_s = (now_ns / 1_000_000_000) as u32;
+        let (worker, workers) = (*worker, *workers);
+        let mut context =
+            Context { now_ns, now_s, worker, workers, tables, counters, pool, out, sequences, answers };
+        let context = &mut context;
+
+        classify::run(port, burst, lanes, context);
+        if !lanes.ingress.is_empty() {
+            edge::ingress(&mut lanes.ingress, flows, context);
+        }
+        if !lanes.transit.is_empty() {
+            intermediate::forward(&mut lanes.transit, context);
+        }
+        if !lanes.arrivals.is_empty() {
+            terminate::run(lanes, elimination, context);
+        }
+        let Some(nat) = nat else {
+            // A reload may make the node a gateway; translation is set up at the start only.
+            lanes.requests.drain(|buf, _| context.drop(buf, Reason::WrongRole));
+            lanes.replies.drain(|buf, _| context.drop(buf, Reason::WrongRole));
+            return;
+        };
+        if !lanes.requests.is_empty() {
+            gateway::requests(&mut lanes.requests, nat, context);
+        }
+        if !lanes.replies.is_empty() {
+            gateway::replies(&mut lanes.replies, nat, context);
+        }
+    }
+
+    /// Takes frames that other workers handed over; they came in by `port` there.
+    pub fn process_handed(
+        &mut self,
+        now_ns: u64,
+        port: PortIndex,
+        burst: &mut Burst<P::Buf>,
+        pool: &mut P,
+        out: &mut Output<P::Buf>,
+    ) {
+        self.counters.roles.handoff_in.add(burst.len() as u64);
+        self.process(now_ns, port, burst, pool, out);
+    }
+
+    /// Forgets what has been idle for too long, a bounded piece of the tables at a time, and refreshes the gauges.
+    pub fn sweep(&mut self, now_ns: u64) {
+        let now_s = (now_ns / 1_000_000_000) as u32;
+        self.flows.sweep(now_s, self.flow_idle_s, SWEEP_PLACES);
+        if let Some(nat) = &mut self.nat {
+            nat.sweep(nat::Seconds(now_s), SWEEP_PLACES);
+            self.counters.roles.sessions.set(nat.len() as u64);
+        }
+        self.counters.roles.flows.set(self.flows.len() as u64);
+        self.counters.roles.streams.set(self.elimination.len() as u64);
+    }
+
+    /// The flows, for listings.
+    pub fn flows(&self) -> &FlowTable {
+        &self.flows
+    }
+
+    /// The sessions, for listings; `None` where this node is no gateway.
+    pub fn nat(&self) -> Option<&Nat> {
+        self.nat.as_ref()
+    }
+}

@@ -1,0 +1,379 @@
+//! The gateway: requests out of the overlay are translated and handed to origins (A9, A10, A12), replies are
+//! translated back and enter the overlay (A11).
+
+use crate::answer::{self, Answer};
+use crate::batch::{Lane, PortIndex};
+use crate::classify::is_own;
+use crate::edge::may_enter;
+use crate::emit::Context;
+use crate::tables::{Origin, Tables};
+use nat::{Key, Nat, NewSession, Quote, ReverseSlot, Seconds, ServiceId, SessionIndex, Tag};
+use overlay::topology::NodeId;
+use packet::icmp::Kind;
+use packet::ip::{self, Packet};
+use packet::{Addr, BufPool, IpVersion, PacketBuf, Reason};
+
+/// A client's packet out of the overlay; the buffer holds the inner packet and nothing else.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    packet: Packet,
+    /// The edge that it entered at.
+    edge: NodeId,
+    service: ServiceId,
+    hash: u64,
+}
+
+/// A service's number with the port that the client sent to: the identity of a session's far end.
+fn service_id(service: u16, port: u16) -> ServiceId {
+    ServiceId((service as u32) << 16 | port as u32)
+}
+
+/// The service's number and the port again.
+fn service_parts(id: ServiceId) -> (u16, u16) {
+    ((id.0 >> 16) as u16, id.0 as u16)
+}
+
+/// What a session keeps for the data path: where its packets go in each direction, valid in one epoch.
+#[derive(Clone, Copy)]
+struct Way {
+    epoch: u16,
+    edge: NodeId,
+    origin: u16,
+    flight: u16,
+}
+
+impl Way {
+    fn tag(self) -> Tag {
+        let [epoch, edge, origin, flight] =
+            [self.epoch, self.edge.0, self.origin, self.flight].map(u64::from);
+        Tag(epoch << 48 | edge << 32 | origin << 16 | flight)
+    }
+
+    #[inline(always)]
+    fn of(Tag(bits): Tag) -> Way {
+        Way {
+            epoch: (bits >> 48) as u16,
+            edge: NodeId((bits >> 32) as u16),
+            origin: (bits >> 16) as u16,
+            flight: bits as u16,
+        }
+    }
+}
+
+impl Request {
+    /// Whether a packet out of the overlay may go to an origin: to a virtual IP that its edge holds, and with a
+    /// source that is no node's own.
+    #[inline(always)]
+    pub fn admit(packet: Packet, edge: NodeId, tables: &Tables) -> Result<Request, Reason> {
+        may_enter(&packet)?;
+        if is_own(tables, packet.src) {
+            return Err(Reason::IpAddress);
+        }
+        if packet.icmp_kind() == Kind::EchoReply {
+            return Err(Reason::NatIcmp);
+        }
+        // Of an ICMP error the service is that of the packet it quotes, which the translation looks up.
+        if packet.icmp_kind() == Kind::Error {
+            return Ok(Request { packet, edge, service: ServiceId(u32::MAX), hash: 0 });
+        }
+        let number = *tables.service_of.get(&(packet.dst, packet.protocol)).ok_or(Reason::UnknownService)?;
+        let service = tables.services.get(number as usize).ok_or(Reason::UnknownService)?;
+        if service.node != edge {
+            return Err(Reason::OverlayWrongHop);
+        }
+        let echo = packet.icmp_kind() != Kind::Other;
+        let port = if echo { 0 } else { packet.dst_port };
+        Ok(Request { packet, edge, service: service_id(number, port), hash: 0 })
+    }
+
+    fn key(&self) -> Key {
+        Key { client: self.packet.src, port: self.packet.src_port, service: self.service }
+    }
+}
+
+/// Translates requests and hands them to their origins.
+#[inline(always)]
+pub fn requests<P: BufPool>(lane: &mut Lane<P::Buf, Request>, nat: &mut Nat, context: &mut Context<P>) {
+    for entry in lane.iter_mut() {
+        entry.hash = nat.hash(&entry.key());
+        nat.prefetch(entry.hash);
+    }
+    for entry in lane.iter_mut() {
+        nat.guess_prefetch(entry.hash);
+    }
+    lane.drain(|buf, entry| {
+        if let Err((buf, reason)) = request(buf, entry, nat, context) {
+            context.drop(buf, reason);
+        }
+    });
+}
+
+/// One request. On error the buffer comes back with the reason.
+#[inline(always)]
+fn request<P: BufPool>(
+    mut buf: P::Buf,
+    entry: &Request,
+    nat: &mut Nat,
+    context: &mut Context<P>,
+) -> Result<(), (P::Buf, Reason)> {
+    let now = Seconds(context.now_s);
+    let error = entry.packet.icmp_kind() == Kind::Error;
+    let session = if error {
+        None
+    } else {
+        match session(entry, nat, context) {
+            Ok(session) => Some(session),
+            Err(reason) => return Err((buf, reason)),
+        }
+    };
+    if entry.packet.ttl <= 1 {
+        return answer_to_client(buf, entry, Answer::TimeExceeded, context);
+    }
+    let session = match session {
+        Some(session) => {
+            let origin = context.tables.origins.get(Way::of(nat.tag(session)).origin as usize);
+            let mtu = origin
+                .and_then(|origin| origin.egress)
+                .map_or(0, |egress| port_mtu(context.tables, egress.hop.port));
+            if mtu != 0 && entry.packet.len > mtu {
+                return answer_to_client(buf, entry, Answer::TooBig(mtu), context);
+            }
+            nat.forward(now, session, buf.data_mut(), &entry.packet);
+            session
+        }
+        None => {
+            let tables = context.tables;
+            let find = |vip: Addr, protocol: u8, port: u16| {
+                let number = *tables.service_of.get(&(vip, protocol))?;
+                Some(service_id(number, port))
+            };
+            match nat.forward_error(buf.data_mut(), &entry.packet, find) {
+                Ok(session) => session,
+                Err(reason) => return Err((buf, reason)),
+            }
+        }
+    };
+    ip::decrement_ttl(buf.data_mut());
+    let origin = context.tables.origins.get(Way::of(nat.tag(session)).origin as usize);
+    match origin.and_then(|origin| origin.egress) {
+        Some(egress) => {
+            context.counters.roles.gateway_forward.add(1);
+            context.deliver(egress, entry.packet.version, buf);
+            Ok(())
+        }
+        None => Err((buf, Reason::NoRoute)),
+    }
+}
+
+fn port_mtu(tables: &Tables, port: PortIndex) -> u16 {
+    tables.ports.get(port.0 as usize).map_or(0, |port| port.mtu)
+}
+
+/// The session of a request, made on its first packet and brought up to date after a change of the configuration.
+#[inline(always)]
+fn session<P: BufPool>(entry: &Request, nat: &mut Nat, context: &Context<P>) -> Result<SessionIndex, Reason> {
+    let key = entry.key();
+    match nat.find(entry.hash, &key) {
+        Some(session) => {
+            let way = Way::of(nat.tag(session));
+            if way.epoch != context.tables.epoch {
+                let flight = return_flight(context.tables, entry.edge, entry.service)?;
+                let way = Way { epoch: context.tables.epoch, edge: entry.edge, flight, ..way };
+                nat.set_tag(session, way.tag());
+            }
+            Ok(session)
+        }
+        None => create(entry, key, nat, context),
+    }
+}
+
+/// The flight back to a client's edge.
+fn return_flight(tables: &Tables, edge: NodeId, service: ServiceId) -> Result<u16, Reason> {
+    let (number, port) = service_parts(service);
+    let application = tables.application_of(number, port).ok_or(Reason::UnknownService)?;
+    tables.returns.get(&(edge, application)).copied().ok_or(Reason::UnknownService)
+}
+
+/// The slow path of a session's first packet: application, origin, external address and port.
+#[cold]
+fn create<P: BufPool>(
+    entry: &Request,
+    key: Key,
+    nat: &mut Nat,
+    context: &Context<P>,
+) -> Result<SessionIndex, Reason> {
+    let tables = context.tables;
+    let packet = &entry.packet;
+    let (number, port) = service_parts(entry.service);
+    let application = tables.application_of(number, port).ok_or(Reason::UnknownService)?;
+    let flight = return_flight(tables, entry.edge, entry.service)?;
+    let origins = tables.applications.get(application as usize).ok_or(Reason::UnknownService)?;
+    let origins = &origins.origins[(packet.version == IpVersion::V6) as usize];
+    // The client's address alone decides, so that it meets the same origin with every connection (A12), at this
+    // gateway and at any other.
+    let members = origins.iter().filter_map(|origin| tables.origins.get(*origin as usize));
+    let choice = overlay::pick::rendezvous(packet.src, members.map(Origin::identity));
+    let number = *choice.and_then(|choice| origins.get(choice)).ok_or(Reason::NoOrigin)?;
+    let origin = tables.origins.get(number as usize).ok_or(Reason::NoOrigin)?;
+    let way = Way { epoch: tables.epoch, edge: entry.edge, origin: number, flight };
+    let new = NewSession {
+        protocol: packet.protocol,
+        vip: packet.dst,
+        vip_port: port,
+        origin: origin.address,
+        origin_port: origin.port.unwrap_or(port),
+        tag: way.tag(),
+    };
+    nat.create(Seconds(context.now_s), entry.hash, key, new)
+}
+
+/// Sends an ICMP error about a request back through the overlay, in the request's buffer.
+#[cold]
+fn answer_to_client<P: BufPool>(
+    mut buf: P::Buf,
+    entry: &Request,
+    what: Answer,
+    context: &mut Context<P>,
+) -> Result<(), (P::Buf, Reason)> {
+    let flight = match return_flight(context.tables, entry.edge, entry.service) {
+        Ok(flight) if answer::may_answer(&entry.packet) => flight,
+        _ => return Err((buf, what.reason())),
+    };
+    if !context.answers.take(context.now_ns) {
+        return Err((buf, Reason::AnswerLimited));
+    }
+    // The client knows this node by its virtual IP only.
+    if !answer::turn_into(&mut buf, &entry.packet, what, entry.packet.dst) {
+        return Err((buf, Reason::NoHeadroom));
+    }
+    let Some(flight) = context.tables.flights.get(flight as usize) else {
+        return Err((buf, Reason::NoRoute));
+    };
+    context.counters.roles.answers.add(1);
+    context.counters.roles.copies_made.add(1);
+    context.counters.drop(what.reason());
+    let bucket = overlay::pick::bucket(entry.packet.src, context.tables.streams);
+    context.replicate(flight, bucket, entry.packet.version, buf);
+    Ok(())
+}
+
+/// A packet from the origins' side to an address that clients are translated to.
+#[derive(Clone, Copy, Debug)]
+pub struct Reply {
+    packet: Packet,
+    /// Where its IP header starts, bytes from the frame's start.
+    at: u16,
+    port: PortIndex,
+    /// Protocol and port that the session is found by: of an ICMP error, those of the packet that it quotes.
+    protocol: u8,
+    external_port: u16,
+    slot: Option<ReverseSlot>,
+}
+
+impl Reply {
+    /// Whether a packet from the origins' side may enter; `bytes` starts at its IP header.
+    #[inline(always)]
+    pub fn admit(port: PortIndex, at: u16, packet: Packet, bytes: &[u8]) -> Result<Reply, Reason> {
+        may_enter(&packet)?;
+        let (protocol, external_port) = match packet.icmp_kind() {
+            Kind::EchoRequest => return Err(Reason::NatIcmp),
+            Kind::Error => Quote::of(bytes, &packet).map(|quote| (quote.protocol, quote.src_port))?,
+            _ => (packet.protocol, packet.dst_port),
+        };
+        Ok(Reply { packet, at, port, protocol, external_port, slot: None })
+    }
+
+    /// The worker that has the session: ports are partitioned among workers.
+    #[inline(always)]
+    pub fn owner(&self, workers: u16) -> Option<u16> {
+        nat::owner(self.protocol, self.external_port, workers)
+    }
+}
+
+/// Translates replies back and sends them to their clients' edges.
+#[inline(always)]
+pub fn replies<P: BufPool>(lane: &mut Lane<P::Buf, Reply>, nat: &mut Nat, context: &mut Context<P>) {
+    for entry in lane.iter_mut() {
+        entry.slot = nat.reverse_slot(entry.packet.dst, entry.protocol, entry.external_port);
+        if let Some(slot) = entry.slot {
+            nat.prefetch_reverse(slot);
+        }
+    }
+    for entry in lane.iter_mut() {
+        if let Some(slot) = entry.slot {
+            nat.guess_prefetch_reverse(slot);
+        }
+    }
+    lane.drain(|buf, entry| {
+        if let Err((buf, reason)) = reply(buf, entry, nat, context) {
+            context.drop(buf, reason);
+        }
+    });
+}
+
+#[inline(always)]
+fn reply<P: BufPool>(
+    mut buf: P::Buf,
+    entry: &Reply,
+    nat: &mut Nat,
+    context: &mut Context<P>,
+) -> Result<(), (P::Buf, Reason)> {
+    let packet = &entry.packet;
+    let now = Seconds(context.now_s);
+    let bytes_at = entry.at as usize;
+    let end = bytes_at + packet.len as usize;
+    let session = if packet.icmp_kind() == Kind::Error {
+        // An error is translated at once: it tells which session it is about, and it fits every path, being short.
+        let Some(bytes) = buf.data_mut().get_mut(bytes_at..end) else {
+            return Err((buf, Reason::IpTruncated));
+        };
+        nat.reverse_error(bytes, packet)
+    } else {
+        let slot = entry.slot.ok_or(Reason::NatNoSession);
+        slot.and_then(|slot| nat.find_reverse(slot, packet.src, packet.src_port))
+    };
+    let session = match session {
+        Ok(session) => session,
+        Err(reason) => return Err((buf, reason)),
+    };
+    let (flight, client) = match flight_back(session, nat, context.tables) {
+        Ok(found) => found,
+        Err(reason) => return Err((buf, reason)),
+    };
+    let Some(flight) = context.tables.flights.get(flight as usize) else {
+        return Err((buf, Reason::NoRoute));
+    };
+    if packet.ttl <= 1 {
+        context.answer_on_wire(buf, entry.port, entry.at, packet, Answer::TimeExceeded);
+        return Ok(());
+    }
+    if packet.len > flight.mtu {
+        context.answer_on_wire(buf, entry.port, entry.at, packet, Answer::TooBig(flight.mtu));
+        return Ok(());
+    }
+    if buf.trim_front(bytes_at).is_err() {
+        return Err((buf, Reason::IpTruncated));
+    }
+    buf.truncate(packet.len as usize);
+    if packet.icmp_kind() != Kind::Error {
+        nat.reverse(now, session, buf.data_mut(), packet);
+    }
+    ip::decrement_ttl(buf.data_mut());
+    context.counters.roles.gateway_reverse.add(1);
+    let bucket = overlay::pick::bucket(client, context.tables.streams);
+    context.replicate(flight, bucket, packet.version, buf);
+    Ok(())
+}
+
+/// The flight and the client of a session, brought up to date after a change of the configuration.
+#[inline(always)]
+fn flight_back(session: SessionIndex, nat: &mut Nat, tables: &Tables) -> Result<(u16, Addr), Reason> {
+    let way = Way::of(nat.tag(session));
+    let key = nat.key(session);
+    if way.epoch == tables.epoch {
+        return Ok((way.flight, key.client));
+    }
+    let flight = return_flight(tables, way.edge, key.service)?;
+    nat.set_tag(session, Way { epoch: tables.epoch, flight, ..way }.tag());
+    Ok((flight, key.client))
+}

@@ -1,0 +1,33 @@
+//! The data path: batches, stages, and the roles edge, intermediate and gateway.
+//!
+//! ```text
+//!                 ┌── edge ingress ──── flow ── encapsulate ─ replicate ──┐
+//!  frames ─ classify ── intermediate ── next hop of the path ─────────────┤─ transmit
+//!                 ├── terminate ── eliminate ── decapsulate ┬─ gateway ───┤
+//!                 │                                         └─ deliver ───┤
+//!                 └── gateway reverse ── session ── encapsulate ──────────┘
+//! ```
+//!
+//! Pure: no clock, I/O, randomness or threads; time, seeds and buffers are passed in, and nothing is allocated
+//! per packet. The same code runs on DPDK, in the simulator and under a fuzzer.
+#![forbid(unsafe_code)]
+
+mod answer;
+pub mod batch;
+mod classify;
+pub mod counters;
+mod edge;
+mod emit;
+mod encapsulate;
+pub mod flow;
+mod forwarder;
+mod gateway;
+mod intermediate;
+pub mod slow;
+pub mod tables;
+mod terminate;
+
+pub use batch::{BURST_MAX, Burst, Cause, Handoff, Output, PORTS_MAX, PortIndex, Punt, TX_MAX};
+pub use counters::WorkerCounters;
+pub use forwarder::{Forwarder, Setup};
+pub use tables::Tables;

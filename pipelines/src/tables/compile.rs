@@ -1,0 +1,352 @@
+//! From the topology and the node's own interfaces to the snapshot.
+
+use super::flight::{Copy, Flight};
+use super::link::Link;
+use super::registry::{Registry, number};
+use super::routes::{Interface, Routes};
+use super::{AddressTable, Application, Local, Origin, PathEntry, Peer, Port, Service, Tables};
+use crate::batch::{PORTS_MAX, PortIndex};
+use crate::counters::PATHS_MAX;
+use crate::slow;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use ipnetwork::IpNetwork;
+use overlay::topology::{self, IpVersion, NodeId, PathSet, RegionIndex, Topology};
+use overlay::wire::{HEADER_LEN, HOP_LIMIT_DEFAULT, Header, PROTOCOL_REPLICATE};
+use packet::transport::{ICMP, ICMPV6, TCP, UDP};
+use packet::{Addr, Mac};
+use std::net::IpAddr;
+
+/// What a snapshot is compiled from.
+pub struct Input<'a> {
+    /// The overlay.
+    pub topology: &'a Topology,
+    /// Which node this is.
+    pub node: NodeId,
+    /// Its ports.
+    pub interfaces: &'a [Interface],
+    /// Ethernet addresses of neighbours known now.
+    pub neighbors: &'a [(PortIndex, Addr, Mac)],
+    /// Seeds the hashes of tables whose keys come from the wire.
+    pub seed: u64,
+    /// The snapshot before this one: numbers given out stay.
+    pub previous: Option<&'a Tables>,
+    /// Whether only neighbours changed since `previous`: flows then stay compiled.
+    pub neighbors_only: bool,
+}
+
+/// Why no snapshot can be compiled.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CompileError {
+    /// The topology has no such node.
+    #[error("the topology has no node of number {}", .0.0)]
+    NoSuchNode(NodeId),
+    /// More ports than can be indexed.
+    #[error("{0} ports are more than a node can have, {PORTS_MAX}")]
+    Ports(usize),
+    /// More paths, over the life of the process, than can be counted.
+    #[error(
+        "{0} paths have appeared since the start, more than the {PATHS_MAX} that can be counted: restart the node"
+    )]
+    Paths(usize),
+}
+
+/// Index of an IP version in pairs.
+fn at(version: IpVersion) -> usize {
+    match version {
+        IpVersion::V4 => 0,
+        IpVersion::V6 => 1,
+    }
+}
+
+fn port(interface: &Interface) -> Port {
+    let first = |version| {
+        let mut addresses = interface.addresses.iter().map(|address| address.ip());
+        addresses.find(|address| IpVersion::of(*address) == version).map(Addr::from)
+    };
+    Port {
+        mac: interface.mac,
+        vlan: interface.vlan,
+        mtu: interface.mtu,
+        address: [first(IpVersion::V4), first(IpVersion::V6)],
+    }
+}
+
+impl Tables {
+    /// Compiles a snapshot.
+    ///
+    /// # Errors
+    /// [`CompileError`], where the topology asks for what no snapshot can hold. References inside the topology
+    /// were checked by whoever read it; one that leads nowhere is left out.
+    pub fn compile(input: &Input) -> Result<Tables, CompileError> {
+        let Input { topology, node, interfaces, .. } = *input;
+        let this = topology.node(node).ok_or(CompileError::NoSuchNode(node))?;
+        if interfaces.len() > PORTS_MAX {
+            return Err(CompileError::Ports(interfaces.len()));
+        }
+        let hasher = || FixedState::with_seed(input.seed);
+        let mut tables = Tables {
+            epoch: input.previous.map_or(1, |before| before.epoch.wrapping_add(!input.neighbors_only as u16)),
+            node,
+            region: this.region,
+            roles: this.roles,
+            overlay_id: topology.overlay_id,
+            streams: topology.streams.clamp(1, 256),
+            ports: interfaces.iter().map(port).collect(),
+            local: AddressTable::new(input.seed),
+            members: AddressTable::new(input.seed),
+            peers: Vec::new(),
+            paths: Vec::new(),
+            links: Vec::new(),
+            flights: Vec::new(),
+            returns: HashMap::with_hasher(hasher()),
+            service_of: HashMap::with_hasher(hasher()),
+            services: Vec::new(),
+            applications: Vec::new(),
+            origins: Vec::new(),
+            routes: Routes::new(interfaces, input.neighbors),
+            registry: input.previous.map_or_else(Registry::default, |before| before.registry.clone()),
+            next_hops: Vec::new(),
+        };
+        tables.add_local(topology, this, interfaces);
+        tables.add_peers(topology, this, interfaces);
+        tables.add_paths(topology)?;
+        tables.add_applications(topology);
+        for interface in interfaces.iter().zip(0..) {
+            let hops = interface.0.routes.iter().map(|route| (PortIndex(interface.1), Addr::from(route.via)));
+            tables.next_hops.extend(hops);
+        }
+        tables.next_hops.sort_unstable();
+        tables.next_hops.dedup();
+        Ok(tables)
+    }
+
+    fn add_local(&mut self, topology: &Topology, this: &topology::Node, interfaces: &[Interface]) {
+        for address in interfaces.iter().flat_map(|interface| &interface.addresses) {
+            self.local.insert(Addr::from(address.ip()), Local::Own);
+        }
+        for interface in
+            interfaces.iter().filter(|interface| interface.addresses.iter().any(IpNetwork::is_ipv6))
+        {
+            self.local.insert(slow::link_local(interface.mac), Local::Own);
+        }
+        for address in this.nat_pool.iter().flat_map(pool_addresses) {
+            self.local.insert(address, Local::Pool);
+        }
+        for address in &this.underlay {
+            self.local.insert(Addr::from(*address), Local::Underlay);
+        }
+        for (application, number) in topology.applications.iter().zip(0..) {
+            for vip in application.vips.iter().filter(|vip| vip.node == this.id && this.roles.edge) {
+                self.local.insert(Addr::from(vip.address), Local::Vip(number));
+            }
+        }
+    }
+
+    fn add_peers(&mut self, topology: &Topology, this: &topology::Node, interfaces: &[Interface]) {
+        for node in &topology.nodes {
+            let mut link = [None, None];
+            for address in &node.underlay {
+                self.members.insert(Addr::from(*address), node.id);
+                let version = IpVersion::of(*address);
+                if node.id == this.id {
+                    continue;
+                }
+                let (Some(source), Some(egress)) =
+                    (this.underlay(version), self.routes.egress(Addr::from(*address)))
+                else {
+                    continue;
+                };
+                self.next_hops.push((egress.hop.port, egress.hop.address));
+                let Some(port) = interfaces.get(egress.hop.port.0 as usize) else { continue };
+                link[at(version)] = Some(self.links.len() as u16);
+                let (source, address) = (Addr::from(source), Addr::from(*address));
+                self.links.push(Link::new(
+                    source,
+                    address,
+                    egress,
+                    port.mac,
+                    port.vlan,
+                    port.mtu,
+                    node.rss.as_ref(),
+                ));
+            }
+            let place = node.id.0 as usize;
+            if self.peers.len() <= place {
+                self.peers.resize(place + 1, None);
+            }
+            self.peers[place] = Some(Peer { region: node.region, workers: node.workers, link });
+        }
+    }
+
+    fn add_paths(&mut self, topology: &Topology) -> Result<(), CompileError> {
+        for set in &topology.path_sets {
+            for path in &set.paths {
+                let slot = number(&mut self.registry.paths, path.id);
+                if self.registry.paths.len() > PATHS_MAX {
+                    return Err(CompileError::Paths(self.registry.paths.len()));
+                }
+                let regions: Vec<_> =
+                    [set.edge].into_iter().chain(path.via.iter().copied()).chain([set.gateway]).collect();
+                let here = regions.iter().position(|region| *region == self.region);
+                let beside = match here {
+                    Some(here) => [here.checked_sub(1).and_then(|at| regions.get(at)), regions.get(here + 1)]
+                        .map(|region| region.copied()),
+                    None => [None, None],
+                };
+                let next = beside.map(|region| match region {
+                    Some(region) if path.via.contains(&region) => [IpVersion::V4, IpVersion::V6]
+                        .map(|version| self.intermediates(topology, region, version)),
+                    _ => [Vec::new(), Vec::new()],
+                });
+                let place = path.id.0 as usize;
+                if self.paths.len() <= place {
+                    self.paths.resize(place + 1, None);
+                }
+                self.paths[place] =
+                    Some(PathEntry { slot, edge: set.edge, gateway: set.gateway, beside, next });
+            }
+        }
+        Ok(())
+    }
+
+    /// Links to a region's intermediate nodes.
+    fn intermediates(&self, topology: &Topology, region: RegionIndex, version: IpVersion) -> Vec<u16> {
+        let nodes = topology.nodes.iter().filter(|node| node.region == region && node.roles.intermediate);
+        nodes.filter_map(|node| self.peer(node.id)?.link[at(version)]).collect()
+    }
+
+    fn add_applications(&mut self, topology: &Topology) {
+        for (index, application) in topology.applications.iter().enumerate() {
+            let index = index as u16;
+            let mut gateways = Vec::new();
+            let ours = application.vips.iter().any(|vip| vip.node == self.node) && self.roles.edge;
+            if let Some(set) = topology.path_set(self.region, application.gateway).filter(|_| ours) {
+                let nodes = topology.nodes.iter();
+                for node in nodes.filter(|node| node.roles.gateway && node.region == application.gateway) {
+                    gateways.push((node.id, self.add_flight(topology, set, application, node.id, true)));
+                }
+            }
+            if self.roles.gateway && application.gateway == self.region {
+                self.add_returns(topology, application, index);
+            }
+            let mut origins = [Vec::new(), Vec::new()];
+            for origin in &application.origins {
+                let slot = self.add_origin(origin, application.gateway == self.region && self.roles.gateway);
+                origins[at(IpVersion::of(origin.address))].push(slot);
+            }
+            self.applications.push(Application { gateways, origins });
+            self.add_services(application, index);
+        }
+        // Numbers whose service or origin is gone keep their place.
+        for at in self.services.len()..self.registry.services.len() {
+            let (vip, protocol) = self.registry.services[at];
+            self.services.push(Service { vip, protocol, node: NodeId(0), ports: Vec::new() });
+        }
+        for at in self.origins.len()..self.registry.origins.len() {
+            let (address, port) = self.registry.origins[at];
+            self.origins.push(Origin { address, port: (port != 0).then_some(port), egress: None });
+        }
+    }
+
+    fn add_returns(&mut self, topology: &Topology, application: &topology::Application, index: u16) {
+        for vip in &application.vips {
+            let edge = topology.node(vip.node).map(|node| node.region);
+            let set = edge.and_then(|edge| topology.path_set(edge, application.gateway));
+            if let Some(set) = set.filter(|_| !self.returns.contains_key(&(vip.node, index))) {
+                let flight = self.add_flight(topology, set, application, vip.node, false);
+                self.returns.insert((vip.node, index), flight);
+            }
+        }
+    }
+
+    fn add_origin(&mut self, origin: &topology::Origin, here: bool) -> u16 {
+        let address = Addr::from(origin.address);
+        let slot = number(&mut self.registry.origins, (address, origin.port.unwrap_or(0)));
+        while self.origins.len() <= slot as usize {
+            let (address, port) = self.registry.origins[self.origins.len()];
+            self.origins.push(Origin { address, port: (port != 0).then_some(port), egress: None });
+        }
+        if here {
+            let egress = self.routes.egress(address);
+            self.origins[slot as usize].egress = egress;
+            self.next_hops.extend(egress.map(|egress| (egress.hop.port, egress.hop.address)));
+        }
+        slot
+    }
+
+    fn add_services(&mut self, application: &topology::Application, index: u16) {
+        for vip in &application.vips {
+            let address = Addr::from(vip.address);
+            for service in &application.services {
+                let (protocol, first, last) = match service {
+                    topology::Service::Tcp(ports) => (TCP, *ports.start(), *ports.end()),
+                    topology::Service::Udp(ports) => (UDP, *ports.start(), *ports.end()),
+                    topology::Service::Icmp if address.is_v4() => (ICMP, 0, u16::MAX),
+                    topology::Service::Icmp => (ICMPV6, 0, u16::MAX),
+                };
+                let slot = number(&mut self.registry.services, (address, protocol));
+                while self.services.len() <= slot as usize {
+                    let (vip, protocol) = self.registry.services[self.services.len()];
+                    self.services.push(Service { vip, protocol, node: NodeId(0), ports: Vec::new() });
+                }
+                self.service_of.insert((address, protocol), slot);
+                let entry = &mut self.services[slot as usize];
+                entry.node = vip.node;
+                entry.ports.push((first, last, index));
+            }
+        }
+    }
+
+    fn add_flight(
+        &mut self,
+        topology: &Topology,
+        set: &PathSet,
+        application: &topology::Application,
+        destination: NodeId,
+        towards_gateway: bool,
+    ) -> u16 {
+        let mut mtu = u16::MAX;
+        let mut copies = Vec::new();
+        for path in set.paths.iter().take(application.copies.max(1) as usize) {
+            let first = if towards_gateway { path.via.first() } else { path.via.last() };
+            let links = first
+                .map_or_else(Vec::new, |region| self.intermediates(topology, *region, application.underlay));
+            for link in links.iter().filter_map(|link| self.links.get(*link as usize)) {
+                mtu = mtu.min(link.mtu.saturating_sub(link.ip_len(HEADER_LEN) as u16));
+            }
+            let header = Header {
+                vni: self.overlay_id,
+                inner: IpVersion::V4,
+                protocol: PROTOCOL_REPLICATE,
+                hop_limit: HOP_LIMIT_DEFAULT,
+                source: self.node,
+                destination,
+                authenticator: 0,
+                stream: 0,
+                path: path.id,
+                epoch: 0,
+                sequence: 0,
+            };
+            let mut bytes = [0; HEADER_LEN];
+            header.write(&mut bytes);
+            let path_slot = number(&mut self.registry.paths, path.id);
+            copies.push(Copy { path_slot, links, header: bytes });
+        }
+        let number = number(&mut self.registry.destinations, destination);
+        self.flights.push(Flight { destination, number, copies, mtu });
+        self.flights.len() as u16 - 1
+    }
+}
+
+/// Every address of a pool's range.
+pub fn pool_addresses(range: &std::ops::RangeInclusive<IpAddr>) -> impl Iterator<Item = Addr> + use<> {
+    let (first, last, v4) = match (*range.start(), *range.end()) {
+        (IpAddr::V4(first), IpAddr::V4(last)) => (first.to_bits() as u128, last.to_bits() as u128, true),
+        (first, last) => (Addr::from(first).to_bits(), Addr::from(last).to_bits(), false),
+    };
+    (first..=last).map(move |bits| match v4 {
+        true => Addr::from_v4((bits as u32).to_be_bytes()),
+        false => Addr::from_v6(bits.to_be_bytes()),
+    })
+}

@@ -1,0 +1,189 @@
+//! The immutable snapshot that workers forward by: topology, routes and neighbours compiled into look-ups.
+//!
+//! The control thread compiles a new one when anything changes and publishes it; each worker takes it at its next
+//! batch border. Numbers that live longer than a snapshot (in sessions, sequence counters, per-path counters)
+//! are given out once and never reused: [`Registry`] carries them from one snapshot to the next.
+
+mod addresses;
+mod compile;
+mod flight;
+mod link;
+mod registry;
+mod routes;
+
+pub use addresses::AddressTable;
+pub use compile::{CompileError, Input, pool_addresses};
+pub use flight::{Copy, Flight};
+pub use link::Link;
+pub use registry::Registry;
+pub use routes::{Egress, Interface, NextHop, Route, Routes};
+
+use crate::batch::PortIndex;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use overlay::topology::{NodeId, RegionIndex, Roles};
+use packet::{Addr, Mac};
+
+/// What an address of this node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Local {
+    /// A virtual IP that this node holds, of this application.
+    Vip(u16),
+    /// Where other nodes send overlay packets to.
+    Underlay,
+    /// An address that clients are translated to.
+    Pool,
+    /// An interface's own address.
+    Own,
+}
+
+/// Another node, or this one.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Where it stands.
+    pub region: RegionIndex,
+    /// How many workers it spreads received streams over, and so how many sending workers it has at most.
+    pub workers: u16,
+    /// Links to it, by IP version (4, 6); `None` for this node itself and where it has no such address.
+    pub link: [Option<u16>; 2],
+}
+
+/// A path as an intermediate and a receiver see it.
+#[derive(Clone, Debug)]
+pub struct PathEntry {
+    /// The slot of its counters.
+    pub slot: u16,
+    /// The clients' end.
+    pub edge: RegionIndex,
+    /// The origins' end.
+    pub gateway: RegionIndex,
+    /// The regions beside this node's on the path: towards the edge and towards the gateway. `None` at an end,
+    /// and both `None` when the path does not lead through here.
+    pub beside: [Option<RegionIndex>; 2],
+    /// The links to nodes of the next region when that is an intermediate region: towards the edge and towards
+    /// the gateway, by IP version.
+    pub next: [[Vec<u16>; 2]; 2],
+}
+
+/// A port of this node.
+#[derive(Clone, Debug)]
+pub struct Port {
+    /// Its Ethernet address.
+    pub mac: Mac,
+    /// Its VLAN; 0 for untagged.
+    pub vlan: u16,
+    /// Bytes that an IP packet may have there.
+    pub mtu: u16,
+    /// Its own first address of each IP version, which ICMP errors come from.
+    pub address: [Option<Addr>; 2],
+}
+
+/// A virtual IP's protocol: what a service number stands for.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// The virtual IP.
+    pub vip: Addr,
+    /// The node that holds it.
+    pub node: NodeId,
+    /// Protocol number.
+    pub protocol: u8,
+    /// Ports, first and last, with the application behind them.
+    pub ports: Vec<(u16, u16, u16)>,
+}
+
+/// An application as the data path sees it.
+#[derive(Clone, Debug)]
+pub struct Application {
+    /// Gateway nodes with the flights to them from this node; empty where this node holds none of its VIPs.
+    pub gateways: Vec<(NodeId, u16)>,
+    /// Origins by IP version, as origin numbers.
+    pub origins: [Vec<u16>; 2],
+}
+
+/// An origin as the data path sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin {
+    /// Its address.
+    pub address: Addr,
+    /// Its port; `None` for the service's own.
+    pub port: Option<u16>,
+    /// How packets get there; `None` without a route.
+    pub egress: Option<Egress>,
+}
+
+impl Origin {
+    /// A number that every gateway gives this origin, whatever it has seen before: of its address and port alone.
+    pub fn identity(&self) -> u64 {
+        let bits = self.address.to_bits();
+        bits as u64 ^ ((bits >> 64) as u64).rotate_left(16) ^ (self.port.unwrap_or(0) as u64) << 48
+    }
+}
+
+/// The snapshot.
+pub struct Tables {
+    /// Counts up with each change of the configuration, not with each neighbour: flows compiled under another
+    /// epoch are compiled anew.
+    pub epoch: u16,
+    /// Which node this is.
+    pub node: NodeId,
+    /// Where it stands.
+    pub region: RegionIndex,
+    /// What it does.
+    pub roles: Roles,
+    /// The overlay's number on the wire.
+    pub overlay_id: u32,
+    /// Buckets that clients are spread over.
+    pub streams: u16,
+    /// The node's ports, by [`PortIndex`].
+    pub ports: Vec<Port>,
+    /// What the node's addresses are.
+    pub local: AddressTable<Local>,
+    /// Underlay addresses of all nodes.
+    pub members: AddressTable<NodeId>,
+    /// Nodes by number; `None` where no node has it.
+    pub peers: Vec<Option<Peer>>,
+    /// Paths by number; `None` where no path has it.
+    pub paths: Vec<Option<PathEntry>>,
+    /// Outer headers to each neighbouring node.
+    pub links: Vec<Link>,
+    /// How packets reach a node that takes them out of the overlay.
+    pub flights: Vec<Flight>,
+    /// Flights from this gateway, by edge node and application.
+    pub returns: HashMap<(NodeId, u16), u16, FixedState>,
+    /// Services by (virtual IP, protocol).
+    pub service_of: HashMap<(Addr, u8), u16, FixedState>,
+    /// Services by their number.
+    pub services: Vec<Service>,
+    /// Applications by their number in this epoch.
+    pub applications: Vec<Application>,
+    /// Origins by their number.
+    pub origins: Vec<Origin>,
+    /// Routes to clients.
+    pub routes: Routes,
+    /// Numbers given out so far.
+    pub registry: Registry,
+    /// Next hops that the configuration names and the control thread keeps resolved.
+    pub next_hops: Vec<(PortIndex, Addr)>,
+}
+
+impl Tables {
+    /// A node by its number.
+    #[inline(always)]
+    pub fn peer(&self, id: NodeId) -> Option<&Peer> {
+        self.peers.get(id.0 as usize)?.as_ref()
+    }
+
+    /// A path by its number.
+    #[inline(always)]
+    pub fn path(&self, id: overlay::topology::PathId) -> Option<&PathEntry> {
+        self.paths.get(id.0 as usize)?.as_ref()
+    }
+
+    /// The application that listens on a port of a service.
+    #[inline(always)]
+    pub fn application_of(&self, service: u16, port: u16) -> Option<u16> {
+        let service = self.services.get(service as usize)?;
+        let found = service.ports.iter().find(|(first, last, _)| (*first..=*last).contains(&port));
+        found.map(|(_, _, application)| *application)
+    }
+}
