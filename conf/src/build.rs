@@ -1,0 +1,152 @@
+//! Puts the checked parts together. By now nothing is missing; what is, gives none.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use overlay::topology::{
+    Application, IpVersion, Node, NodeId, Origin, Path, PathId, PathSet, Region, RegionIndex, Topology, Vip,
+};
+
+use crate::check::names::Links;
+use crate::local::{Control, Eal, Local, Port, Route, Workers};
+use crate::node_file::NodeFile;
+use crate::reader::List;
+use crate::topology_file::{RawApplication, RawNode, TopologyFile};
+
+/// Streams where the topology names no number.
+pub(crate) const STREAMS: u16 = 16;
+
+/// The overlay's number where the topology names none.
+const OVERLAY_ID: u32 = 1;
+
+/// An Ethernet port's MTU where the node file names none.
+const MTU_BYTES: u16 = 1500;
+
+/// The topology as the data path reads it.
+pub(crate) fn topology(file: &TopologyFile, links: &Links) -> Option<Topology> {
+    let mut topology = Topology {
+        overlay_id: file.overlay_id.as_ref().map_or(OVERLAY_ID, |at| at.value),
+        streams: file.streams.as_ref().map_or(STREAMS, |at| at.value),
+        ..Topology::default()
+    };
+    for region in &file.regions.items {
+        topology.regions.push(Region { name: region.value.as_ref()?.value.clone() });
+    }
+    for (node, region) in file.nodes.items.iter().zip(&links.node_regions) {
+        topology.nodes.push(build_node(&node.value, index((*region)?)?)?);
+    }
+    for (set, ends) in file.path_sets.items.iter().zip(&links.path_sets) {
+        let mut paths = Vec::new();
+        for (path, via) in set.value.paths.items.iter().zip(&ends.via) {
+            let via = via.iter().map(|region| index((*region)?)).collect::<Option<_>>()?;
+            paths.push(Path { id: PathId(path.value.id.as_ref()?.value), via });
+        }
+        topology.path_sets.push(PathSet {
+            name: set.value.name.as_ref()?.value.clone(),
+            edge: index(ends.edge?)?,
+            gateway: index(ends.gateway?)?,
+            paths,
+        });
+    }
+    for (application, ends) in file.applications.items.iter().zip(&links.applications) {
+        let gateway = index(ends.gateway?)?;
+        let mut vips = Vec::new();
+        for (vip, node) in application.value.vips.items.iter().zip(&ends.vip_nodes) {
+            let node = topology.nodes.get((*node)?)?.id;
+            vips.push(Vip { address: vip.value.address.as_ref()?.value, node });
+        }
+        let application = build_application(&application.value, vips, gateway, &topology)?;
+        topology.applications.push(application);
+    }
+    Some(topology)
+}
+
+fn index(position: usize) -> Option<RegionIndex> {
+    u16::try_from(position).ok().map(RegionIndex)
+}
+
+fn values<T: Clone>(list: &List<T>) -> Vec<T> {
+    list.items.iter().map(|at| at.value.clone()).collect()
+}
+
+fn build_node(raw: &RawNode, region: RegionIndex) -> Option<Node> {
+    Some(Node {
+        name: raw.name.as_ref()?.value.clone(),
+        id: NodeId(raw.id.as_ref()?.value),
+        region,
+        roles: raw.roles.as_ref()?.value,
+        underlay: values(&raw.underlay),
+        workers: raw.workers.as_ref().map_or(1, |at| at.value),
+        nat_pool: raw.nat_pool.as_ref().map_or_else(Vec::new, |pool| values(&pool.value)),
+        rss: raw.rss.as_ref().and_then(|rss| rss.value.clone()),
+    })
+}
+
+fn build_application(
+    raw: &RawApplication,
+    vips: Vec<Vip>,
+    gateway: RegionIndex,
+    topology: &Topology,
+) -> Option<Application> {
+    let mut origins = Vec::new();
+    for origin in &raw.origins.items {
+        let address: IpAddr = origin.value.address.as_ref()?.value;
+        origins.push(Origin { address, port: origin.value.port.as_ref().map(|at| at.value) });
+    }
+    let mut ends = topology.nodes.iter().filter(|node| {
+        vips.iter().any(|vip| vip.node == node.id) || (node.region == gateway && node.roles.gateway)
+    });
+    let default =
+        if ends.all(|node| node.underlay(IpVersion::V4).is_some()) { IpVersion::V4 } else { IpVersion::V6 };
+    Some(Application {
+        name: raw.name.as_ref()?.value.clone(),
+        vips,
+        services: values(&raw.services),
+        gateway,
+        origins,
+        copies: raw.copies.as_ref()?.value,
+        underlay: raw.underlay.as_ref().map_or(default, |at| at.value),
+    })
+}
+
+/// This node's own settings.
+pub(crate) fn local(file: &NodeFile) -> Option<Local> {
+    let node = &file.node.as_ref()?.value;
+    let workers = file.workers.as_ref()?;
+    let mut ports = Vec::new();
+    for port in &file.ports.as_ref()?.value.items {
+        let mut routes = Vec::new();
+        for route in &port.value.routes.items {
+            routes.push(Route { to: route.value.to.as_ref()?.value, via: route.value.via.as_ref()?.value });
+        }
+        ports.push(Port {
+            name: port.value.name.as_ref()?.value.clone(),
+            device: port.value.device.as_ref()?.value.clone(),
+            mtu_bytes: port.value.mtu_bytes.as_ref().map_or(MTU_BYTES, |at| at.value),
+            vlan: port.value.vlan,
+            addresses: values(&port.value.addresses.as_ref()?.value),
+            routes,
+        });
+    }
+    Some(Local {
+        eal: Eal {
+            hugepages: file.eal.hugepages,
+            memory_mib: file.eal.memory_mib,
+            file_prefix: file.eal.file_prefix.clone().unwrap_or_else(|| format!("proa-{node}")),
+            extra: values(&file.eal.extra),
+        },
+        workers: Workers {
+            cores: values(&workers.cores.as_ref()?.value),
+            control_core: workers.control_core.as_ref().map_or(0, |at| at.value),
+            poll: workers.poll,
+            burst: workers.burst,
+        },
+        ports,
+        limits: file.limits,
+        timeouts: file.timeouts,
+        control: Control {
+            socket: file.socket.clone().unwrap_or_else(|| PathBuf::from(format!("/run/proa/{node}.sock"))),
+            metrics: file.metrics,
+        },
+    })
+}

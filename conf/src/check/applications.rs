@@ -1,0 +1,295 @@
+//! Applications: each has a way from its virtual IPs to origins of the same IP version.
+
+use std::collections::{HashMap, HashSet};
+
+use overlay::topology::{IpVersion, Service};
+
+use super::addresses::title;
+use super::names::{ApplicationLinks, Links, PathSetLinks, Unique};
+use crate::problems::{At, Problems, error, warning};
+use crate::reader::counted;
+use crate::topology_file::{RawApplication, RawNode, TopologyFile};
+
+/// The topology with what its references lead to.
+struct Overlay<'a> {
+    file: &'a TopologyFile,
+    links: &'a Links,
+    /// Path sets by edge and gateway region; the first counts.
+    sets: HashMap<(usize, usize), usize>,
+    /// Nodes by region.
+    nodes: HashMap<usize, Vec<usize>>,
+}
+
+/// Tells applications that could not carry traffic.
+pub(crate) fn check(file: &TopologyFile, links: &Links, p: &mut Problems) {
+    let mut sets = HashMap::new();
+    for (position, set) in links.path_sets.iter().enumerate() {
+        if let (Some(edge), Some(gateway)) = (set.edge, set.gateway) {
+            sets.entry((edge, gateway)).or_insert(position);
+        }
+    }
+    let mut nodes: HashMap<usize, Vec<usize>> = HashMap::new();
+    for (position, region) in links.node_regions.iter().enumerate() {
+        if let Some(region) = region {
+            nodes.entry(*region).or_default().push(position);
+        }
+    }
+    let overlay = Overlay { file, links, sets, nodes };
+    let mut told = HashSet::new();
+    for (application, ends) in file.applications.items.iter().zip(&links.applications) {
+        vips(application, ends, &overlay, p);
+        services(application, p);
+        origins(application, p);
+        pools(application, ends, &overlay, &mut told, p);
+        underlay(application, ends, &overlay, p);
+    }
+}
+
+/// Every virtual IP stands at an edge from which enough paths lead to the gateway.
+fn vips(application: &At<RawApplication>, ends: &ApplicationLinks, overlay: &Overlay<'_>, p: &mut Problems) {
+    let who = title("application", &application.value.name);
+    let mut regions = HashSet::new();
+    for (vip, node) in application.value.vips.items.iter().zip(&ends.vip_nodes) {
+        let Some(position) = *node else { continue };
+        let Some(node) = overlay.node(position) else { continue };
+        let place = vip.value.node.as_ref().map_or(vip.place, |at| at.place);
+        if node.roles.as_ref().is_some_and(|roles| !roles.value.edge) {
+            error(place, format!("{} holds a virtual IP, but is no edge", title("node", &node.name)))
+                .help(p, "name an edge node, or add \"edge\" to its roles");
+            continue;
+        }
+        let (Some(Some(region)), Some(gateway)) = (overlay.links.node_regions.get(position), ends.gateway)
+        else {
+            continue;
+        };
+        // Once for each region: several virtual IPs commonly stand at one node.
+        if !regions.insert(*region) {
+            continue;
+        }
+        let Some(set) = overlay.sets.get(&(*region, gateway)) else {
+            if overlay.path_sets_are_known() {
+                let (edge, gateway) = (overlay.region(*region), overlay.region(gateway));
+                error(
+                    place,
+                    format!("{who} has no path set from region `{edge}` to its gateway region `{gateway}`"),
+                )
+                .help(p, format!("add a [[path_set]] with edge = \"{edge}\" and gateway = \"{gateway}\""));
+            }
+            continue;
+        };
+        let Some(set) = overlay.file.path_sets.items.get(*set) else { continue };
+        let paths = set.value.paths.items.len();
+        if let Some(copies) = &application.value.copies
+            && set.value.paths.complete
+            && usize::from(copies.value) > paths
+            && paths > 0
+        {
+            let set = title("path set", &set.value.name);
+            error(
+                copies.place,
+                format!("{who} wants {} copies, but {set} has {}", copies.value, counted(paths, "path")),
+            )
+            .help(p, format!("set copies = {paths}, or add paths to the set"));
+        }
+    }
+}
+
+/// No port is served twice.
+fn services(application: &At<RawApplication>, p: &mut Problems) {
+    let services = &application.value.services.items;
+    for (i, service) in services.iter().enumerate() {
+        let again = services[..i].iter().find(|earlier| match (&earlier.value, &service.value) {
+            (Service::Tcp(a), Service::Tcp(b)) | (Service::Udp(a), Service::Udp(b)) => {
+                a.start() <= b.end() && b.start() <= a.end()
+            }
+            (Service::Icmp, Service::Icmp) => true,
+            _ => false,
+        });
+        if let Some(earlier) = again {
+            error(service.place, "this service overlaps one before it")
+                .label("again")
+                .also(earlier.place, "first")
+                .help(p, "name every port once");
+        }
+    }
+}
+
+/// Virtual IPs have origins of their own IP version, and origins serve some virtual IP.
+fn origins(application: &At<RawApplication>, p: &mut Problems) {
+    let who = title("application", &application.value.name);
+    let (vips, origins) = (&application.value.vips, &application.value.origins);
+    let mut told = HashSet::new();
+    for vip in vips.items.iter().filter_map(|vip| vip.value.address.as_ref()) {
+        let version = IpVersion::of(vip.value);
+        let found = origins.items.iter().any(|origin| match &origin.value.address {
+            Some(address) => IpVersion::of(address.value) == version,
+            None => true,
+        });
+        if !found && origins.complete && !origins.items.is_empty() && told.insert(version) {
+            error(vip.place, format!("{who} has no {0} origin for its {0} virtual IP", label(version)))
+                .help(p, format!("add an {} origin, or remove this virtual IP", label(version)));
+        }
+    }
+    let mut unique = Unique::default();
+    for origin in &origins.items {
+        let Some(address) = &origin.value.address else { continue };
+        let port = origin.value.port.as_ref().map(|at| at.value);
+        let message = || format!("origin {} is named twice in {who}", address.value);
+        unique.add((address.value, port), address.place, message, "name it once", p);
+        let version = IpVersion::of(address.value);
+        let served = vips.items.iter().any(|vip| match &vip.value.address {
+            Some(vip) => IpVersion::of(vip.value) == version,
+            None => true,
+        });
+        if !served && vips.complete && !vips.items.is_empty() {
+            warning(
+                address.place,
+                format!("{who} has no {} virtual IP that this origin could serve", label(version)),
+            )
+            .help(p, format!("add an {} virtual IP, or remove this origin", label(version)));
+        }
+    }
+}
+
+/// Every gateway of the region has pool addresses of the virtual IPs' versions. Told once for each gateway.
+fn pools(
+    application: &At<RawApplication>,
+    ends: &ApplicationLinks,
+    overlay: &Overlay<'_>,
+    told: &mut HashSet<(usize, IpVersion)>,
+    p: &mut Problems,
+) {
+    let (Some(gateway), Some(at)) = (ends.gateway, &application.value.gateway) else { return };
+    let who = title("application", &application.value.name);
+    let mut gateways = overlay.gateways(gateway).peekable();
+    if gateways.peek().is_none()
+        && overlay.nodes_are_known()
+        && !overlay.sets.keys().any(|ends| ends.1 == gateway)
+    {
+        // Where a path set leads there, that has told it.
+        error(
+            at.place,
+            format!("{who} has its origins behind region `{}`, where no node is a gateway", at.value),
+        )
+        .help(p, "name a region with a gateway, or add \"gateway\" to the roles of a node there");
+    }
+    let vips = application.value.vips.items.iter().filter_map(|vip| vip.value.address.as_ref());
+    let versions: HashSet<IpVersion> = vips.map(|vip| IpVersion::of(vip.value)).collect();
+    for (position, node) in gateways {
+        // A gateway without any pool has been told as such.
+        let Some(pool) = node.nat_pool.as_ref().filter(|pool| !pool.value.items.is_empty()) else { continue };
+        for version in [IpVersion::V4, IpVersion::V6].into_iter().filter(|version| versions.contains(version))
+        {
+            let has = pool.value.items.iter().any(|range| IpVersion::of(*range.value.start()) == version);
+            if !has && pool.value.complete && told.insert((position, version)) {
+                let node = title("node", &node.name);
+                error(
+                    pool.place,
+                    format!("{node} has no {} address in its pool, which {who} needs", label(version)),
+                )
+                .help(p, format!("add an {} address or range to this nat_pool", label(version)));
+            }
+        }
+    }
+}
+
+/// Every node on the way has an underlay address of the version that the application's outer headers have.
+fn underlay(
+    application: &At<RawApplication>,
+    ends: &ApplicationLinks,
+    overlay: &Overlay<'_>,
+    p: &mut Problems,
+) {
+    let Some(gateway) = ends.gateway else { return };
+    let edges: Vec<usize> = ends.vip_nodes.iter().flatten().copied().collect();
+    let gateways: Vec<usize> = overlay.gateways(gateway).map(|(position, _)| position).collect();
+    let written = application.value.underlay.as_ref();
+    let all_have_v4 = edges.iter().chain(&gateways).all(|node| overlay.has_underlay(*node, IpVersion::V4));
+    let version = written.map_or(if all_have_v4 { IpVersion::V4 } else { IpVersion::V6 }, |at| at.value);
+    let mut nodes: Vec<usize> = edges.iter().chain(&gateways).copied().collect();
+    let regions: HashSet<usize> =
+        edges.iter().filter_map(|edge| overlay.links.node_regions.get(*edge).copied().flatten()).collect();
+    for set in regions.iter().filter_map(|region| overlay.sets.get(&(*region, gateway))) {
+        let via = overlay.links.path_sets.get(*set).into_iter().flat_map(|set| set.via.iter().flatten());
+        for region in via.flatten() {
+            nodes.extend(overlay.intermediates(*region));
+        }
+    }
+    nodes.sort_unstable();
+    nodes.dedup();
+    let who = title("application", &application.value.name);
+    let lacking: Vec<String> = nodes
+        .into_iter()
+        .filter(|node| !overlay.has_underlay(*node, version))
+        .filter_map(|node| overlay.node(node)?.name.as_ref())
+        .map(|name| format!("`{}`", name.value))
+        .collect();
+    if !lacking.is_empty() {
+        let place = written.map_or(application.place, |at| at.place);
+        let message = format!(
+            "{who} is carried over {}, but these nodes on its paths have no such underlay address: {}",
+            label(version),
+            lacking.join(", ")
+        );
+        let other = if version == IpVersion::V4 { "ipv6" } else { "ipv4" };
+        let help = format!(
+            "add an {} address to their `underlay`, or set underlay = \"{other}\" here",
+            label(version)
+        );
+        error(place, message).help(p, help);
+    }
+}
+
+impl Overlay<'_> {
+    fn node(&self, position: usize) -> Option<&RawNode> {
+        self.file.nodes.items.get(position).map(|node| &node.value)
+    }
+
+    fn region(&self, position: usize) -> &str {
+        let region = self.file.regions.items.get(position);
+        region.and_then(|region| region.value.as_ref()).map_or("?", |name| name.value.as_str())
+    }
+
+    fn gateways(&self, region: usize) -> impl Iterator<Item = (usize, &RawNode)> {
+        let nodes = self.nodes.get(&region).into_iter().flatten();
+        nodes
+            .filter_map(|position| Some((*position, self.node(*position)?)))
+            .filter(|(_, node)| node.roles.as_ref().is_some_and(|roles| roles.value.gateway))
+    }
+
+    fn intermediates(&self, region: usize) -> impl Iterator<Item = usize> {
+        let nodes = self.nodes.get(&region).into_iter().flatten();
+        nodes.copied().filter(|position| {
+            let roles = self.node(*position).and_then(|node| node.roles.as_ref());
+            roles.is_some_and(|roles| roles.value.intermediate)
+        })
+    }
+
+    /// Whether no node is missing because it could not be read.
+    fn nodes_are_known(&self) -> bool {
+        self.file.nodes.complete
+            && self.file.nodes.items.iter().all(|node| node.value.roles.is_some())
+            && self.links.node_regions.iter().all(Option::is_some)
+    }
+
+    /// Whether no path set is missing because it, or one of its ends, could not be read.
+    fn path_sets_are_known(&self) -> bool {
+        let whole = |set: &PathSetLinks| set.edge.is_some() && set.gateway.is_some();
+        self.file.path_sets.complete && self.links.path_sets.iter().all(whole)
+    }
+
+    fn has_underlay(&self, node: usize, version: IpVersion) -> bool {
+        let Some(node) = self.node(node) else { return true };
+        let list = &node.underlay;
+        list.items.iter().any(|at| IpVersion::of(at.value) == version)
+            || !list.complete
+            || list.items.is_empty()
+    }
+}
+
+fn label(version: IpVersion) -> &'static str {
+    match version {
+        IpVersion::V4 => "IPv4",
+        IpVersion::V6 => "IPv6",
+    }
+}

@@ -1,0 +1,8 @@
+//! What must hold between the parts of a configuration, once every part could be read.
+
+pub(crate) mod addresses;
+pub(crate) mod applications;
+pub(crate) mod local;
+pub(crate) mod names;
+pub(crate) mod nodes;
+pub(crate) mod paths;

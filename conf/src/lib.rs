@@ -1,0 +1,60 @@
+//! Proa's configuration: two TOML files, read and checked as a whole.
+//!
+//! The *topology file* is the same on every node: regions, nodes, path sets, applications.
+//! The *node file* concerns one node: its cores, ports, limits and control socket; it names the topology file.
+//!
+//! Everything wrong with either is told at once, each with file, line, column and mend.
+//! `examples/` holds commented files to copy, `schema/` their JSON Schemas for editors.
+#![forbid(unsafe_code)]
+
+mod build;
+mod certificate;
+mod check;
+mod load;
+mod local;
+mod node_file;
+mod node_values;
+mod problem;
+mod problems;
+mod reader;
+#[cfg(test)]
+mod schema;
+mod source;
+mod suggest;
+mod topology_file;
+mod topology_values;
+mod values;
+
+use overlay::topology::{Node, NodeId, Topology};
+
+pub use crate::certificate::Certificate;
+pub use crate::local::{Control, Eal, Limits, Local, Poll, Port, Route, Timeouts, Workers};
+pub use crate::problem::{Errors, Problem, Severity};
+pub use crate::source::FILE_BYTES_MAX;
+
+/// A whole configuration, checked: every reference leads somewhere and every range is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The overlay, the same on every node.
+    pub topology: Topology,
+    /// Which of its nodes this is.
+    pub node: NodeId,
+    /// What concerns this node only.
+    pub local: Local,
+}
+
+/// A configuration that can be used, with what is odd about it.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// Problems of [`Severity::Warning`], in the order of the files.
+    pub warnings: Vec<Problem>,
+}
+
+impl Config {
+    /// This node's entry in the topology; a checked configuration has one.
+    pub fn this_node(&self) -> Option<&Node> {
+        self.topology.node(self.node)
+    }
+}

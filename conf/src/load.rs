@@ -1,0 +1,168 @@
+//! From two files, or their texts, to a checked configuration.
+
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+use toml::de::DeTable;
+
+use crate::check::{addresses, applications, local, names, nodes, paths};
+use crate::node_file::{self, NodeFile};
+use crate::problem::Errors;
+use crate::problems::{At, File, Place, Problems, error};
+use crate::reader::root;
+use crate::source::{FILE_BYTES_MAX, Source, Span, read};
+use crate::topology_file::{self, TopologyFile};
+use crate::{Config, Loaded, build};
+
+impl Config {
+    /// Reads and checks the node file and the topology file that it names.
+    ///
+    /// # Errors
+    /// Everything wrong with either file. Neither may have more than 4 MiB; only ordinary files are read.
+    pub fn load(node_file: impl AsRef<Path>) -> Result<Loaded, Errors> {
+        let path = node_file.as_ref();
+        let mut p = Problems::default();
+        let bytes = match read(path) {
+            Ok(bytes) => bytes,
+            Err(why) => {
+                let help = "name a node file, as in /etc/proa/edge-1.toml, that this user may read";
+                p.without_text(path.to_owned(), format!("the configuration {why}"), help.to_owned());
+                return finish(p, None, None);
+            }
+        };
+        let node = parse_bytes(File::Node, path, bytes, &mut p).map(|text| node_text(&text, &mut p));
+        let topology = match node.as_ref().and_then(|node| node.topology.as_ref()) {
+            Some(named) => {
+                let path = beside(path, &named.value);
+                match read(&path) {
+                    Ok(bytes) => {
+                        let text = parse_bytes(File::Topology, &path, bytes, &mut p);
+                        text.map(|text| topology_text(&text, &mut p))
+                    }
+                    Err(why) => {
+                        error(named.place, format!("the topology file {} {why}", path.display())).help(
+                            &mut p,
+                            "name a topology file, relative to this file, that this user may read",
+                        );
+                        None
+                    }
+                }
+            }
+            None => None,
+        };
+        finish(p, node, topology)
+    }
+
+    /// Checks the texts of a node file and a topology file; what the former names as `topology` is not read.
+    ///
+    /// # Errors
+    /// Everything wrong with either text.
+    pub fn load_str(node_text_: &str, topology_text_: &str) -> Result<Loaded, Errors> {
+        let mut p = Problems::default();
+        let bytes = |text: &str| text.as_bytes().to_vec();
+        let node = parse_bytes(File::Node, Path::new("node.toml"), bytes(node_text_), &mut p);
+        let topology = parse_bytes(File::Topology, Path::new("topology.toml"), bytes(topology_text_), &mut p);
+        let node = node.map(|text| node_text(&text, &mut p));
+        let topology = topology.map(|text| topology_text(&text, &mut p));
+        finish(p, node, topology)
+    }
+}
+
+/// A path relative to the file that names it.
+fn beside(file: &Path, named: &str) -> PathBuf {
+    file.parent().unwrap_or(Path::new("")).join(named)
+}
+
+/// The file's text, which must be UTF-8 within the size.
+fn parse_bytes(file: File, name: &Path, bytes: Vec<u8>, p: &mut Problems) -> Option<String> {
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        let help = format!("keep it below {} MiB", FILE_BYTES_MAX / 1024 / 1024);
+        p.without_text(name.to_owned(), "the text is too large for a configuration".to_owned(), help);
+        return None;
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => {
+            p.add_source(file, Source::new(name, text.clone()));
+            Some(text)
+        }
+        Err(wrong) => {
+            let offset = wrong.utf8_error().valid_up_to();
+            p.add_source(file, Source::new(name, String::from_utf8_lossy(wrong.as_bytes()).into_owned()));
+            let span = Span { start: offset, end: offset + 1 };
+            error(Place { file, span }, "this is not UTF-8 text").help(p, "save the file as UTF-8");
+            None
+        }
+    }
+}
+
+fn node_text(text: &str, p: &mut Problems) -> NodeFile {
+    root(File::Node, &parse(File::Node, text, p), p, node_file::read)
+}
+
+fn topology_text(text: &str, p: &mut Problems) -> TopologyFile {
+    root(File::Topology, &parse(File::Topology, text, p), p, topology_file::read)
+}
+
+/// Parses TOML, telling its errors; what could be made out in spite of them is walked all the same.
+fn parse<'t>(file: File, text: &'t str, p: &mut Problems) -> Spanned<DeTable<'t>> {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    for wrong in errors {
+        let (span, somewhere) = match wrong.span() {
+            Some(span) => (span, ""),
+            None => (0..0, " (somewhere in this file)"),
+        };
+        let place = Place { file, span: Span { start: span.start, end: span.end } };
+        let help = match wrong.message() {
+            message if message.contains("duplicate key") => "keep one of them",
+            message if message.contains("recurs") => "nest less deeply",
+            message if message.contains("must be quoted") => "put the text into double quotes",
+            message if message.contains("string") => "close the string with the quote that opened it",
+            message if message.contains("array") || message.contains("inline table") => {
+                "separate elements by commas and close every bracket"
+            }
+            _ => "write key = value, with strings in double quotes, below [table] or [[list]] headers",
+        };
+        p.syntax(place, &format!("this is not TOML: {}{somewhere}", wrong.message()), help);
+    }
+    table
+}
+
+/// Checks what the files say of each other, and builds the configuration if all is well.
+fn finish(mut p: Problems, node: Option<NodeFile>, topology: Option<TopologyFile>) -> Result<Loaded, Errors> {
+    let broken = p.recovering(File::Node) || p.recovering(File::Topology);
+    let config = if broken { None } else { check(node.as_ref(), topology.as_ref(), &mut p) };
+    if p.errors() == 0 && config.is_none() {
+        let help = "report this with both files: no error was found, yet something is missing".to_owned();
+        p.without_text(PathBuf::new(), "the configuration is incomplete".to_owned(), help);
+    }
+    let warnings = p.finish()?;
+    match config {
+        Some(config) => Ok(Loaded { config, warnings }),
+        None => Err(Errors { problems: warnings, untold: 0 }),
+    }
+}
+
+fn check(node: Option<&NodeFile>, topology: Option<&TopologyFile>, p: &mut Problems) -> Option<Config> {
+    let checked = topology.map(|file| {
+        let links = names::check(file, p);
+        let claims = addresses::check(file, p);
+        nodes::check(file, p);
+        paths::check(file, &links, p);
+        applications::check(file, &links, p);
+        (file, links, claims)
+    });
+    let node = node?;
+    let name: Option<&At<String>> = node.node.as_ref();
+    let this = checked.as_ref().and_then(|(file, _, _)| names::this_node(file, name?, p));
+    let raw = checked.as_ref().and_then(|(file, _, _)| file.nodes.items.get(this?));
+    local::cores(node, raw.map(|at| &at.value), p);
+    local::ports(node, checked.as_ref().and_then(|(file, _, claims)| Some((*file, claims, this?))), p);
+
+    let (file, links, _) = checked?;
+    if p.errors() > 0 {
+        return None;
+    }
+    let topology = build::topology(file, &links)?;
+    let id = topology.nodes.get(this?)?.id;
+    Some(Config { topology, node: id, local: build::local(node)? })
+}

@@ -1,0 +1,152 @@
+//! What concerns one node only: its cores, ports, limits and control socket.
+//!
+//! Plain data, already checked; every field has its unit in its name or its comment.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use ipnetwork::IpNetwork;
+
+/// One node's own settings, from the node file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Local {
+    /// How DPDK's environment abstraction layer starts.
+    pub eal: Eal,
+    /// Which cores work, and how eagerly.
+    pub workers: Workers,
+    /// Ports in the order of the file, 1 to 16; names, devices and addresses are unique.
+    pub ports: Vec<Port>,
+    /// Capacities, allocated at start.
+    pub limits: Limits,
+    /// How long idle state is kept.
+    pub timeouts: Timeouts,
+    /// The operator's way in.
+    pub control: Control,
+}
+
+/// Settings of DPDK's environment abstraction layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Eal {
+    /// Whether packet memory lies in hugepages. Default true.
+    pub hugepages: bool,
+    /// Packet memory in MiB, 64 to 1,048,576. Default 512.
+    pub memory_mib: u32,
+    /// Keeps the DPDK processes of one machine apart. Default `proa-` and the node's name.
+    pub file_prefix: String,
+    /// Arguments handed on as they are; never one that another setting already gives.
+    pub extra: Vec<String>,
+}
+
+/// The node's worker threads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workers {
+    /// One worker on each of these cores, 1 to 64 of them, each named once; as many as the node's `workers`.
+    pub cores: Vec<u16>,
+    /// The control thread's core. Default 0.
+    pub control_core: u16,
+    /// What a worker does when no packet waits. Default [`Poll::Adaptive`].
+    pub poll: Poll,
+    /// Packets taken from a queue at once, 1 to 64. Default 32.
+    pub burst: u8,
+}
+
+/// What a worker does when no packet waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Poll {
+    /// Sleeps, longer and longer up to a bound: an idle node costs nothing.
+    Adaptive,
+    /// Never sleeps: the lowest latency, and one full core for each worker.
+    Busy,
+}
+
+/// A DPDK port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// The operator's name for it.
+    pub name: String,
+    /// PCI address, or a virtual device with its arguments.
+    pub device: String,
+    /// Largest IP packet in bytes, without Ethernet's header; 576 to 9702. Default 1500.
+    pub mtu_bytes: u16,
+    /// VLAN of all its frames, 1 to 4094.
+    pub vlan: Option<u16>,
+    /// Its own addresses, each with the length of the network on the link; 1 to 16.
+    pub addresses: Vec<IpNetwork>,
+    /// Networks behind routers on this link.
+    pub routes: Vec<Route>,
+}
+
+/// A network behind a router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The destinations; no bit is set beyond the prefix.
+    pub to: IpNetwork,
+    /// The router, on the link of its port.
+    pub via: IpAddr,
+}
+
+/// Capacities, allocated at start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Flow entries of each worker, 64 to 16,777,216. Default 1,048,576.
+    pub flows: u32,
+    /// Translated sessions of each worker, 64 to 16,777,216. Default 1,048,576.
+    pub sessions: u32,
+    /// Elimination window of each stream in packets: a multiple of 64, 64 to 1,048,576. Default 65,536.
+    pub window_packets: u32,
+    /// Packet buffers in the node's pool, 1024 to 4,194,304. Default 16,384.
+    pub buffers: u32,
+    /// Packets waiting for the control thread, 16 to 65,536. Default 1024.
+    pub punt_queue_packets: u32,
+    /// Neighbours remembered, 16 to 65,536. Default 4096.
+    pub neighbors: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            flows: 1_048_576,
+            sessions: 1_048_576,
+            window_packets: 65_536,
+            buffers: 16_384,
+            punt_queue_packets: 1024,
+            neighbors: 4096,
+        }
+    }
+}
+
+/// How long idle state is kept, in seconds; each 1 to 604,800 (a week).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// An established TCP connection. Default 7440, the least that RFC 5382 (REQ-5) allows.
+    pub tcp_established_seconds: u32,
+    /// A TCP connection that opens or closes. Default 240, the least that RFC 5382 (REQ-5) allows.
+    pub tcp_transitory_seconds: u32,
+    /// UDP. Default 300, as RFC 4787 (REQ-5) recommends; the least it allows is 120.
+    pub udp_seconds: u32,
+    /// ICMP queries. Default 60, the least that RFC 5508 (REQ-1) allows.
+    pub icmp_seconds: u32,
+    /// A flow entry. Default 300.
+    pub flow_idle_seconds: u32,
+}
+
+impl Default for Timeouts {
+    fn default() -> Timeouts {
+        Timeouts {
+            tcp_established_seconds: 7440,
+            tcp_transitory_seconds: 240,
+            udp_seconds: 300,
+            icmp_seconds: 60,
+            flow_idle_seconds: 300,
+        }
+    }
+}
+
+/// The operator's way in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Control {
+    /// Unix socket of `proactl`: an absolute path of at most 107 bytes. Default `/run/proa/<node>.sock`.
+    pub socket: PathBuf,
+    /// Where metrics are served over HTTP; a loopback address. Default: nowhere.
+    pub metrics: Option<SocketAddr>,
+}

@@ -1,0 +1,147 @@
+//! The node file as JSON Schema describes it.
+
+use schemars::JsonSchema;
+
+use super::NAME;
+
+/// What concerns one node: its cores, ports, limits and control socket.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct NodeFile {
+    /// The topology file, relative to this one.
+    topology: String,
+    /// Which of the topology's nodes this is.
+    #[schemars(regex(pattern = NAME))]
+    node: String,
+    /// DPDK's environment abstraction layer.
+    eal: Option<Eal>,
+    /// Which cores work, and how eagerly.
+    workers: Workers,
+    /// DPDK ports.
+    #[schemars(length(min = 1, max = 16))]
+    port: Vec<Port>,
+    /// Capacities, allocated at start.
+    limits: Option<Limits>,
+    /// How long idle state is kept, in seconds.
+    timeouts: Option<Timeouts>,
+    /// The operator's way in.
+    control: Option<Control>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Eal {
+    /// Packet memory in hugepages; false for labs with virtual devices.
+    #[schemars(extend("default" = true))]
+    hugepages: Option<bool>,
+    /// Packet memory in MiB.
+    #[schemars(range(min = 64, max = 1_048_576), extend("default" = 512))]
+    memory_mib: Option<u32>,
+    /// Keeps the DPDK programs of one machine apart; proa- and the node's name if left out.
+    #[schemars(regex(pattern = NAME))]
+    file_prefix: Option<String>,
+    /// Arguments handed to DPDK as they are.
+    #[schemars(length(max = 64))]
+    extra: Option<Vec<String>>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Workers {
+    /// One worker on each of these cores.
+    #[schemars(length(min = 1, max = 64), inner(range(min = 0, max = 1023)))]
+    cores: Vec<u16>,
+    /// The control thread's core.
+    #[schemars(range(min = 0, max = 1023), extend("default" = 0))]
+    control_core: Option<u16>,
+    /// What a worker does when no packet waits: sleep longer and longer, or never.
+    #[schemars(extend("enum" = ["adaptive", "busy"], "default" = "adaptive"))]
+    poll: Option<String>,
+    /// Packets taken from a queue at once.
+    #[schemars(range(min = 1, max = 64), extend("default" = 32))]
+    burst: Option<u8>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Port {
+    /// Its name.
+    #[schemars(regex(pattern = NAME))]
+    name: String,
+    /// PCI address, or a virtual device with its arguments.
+    device: String,
+    /// Largest IP packet in bytes; at least 1280 with an IPv6 address.
+    #[schemars(range(min = 576, max = 9702), extend("default" = 1500))]
+    mtu: Option<u16>,
+    /// VLAN of all frames; untagged if left out.
+    #[schemars(range(min = 1, max = 4094))]
+    vlan: Option<u16>,
+    /// This node's own addresses, with the prefix length of the link's network.
+    #[schemars(length(min = 1, max = 16))]
+    addresses: Vec<String>,
+    /// Networks behind routers on this link.
+    #[schemars(length(max = 4096))]
+    routes: Option<Vec<Route>>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Route {
+    /// The destinations.
+    to: String,
+    /// The router, on this port's link.
+    via: String,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Limits {
+    /// Flow entries of each worker.
+    #[schemars(range(min = 64, max = 16_777_216), extend("default" = 1_048_576))]
+    flows: Option<u32>,
+    /// Translated sessions of each worker.
+    #[schemars(range(min = 64, max = 16_777_216), extend("default" = 1_048_576))]
+    sessions: Option<u32>,
+    /// Elimination window in packets per stream.
+    #[schemars(range(min = 64, max = 1_048_576), extend("multipleOf" = 64, "default" = 65_536))]
+    window: Option<u32>,
+    /// Packet buffers of the node.
+    #[schemars(range(min = 1024, max = 4_194_304), extend("default" = 16_384))]
+    buffers: Option<u32>,
+    /// Packets waiting for the control thread.
+    #[schemars(range(min = 16, max = 65_536), extend("default" = 1024))]
+    punt_queue: Option<u32>,
+    /// Neighbours remembered.
+    #[schemars(range(min = 16, max = 65_536), extend("default" = 4096))]
+    neighbors: Option<u32>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Timeouts {
+    /// An established TCP connection; RFC 5382 allows no less than 7440.
+    #[schemars(range(min = 1, max = 604_800), extend("default" = 7440))]
+    tcp_established: Option<u32>,
+    /// A TCP connection that opens or closes; RFC 5382 allows no less than 240.
+    #[schemars(range(min = 1, max = 604_800), extend("default" = 240))]
+    tcp_transitory: Option<u32>,
+    /// UDP; RFC 4787 allows no less than 120.
+    #[schemars(range(min = 1, max = 604_800), extend("default" = 300))]
+    udp: Option<u32>,
+    /// ICMP queries; RFC 5508 allows no less than 60.
+    #[schemars(range(min = 1, max = 604_800), extend("default" = 60))]
+    icmp: Option<u32>,
+    /// A flow entry that no packet uses.
+    #[schemars(range(min = 1, max = 604_800), extend("default" = 300))]
+    flow_idle: Option<u32>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Control {
+    /// Unix socket of proactl; /run/proa/NODE.sock if left out.
+    #[schemars(length(max = 107), regex(pattern = "^/.*[^/]$"))]
+    socket: Option<String>,
+    /// Where metrics are served: a loopback address with a port; nowhere if left out.
+    metrics: Option<String>,
+}

@@ -1,0 +1,167 @@
+//! The topology file as JSON Schema describes it.
+
+use schemars::JsonSchema;
+
+use super::NAME;
+
+/// The whole overlay, the same file on every node.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct TopologyFile {
+    /// The overlay's number. Overlays with different numbers do not hear each other.
+    #[schemars(range(min = 0, max = 16_777_215), extend("default" = 1))]
+    overlay_id: Option<u32>,
+    /// Over how many streams a node spreads its clients; at least as many as any node has workers.
+    #[schemars(range(min = 1, max = 256), extend("default" = 16))]
+    streams: Option<u16>,
+    /// What to do with a path set whose paths share an intermediate region.
+    #[schemars(extend("enum" = ["require", "warn"], "default" = "require"))]
+    disjoint: Option<String>,
+    /// Places whose nodes may fail together.
+    #[schemars(length(min = 1, max = 1024))]
+    region: Vec<Region>,
+    /// The servers of the overlay.
+    #[schemars(length(min = 1, max = 4096))]
+    node: Vec<Node>,
+    /// How packets travel between an edge region and a gateway region, both ways.
+    #[schemars(length(min = 1, max = 4096))]
+    path_set: Vec<PathSet>,
+    /// What clients reach.
+    #[schemars(length(min = 1, max = 4096))]
+    application: Vec<Application>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Region {
+    /// Its name.
+    #[schemars(regex(pattern = NAME))]
+    name: String,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Node {
+    /// Its name.
+    #[schemars(regex(pattern = NAME))]
+    name: String,
+    /// Its number on the wire, unique in the overlay.
+    #[schemars(range(min = 1, max = 65535))]
+    id: u16,
+    /// The region where it stands.
+    #[schemars(regex(pattern = NAME))]
+    region: String,
+    /// What it does.
+    #[schemars(length(min = 1, max = 3))]
+    roles: Vec<Role>,
+    /// Where other nodes send to: at most one address of each IP version.
+    #[schemars(length(min = 1, max = 2))]
+    underlay: Vec<String>,
+    /// Its workers: as many as its own file names cores.
+    #[schemars(range(min = 1, max = 64), extend("default" = 1))]
+    workers: Option<u16>,
+    /// Gateways only: the addresses that origins see clients come from, single ones or FIRST-LAST.
+    #[schemars(length(max = 64))]
+    nat_pool: Option<Vec<String>>,
+    /// How its NIC spreads packets over queues, where that is known.
+    rss: Option<Rss>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+enum Role {
+    Edge,
+    Intermediate,
+    Gateway,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Rss {
+    /// The NIC's Toeplitz hash key.
+    #[schemars(regex(pattern = "^([0-9A-Fa-f]{2}){40,64}$"))]
+    key: String,
+    /// Its queues, one for each worker.
+    #[schemars(range(min = 1, max = 64))]
+    queues: u16,
+    /// Entries of its redirection table, a power of two.
+    #[schemars(range(min = 1, max = 4096))]
+    table: u16,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct PathSet {
+    /// Its name.
+    #[schemars(regex(pattern = NAME))]
+    name: String,
+    /// The region at the clients' end.
+    #[schemars(regex(pattern = NAME))]
+    edge: String,
+    /// The region at the origins' end.
+    #[schemars(regex(pattern = NAME))]
+    gateway: String,
+    /// Paths in order of preference: an application with N copies uses the first N.
+    #[schemars(length(min = 1, max = 16))]
+    paths: Vec<Path>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Path {
+    /// Its number on the wire, unique in the overlay.
+    #[schemars(range(min = 1, max = 65535))]
+    id: u16,
+    /// The regions between the two ends, edge first.
+    #[schemars(length(min = 1, max = 8), inner(regex(pattern = NAME)))]
+    via: Vec<String>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Application {
+    /// Its name.
+    #[schemars(regex(pattern = NAME))]
+    name: String,
+    /// The addresses that clients send to, each held by one edge.
+    #[schemars(length(min = 1, max = 64))]
+    vips: Vec<Vip>,
+    /// What is served there: tcp/PORT, udp/LOW-HIGH, icmp.
+    #[schemars(
+        length(min = 1, max = 64),
+        inner(regex(pattern = "^(icmp|(tcp|udp)/[0-9]{1,5}(-[0-9]{1,5})?)$"))
+    )]
+    services: Vec<String>,
+    /// The region whose gateways translate and hand over to the origins.
+    #[schemars(regex(pattern = NAME))]
+    gateway: String,
+    /// The servers; each serves the virtual IPs of its own IP version.
+    #[schemars(length(min = 1, max = 256))]
+    origins: Vec<Origin>,
+    /// How many copies of each packet leave, each over a path of its own.
+    #[schemars(range(min = 1, max = 8))]
+    copies: u8,
+    /// The IP version between nodes. If left out: IPv4 where edge and gateways have it.
+    #[schemars(extend("enum" = ["ipv4", "ipv6"]))]
+    underlay: Option<String>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Vip {
+    /// The address, unique in the overlay.
+    address: String,
+    /// The edge node that holds it.
+    #[schemars(regex(pattern = NAME))]
+    node: String,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Origin {
+    /// Its address.
+    address: String,
+    /// Its port, where it differs from the service's.
+    #[schemars(range(min = 1, max = 65535))]
+    port: Option<u16>,
+}

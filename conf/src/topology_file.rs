@@ -1,0 +1,226 @@
+//! Reads the topology file: every key, its type and its range. What refers to what is checked afterwards.
+
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+
+use overlay::topology::{IpVersion, Roles, Rss, Service};
+
+use crate::problems::{At, Problems, error};
+use crate::reader::{Item, List, Table, list, table};
+use crate::topology_values::{address_range, roles, rss, service};
+use crate::values::{host, integer, name, word};
+
+/// Most entries of each kind; the checks' work and the tables' memory grow with them.
+pub(crate) const REGIONS_MAX: usize = 1024;
+pub(crate) const NODES_MAX: usize = 4096;
+pub(crate) const PATH_SETS_MAX: usize = 4096;
+pub(crate) const PATHS_MAX: usize = 16;
+/// A packet leaves with hop limit 8 and each intermediate takes one.
+pub(crate) const VIA_MAX: usize = 8;
+pub(crate) const APPLICATIONS_MAX: usize = 4096;
+pub(crate) const VIPS_MAX: usize = 64;
+pub(crate) const SERVICES_MAX: usize = 64;
+pub(crate) const ORIGINS_MAX: usize = 256;
+pub(crate) const POOL_RANGES_MAX: usize = 64;
+
+/// What to do with paths that share an intermediate region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Disjoint {
+    Require,
+    Warn,
+}
+
+/// The topology file as read; what could not be read is missing and has been told.
+#[derive(Clone, Debug)]
+pub(crate) struct TopologyFile {
+    pub(crate) overlay_id: Option<At<u32>>,
+    pub(crate) streams: Option<At<u16>>,
+    pub(crate) disjoint: Option<At<Disjoint>>,
+    pub(crate) regions: List<Option<At<String>>>,
+    pub(crate) nodes: List<RawNode>,
+    pub(crate) path_sets: List<RawPathSet>,
+    pub(crate) applications: List<RawApplication>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct RawNode {
+    pub(crate) name: Option<At<String>>,
+    pub(crate) id: Option<At<u16>>,
+    pub(crate) region: Option<At<String>>,
+    pub(crate) roles: Option<At<Roles>>,
+    pub(crate) underlay: List<IpAddr>,
+    pub(crate) workers: Option<At<u16>>,
+    pub(crate) nat_pool: Option<At<List<RangeInclusive<IpAddr>>>>,
+    pub(crate) rss: Option<At<Option<Rss>>>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct RawPathSet {
+    pub(crate) name: Option<At<String>>,
+    pub(crate) edge: Option<At<String>>,
+    pub(crate) gateway: Option<At<String>>,
+    pub(crate) paths: List<RawPath>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct RawPath {
+    pub(crate) id: Option<At<u16>>,
+    pub(crate) via: List<String>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct RawApplication {
+    pub(crate) name: Option<At<String>>,
+    pub(crate) vips: List<RawVip>,
+    pub(crate) services: List<Service>,
+    pub(crate) gateway: Option<At<String>>,
+    pub(crate) origins: List<RawOrigin>,
+    pub(crate) copies: Option<At<u8>>,
+    pub(crate) underlay: Option<At<IpVersion>>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct RawVip {
+    pub(crate) address: Option<At<IpAddr>>,
+    pub(crate) node: Option<At<String>>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct RawOrigin {
+    pub(crate) address: Option<At<IpAddr>>,
+    pub(crate) port: Option<At<u16>>,
+}
+
+pub(crate) fn read(t: &mut Table<'_>, p: &mut Problems) -> TopologyFile {
+    TopologyFile {
+        overlay_id: t.optional("overlay_id", p, integer(0..=0xff_ffff)),
+        streams: t.optional("streams", p, integer(1..=256)),
+        disjoint: t.optional(
+            "disjoint",
+            p,
+            word(&[("require", Disjoint::Require), ("warn", Disjoint::Warn)]),
+        ),
+        regions: entries(t, "region", REGIONS_MAX, p, |item, p| {
+            table(item, "[[region]]", p, |t, p| t.required("name", "name = \"paris\"", p, name))
+        }),
+        nodes: entries(t, "node", NODES_MAX, p, |item, p| table(item, "[[node]]", p, node)),
+        path_sets: entries(t, "path_set", PATH_SETS_MAX, p, |item, p| {
+            table(item, "[[path_set]]", p, path_set)
+        }),
+        applications: entries(t, "application", APPLICATIONS_MAX, p, |item, p| {
+            table(item, "[[application]]", p, application)
+        }),
+    }
+}
+
+/// A list of tables of which there must be at least one.
+fn entries<T>(
+    t: &mut Table<'_>,
+    key: &'static str,
+    max: usize,
+    p: &mut Problems,
+    read: impl FnMut(&Item<'_>, &mut Problems) -> Option<T>,
+) -> List<T> {
+    let broken = List { items: Vec::new(), complete: false };
+    let example = format!("at least one [[{key}]]");
+    match t.required(key, &example, p, list(max, read)) {
+        Some(list) => list.value,
+        None => broken,
+    }
+}
+
+fn node(t: &mut Table<'_>, p: &mut Problems) -> RawNode {
+    RawNode {
+        name: t.required("name", "name = \"edge-1\"", p, name),
+        id: t.required("id", "id = 1, a number that no other node has", p, integer(1..=u16::MAX)),
+        region: t.required("region", "region = \"…\", the name of a [[region]]", p, name),
+        roles: t.required("roles", "roles = [\"edge\"], or \"intermediate\" or \"gateway\"", p, roles),
+        underlay: t
+            .required("underlay", "underlay = [\"192.0.2.1\"], where other nodes send to", p, list(2, host))
+            .map_or(List { items: Vec::new(), complete: false }, |list| list.value),
+        workers: t.optional("workers", p, integer(1..=64)),
+        nat_pool: t.optional("nat_pool", p, list(POOL_RANGES_MAX, address_range)),
+        rss: t.optional("rss", p, |item, p| table(item, "`rss`", p, rss)),
+    }
+}
+
+fn path_set(t: &mut Table<'_>, p: &mut Problems) -> RawPathSet {
+    RawPathSet {
+        name: t.required("name", "name = \"paris-frankfurt\"", p, name),
+        edge: t.required("edge", "edge = \"…\", the region at the clients' end", p, name),
+        gateway: t.required("gateway", "gateway = \"…\", the region at the origins' end", p, name),
+        paths: t
+            .required(
+                "paths",
+                "paths = [{ id = 1, via = [\"london\"] }]",
+                p,
+                list(PATHS_MAX, |item, p| {
+                    table(item, "a path", p, |t, p| RawPath {
+                        id: t.required(
+                            "id",
+                            "id = 1, a number that no other path has",
+                            p,
+                            integer(1..=u16::MAX),
+                        ),
+                        via: t
+                            .required("via", "via = [\"…\"], the regions between", p, list(VIA_MAX, name))
+                            .map_or(List { items: Vec::new(), complete: false }, |list| list.value),
+                    })
+                }),
+            )
+            .map_or(List { items: Vec::new(), complete: false }, |list| list.value),
+    }
+}
+
+fn application(t: &mut Table<'_>, p: &mut Problems) -> RawApplication {
+    RawApplication {
+        name: t.required("name", "name = \"web\"", p, name),
+        vips: filled(
+            t,
+            "vips",
+            "vips = [{ address = \"203.0.113.10\", node = \"edge-1\" }]",
+            VIPS_MAX,
+            p,
+            vip,
+        ),
+        services: filled(t, "services", "services = [\"tcp/443\"]", SERVICES_MAX, p, service),
+        gateway: t.required("gateway", "gateway = \"…\", the region at the origins' end", p, name),
+        origins: filled(t, "origins", "origins = [{ address = \"10.9.0.2\" }]", ORIGINS_MAX, p, origin),
+        copies: t.required("copies", "copies = 2", p, integer(1..=8)),
+        underlay: t.optional("underlay", p, word(&[("ipv4", IpVersion::V4), ("ipv6", IpVersion::V6)])),
+    }
+}
+
+/// A list that must be there and not be empty.
+fn filled<T>(
+    t: &mut Table<'_>,
+    key: &'static str,
+    example: &str,
+    max: usize,
+    p: &mut Problems,
+    read: impl FnMut(&Item<'_>, &mut Problems) -> Option<T>,
+) -> List<T> {
+    match t.required(key, example, p, list(max, read)) {
+        Some(list) => {
+            if list.value.items.is_empty() && list.value.complete {
+                error(list.place, format!("`{key}` is empty")).help(p, format!("write {example}"));
+            }
+            list.value
+        }
+        None => List { items: Vec::new(), complete: false },
+    }
+}
+
+fn vip(item: &Item<'_>, p: &mut Problems) -> Option<RawVip> {
+    table(item, "a virtual IP", p, |t, p| RawVip {
+        address: t.required("address", "address = \"203.0.113.10\"", p, host),
+        node: t.required("node", "node = \"…\", the edge node that holds it", p, name),
+    })
+}
+
+fn origin(item: &Item<'_>, p: &mut Problems) -> Option<RawOrigin> {
+    table(item, "an origin", p, |t, p| RawOrigin {
+        address: t.required("address", "address = \"10.9.0.2\"", p, host),
+        port: t.optional("port", p, integer(1..=u16::MAX)),
+    })
+}
