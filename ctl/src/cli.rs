@@ -1,0 +1,163 @@
+//! The command line of `proactl`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::protocol::{Family, Filter, ListRequest, Request};
+
+/// Asks a running proa how it is and what it does.
+#[derive(Debug, Parser)]
+#[command(name = "proactl", version, max_term_width = 100)]
+pub struct Cli {
+    /// Socket of the daemon; without it, the only socket in /run/proa.
+    #[arg(long, global = true, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// Prints JSON.
+    #[arg(short, long, global = true)]
+    pub json: bool,
+    /// What is asked.
+    #[command(subcommand)]
+    pub noun: Noun,
+}
+
+/// What is asked.
+#[derive(Debug, Subcommand)]
+pub enum Noun {
+    /// How the node is: ports, workers, capacities, neighbours.
+    Status,
+    /// Paths of the overlay.
+    #[command(subcommand)]
+    Path(PathVerb),
+    /// Clients' flows at an edge.
+    #[command(subcommand)]
+    Flow(ListVerb),
+    /// Translated sessions at a gateway.
+    #[command(subcommand)]
+    Nat(ListVerb),
+    /// Dropped packets.
+    #[command(subcommand)]
+    Drops(DropsVerb),
+    /// Prints a completion script for a shell.
+    #[command(hide = true)]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Writes the man pages into a directory.
+    #[command(hide = true)]
+    Man {
+        /// The directory.
+        directory: PathBuf,
+    },
+}
+
+/// What to do with paths.
+#[derive(Debug, Subcommand)]
+pub enum PathVerb {
+    /// What each path sent, received, passed and eliminated, and how often it won.
+    Show,
+}
+
+/// What to do with drops.
+#[derive(Debug, Subcommand)]
+pub enum DropsVerb {
+    /// Packets dropped, by reason.
+    Show {
+        /// Also reasons that never occurred.
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+/// What to do with a long list.
+#[derive(Debug, Subcommand)]
+pub enum ListVerb {
+    /// Entries that match.
+    Show(List),
+}
+
+/// Which entries.
+#[derive(Debug, Args)]
+pub struct List {
+    /// Words that all must match: an address, a port, or tcp, udp, icmp.
+    #[arg(value_name = "FILTER")]
+    pub filter: Vec<String>,
+    /// Entries at most.
+    #[arg(long, default_value_t = 100)]
+    pub limit: u64,
+}
+
+impl Noun {
+    /// The request to send; `None` for what is answered without the daemon.
+    ///
+    /// # Errors
+    /// A sentence about a word of a filter that is none.
+    pub fn request(&self) -> Result<Option<Request>, String> {
+        Ok(Some(match self {
+            Noun::Status => Request::Status,
+            Noun::Path(PathVerb::Show) => Request::Paths,
+            Noun::Flow(ListVerb::Show(list)) => Request::Flows(list.request()?),
+            Noun::Nat(ListVerb::Show(list)) => Request::Sessions(list.request()?),
+            Noun::Drops(DropsVerb::Show { .. }) => Request::Drops,
+            Noun::Completions { .. } | Noun::Man { .. } => return Ok(None),
+        }))
+    }
+}
+
+impl List {
+    fn request(&self) -> Result<ListRequest, String> {
+        let mut filter = Filter::default();
+        for word in &self.filter {
+            let taken = match word.as_str() {
+                "tcp" => filter.protocol.replace(Family::Tcp).is_some(),
+                "udp" => filter.protocol.replace(Family::Udp).is_some(),
+                "icmp" => filter.protocol.replace(Family::Icmp).is_some(),
+                _ => match (word.parse(), word.parse()) {
+                    (Ok(port), _) => filter.port.replace(port).is_some(),
+                    (_, Ok(address)) => filter.address.replace(address).is_some(),
+                    _ => return Err(format!("'{word}' is no address, no port, and none of tcp, udp, icmp")),
+                },
+            };
+            if taken {
+                return Err(format!("'{word}' is the second of its kind; an entry can not match both"));
+            }
+        }
+        Ok(ListRequest { filter, limit: self.limit })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn filters_are_words_in_any_order() {
+        let parse = |words: &[&str]| {
+            let list = List { filter: words.iter().map(|word| word.to_string()).collect(), limit: 1 };
+            list.request().map(|request| request.filter)
+        };
+        let filter = parse(&["443", "tcp", "2001:db8::1"]).unwrap();
+        assert_eq!((filter.port, filter.protocol), (Some(443), Some(Family::Tcp)));
+        assert_eq!(filter.address, Some("2001:db8::1".parse().unwrap()));
+        assert!(parse(&["nonsense"]).is_err() && parse(&["70000"]).is_err() && parse(&["1", "2"]).is_err());
+    }
+
+    #[test]
+    fn the_man_pages_are_up_to_date() {
+        let directory = tempfile::tempdir().unwrap();
+        clap_mangen::generate_to(Cli::command(), directory.path()).unwrap();
+        let kept = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/man");
+        for page in std::fs::read_dir(directory.path()).unwrap() {
+            let page = page.unwrap();
+            let same = std::fs::read(kept.join(page.file_name())).ok() == std::fs::read(page.path()).ok();
+            assert!(same, "{:?} is old: `proactl man packaging/man` renews it", page.file_name());
+        }
+    }
+}

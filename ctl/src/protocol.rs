@@ -1,0 +1,114 @@
+//! What a client asks.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// Longest request that the daemon reads, bytes.
+pub const REQUEST_BYTES_MAX: usize = 4096;
+
+/// What a client asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "show", rename_all = "snake_case")]
+pub enum Request {
+    /// How the node is.
+    Status,
+    /// What each path has done.
+    Paths,
+    /// Flows at the edge.
+    Flows(ListRequest),
+    /// Translated sessions at the gateway.
+    Sessions(ListRequest),
+    /// Packets dropped, by reason.
+    Drops,
+}
+
+/// Which entries of a long list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListRequest {
+    /// Only entries that match.
+    #[serde(default)]
+    pub filter: Filter,
+    /// Entries at most.
+    pub limit: u64,
+}
+
+/// What an entry must match; everything that is given must.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filter {
+    /// The client, the virtual IP, or the origin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
+    /// Any of the ports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// `tcp`, `udp` or `icmp`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<Family>,
+}
+
+/// A transport protocol; ICMP stands for ICMPv6 too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Family {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// ICMP and ICMPv6.
+    Icmp,
+}
+
+impl Family {
+    /// The protocol behind an IP protocol number, if it is one that is carried.
+    pub fn of(protocol: u8) -> Option<Family> {
+        match protocol {
+            6 => Some(Family::Tcp),
+            17 => Some(Family::Udp),
+            1 | 58 => Some(Family::Icmp),
+            _ => None,
+        }
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Family::Tcp => "tcp",
+            Family::Udp => "udp",
+            Family::Icmp => "icmp",
+        }
+    }
+}
+
+impl Filter {
+    /// Whether an entry with these addresses, ports and protocol matches.
+    pub fn matches(&self, addresses: &[IpAddr], ports: &[u16], protocol: Family) -> bool {
+        self.address.is_none_or(|address| addresses.contains(&address))
+            && self.port.is_none_or(|port| ports.contains(&port))
+            && self.protocol.is_none_or(|wanted| wanted == protocol)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_short_lines_that_people_can_write() {
+        let status: Request = serde_json::from_str(r#"{"show":"status"}"#).unwrap();
+        assert_eq!(status, Request::Status);
+        let flows: Request = serde_json::from_str(r#"{"show":"flows","limit":5}"#).unwrap();
+        assert_eq!(flows, Request::Flows(ListRequest { filter: Filter::default(), limit: 5 }));
+    }
+
+    #[test]
+    fn a_filter_wants_all_that_it_names() {
+        let client: IpAddr = "192.0.2.7".parse().unwrap();
+        let filter = Filter { address: Some(client), port: Some(80), protocol: Some(Family::Tcp) };
+        assert!(filter.matches(&[client], &[1234, 80], Family::Tcp));
+        assert!(!filter.matches(&[client], &[1234, 80], Family::Udp));
+        assert!(!filter.matches(&[client], &[1234], Family::Tcp));
+        assert!(!filter.matches(&[], &[80], Family::Tcp));
+        assert!(Filter::default().matches(&[], &[], Family::Icmp));
+    }
+}
