@@ -1,0 +1,261 @@
+//! An owned mbuf: DPDK's packet buffer, one segment, read and written at the offsets the shim gives.
+
+use arrayvec::ArrayVec;
+use dpdk_sys as sys;
+use packet::{NoRoom, PacketBuf};
+use std::fmt;
+use std::mem::ManuallyDrop;
+use std::ptr::{self, NonNull};
+
+/// Bytes free in front of a new or received packet.
+pub const HEADROOM: usize = sys::PROA_HEADROOM as usize;
+
+/// A cache line, bytes.
+const LINE: usize = 64;
+/// Packets up to this length are copied line by line, bytes.
+const SHORT: usize = 4 * LINE;
+
+/// Flags of data that lives in another mbuf or in memory that DPDK does not manage.
+const BORROWED: u64 = 1 << sys::PROA_FLAG_INDIRECT_BIT | 1 << sys::PROA_FLAG_EXTERNAL_BIT;
+
+/// A packet buffer of DPDK's, owned: of one segment, not shared. Dropping it gives it back to its mempool.
+#[repr(transparent)]
+pub struct Mbuf(NonNull<sys::rte_mbuf>);
+
+// SAFETY: an Mbuf is the only reference to its buffer, and mempools take buffers back from any thread.
+unsafe impl Send for Mbuf {}
+
+/// Reads a field of an mbuf.
+macro_rules! get {
+    ($mbuf:expr, $offset:ident, $type:ty) => {
+        // SAFETY: the pointer is an mbuf that this value owns, and the offset and type are this field's.
+        unsafe { $mbuf.0.as_ptr().byte_add(sys::$offset as usize).cast::<$type>().read() }
+    };
+}
+
+/// Writes a field of an mbuf.
+macro_rules! set {
+    ($mbuf:expr, $offset:ident, $type:ty, $value:expr) => {{
+        let value: $type = $value;
+        // SAFETY: the pointer is an mbuf that this value owns, and the offset and type are this field's.
+        unsafe { $mbuf.0.as_ptr().byte_add(sys::$offset as usize).cast::<$type>().write(value) }
+    }};
+}
+
+impl Mbuf {
+    /// Takes over an mbuf.
+    ///
+    /// # Safety
+    /// `raw` must be a valid mbuf of one segment that nothing else refers to.
+    #[inline(always)]
+    pub unsafe fn from_raw(raw: NonNull<sys::rte_mbuf>) -> Mbuf {
+        Mbuf(raw)
+    }
+
+    /// Gives the mbuf up; it is no longer freed.
+    #[inline(always)]
+    pub fn into_raw(self) -> NonNull<sys::rte_mbuf> {
+        ManuallyDrop::new(self).0
+    }
+
+    /// The port the packet was received on, by DPDK's number; `None` for one made here.
+    #[inline(always)]
+    pub fn port(&self) -> Option<u16> {
+        let port = get!(self, PROA_MBUF_PORT, u16);
+        (u32::from(port) != sys::PROA_PORT_INVALID).then_some(port)
+    }
+
+    /// Makes it as new: empty behind its headroom, no flags, no port.
+    ///
+    /// What rte_pktmbuf_reset does, without the second cache line: a buffer at rest has no next segment, and
+    /// what else is there counts only under flags.
+    #[inline(always)]
+    pub(crate) fn reset(&mut self) {
+        set!(self, PROA_MBUF_DATA_OFF, u16, HEADROOM as u16);
+        set!(self, PROA_MBUF_REFCNT, u16, 1);
+        set!(self, PROA_MBUF_NB_SEGS, u16, 1);
+        set!(self, PROA_MBUF_PORT, u16, sys::PROA_PORT_INVALID as u16);
+        set!(self, PROA_MBUF_OL_FLAGS, u64, 0);
+        set!(self, PROA_MBUF_PACKET_TYPE, u32, 0);
+        set!(self, PROA_MBUF_PKT_LEN, u32, 0);
+        set!(self, PROA_MBUF_DATA_LEN, u16, 0);
+        set!(self, PROA_MBUF_VLAN_TCI, u16, 0);
+    }
+
+    /// Whether it may go back to `pool` as it is, without DPDK's help.
+    #[inline(always)]
+    pub(crate) fn is_plain(&self, pool: NonNull<sys::rte_mempool>) -> bool {
+        get!(self, PROA_MBUF_POOL, *mut sys::rte_mempool) == pool.as_ptr()
+            && get!(self, PROA_MBUF_REFCNT, u16) == 1
+            && get!(self, PROA_MBUF_NB_SEGS, u16) == 1
+            && get!(self, PROA_MBUF_OL_FLAGS, u64) & BORROWED == 0
+    }
+
+    /// Makes this empty buffer hold the bytes of `source`.
+    ///
+    /// Short packets are copied in whole cache lines where both buffers have room for that: a call of memcpy takes
+    /// longer than the copying.
+    #[inline(always)]
+    pub(crate) fn fill_from(&mut self, source: &Mbuf) -> Result<(), NoRoom> {
+        let len = source.len();
+        let room = self.tailroom();
+        if len > room {
+            return Err(NoRoom);
+        }
+        self.set_len(len as u16);
+        let (from, to) = (source.start(), self.start());
+        let lines = len.div_ceil(LINE);
+        if len <= SHORT && lines * LINE <= room.min(len + source.tailroom()) {
+            for line in 0..lines {
+                // SAFETY: both buffers have `lines` cache lines from their start on and are distinct mbufs, which
+                // share no buffer; what is copied behind `len` is tailroom, whose content is unspecified.
+                unsafe { ptr::copy_nonoverlapping(from.add(line * LINE), to.add(line * LINE), LINE) }
+            }
+        } else {
+            // SAFETY: both buffers have `len` bytes from their start on and are distinct mbufs.
+            unsafe { ptr::copy_nonoverlapping(from, to, len) }
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn start(&self) -> *mut u8 {
+        let buffer = get!(self, PROA_MBUF_BUF_ADDR, *mut u8);
+        // SAFETY: the data's offset lies inside the buffer.
+        unsafe { buffer.add(usize::from(self.data_off())) }
+    }
+
+    #[inline(always)]
+    fn data_off(&self) -> u16 {
+        get!(self, PROA_MBUF_DATA_OFF, u16)
+    }
+
+    #[inline(always)]
+    fn data_len(&self) -> u16 {
+        get!(self, PROA_MBUF_DATA_LEN, u16)
+    }
+
+    /// Sets the segment's and the packet's length, which are the same.
+    #[inline(always)]
+    fn set_len(&mut self, len: u16) {
+        set!(self, PROA_MBUF_DATA_LEN, u16, len);
+        set!(self, PROA_MBUF_PKT_LEN, u32, u32::from(len));
+    }
+}
+
+/// The number of segments of an mbuf that is not yet an [`Mbuf`].
+///
+/// # Safety
+/// `raw` must be a valid mbuf.
+#[inline(always)]
+pub(crate) unsafe fn segments(raw: *mut sys::rte_mbuf) -> u16 {
+    // SAFETY: the caller's mbuf; the offset and type are this field's.
+    unsafe { raw.byte_add(sys::PROA_MBUF_NB_SEGS as usize).cast::<u16>().read() }
+}
+
+impl PacketBuf for Mbuf {
+    #[inline(always)]
+    fn data(&self) -> &[u8] {
+        // SAFETY: offset and length describe bytes inside the buffer, which this value owns.
+        unsafe { std::slice::from_raw_parts(self.start(), self.len()) }
+    }
+
+    #[inline(always)]
+    fn data_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above, and `&mut self` makes it the only reference.
+        unsafe { std::slice::from_raw_parts_mut(self.start(), self.len()) }
+    }
+
+    #[inline(always)]
+    fn headroom(&self) -> usize {
+        usize::from(self.data_off())
+    }
+
+    #[inline(always)]
+    fn tailroom(&self) -> usize {
+        let end = usize::from(self.data_off()) + self.len();
+        usize::from(get!(self, PROA_MBUF_BUF_LEN, u16)).saturating_sub(end)
+    }
+
+    #[inline(always)]
+    fn prepend(&mut self, count: usize) -> Result<(), NoRoom> {
+        let offset = self.headroom().checked_sub(count).ok_or(NoRoom)?;
+        let len = u16::try_from(self.len() + count).map_err(|_| NoRoom)?;
+        set!(self, PROA_MBUF_DATA_OFF, u16, offset as u16);
+        self.set_len(len);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn trim_front(&mut self, count: usize) -> Result<(), NoRoom> {
+        let len = self.len().checked_sub(count).ok_or(NoRoom)?;
+        set!(self, PROA_MBUF_DATA_OFF, u16, self.data_off() + count as u16);
+        self.set_len(len as u16);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn append(&mut self, count: usize) -> Result<(), NoRoom> {
+        if count > self.tailroom() {
+            return Err(NoRoom);
+        }
+        self.set_len(self.data_len() + count as u16);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn truncate(&mut self, len: usize) {
+        if len < self.len() {
+            self.set_len(len as u16);
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch(&self) {
+        prefetch(self.start());
+    }
+
+    #[inline(always)]
+    fn len(&self) -> usize {
+        usize::from(self.data_len())
+    }
+}
+
+impl Drop for Mbuf {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // SAFETY: an owned mbuf, not used after.
+        unsafe { sys::proa_mbuf_free(self.0.as_ptr()) }
+    }
+}
+
+impl fmt::Debug for Mbuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mbuf").field("headroom", &self.headroom()).field("len", &self.len()).finish()
+    }
+}
+
+/// Frees all of `packets` in one call, from whichever mempools they are.
+#[inline]
+pub fn free_all<const N: usize>(packets: &mut ArrayVec<Mbuf, N>) {
+    let count = packets.len();
+    // SAFETY: the first `count` entries are owned mbufs; none is kept in the vector, so each is freed once. Mbuf is
+    // transparent over the pointer that DPDK expects.
+    unsafe {
+        packets.set_len(0);
+        sys::proa_mbuf_free_bulk(packets.as_mut_ptr().cast(), count as u32);
+    }
+}
+
+/// Asks for the cache line at `address`.
+#[inline(always)]
+pub(crate) fn prefetch<T>(address: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint that never faults, whatever the address.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
