@@ -1,0 +1,119 @@
+//! Which packets may go to the control thread: a rate for each cause, so that no flood of one kind keeps another out.
+//!
+//! Of ARP and neighbour discovery the answers to our own questions matter most: without them neighbours in use would
+//! be given up. Questions to us come next; what other stations ask each other, on a large link most of it, only
+//! updates what is known.
+
+use packet::PacketBuf;
+use packet::ethernet::{self, Arp, TYPE_ARP};
+use packet::icmp::V6_NEIGHBOR_SOLICITATION;
+use packet::ip;
+use packet::{Addr, BufPool};
+use pipelines::slow::Bucket;
+use pipelines::{Cause, Forwarder, Punt};
+use zerocopy::FromBytes;
+
+/// Packets per second of each kind, in the order of [`Kind`].
+const PER_SECOND: [u32; 5] = [2000, 1000, 200, 1000, 5000];
+
+/// What a punted packet is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A neighbour's answer, sent to this station alone.
+    Answer,
+    /// A question about one of this node's addresses.
+    Question,
+    /// Neighbour discovery among others.
+    Foreign,
+    /// To one of the node's own addresses.
+    Local,
+    /// On its way, but without a known neighbour.
+    Unresolved,
+}
+
+/// One worker's rates.
+pub struct Admission {
+    rates: [Bucket; PER_SECOND.len()],
+}
+
+impl Default for Admission {
+    fn default() -> Admission {
+        Admission { rates: PER_SECOND.map(Bucket::new) }
+    }
+}
+
+impl Admission {
+    /// Whether a packet may go.
+    pub fn admit(&mut self, now_ns: u64, kind: Kind) -> bool {
+        self.rates[kind as usize].take(now_ns)
+    }
+}
+
+/// What a punted packet is, under the worker's tables.
+pub fn kind<P: BufPool>(punt: &Punt<P::Buf>, forwarder: &Forwarder<P>) -> Kind {
+    match punt.cause {
+        Cause::Local => Kind::Local,
+        Cause::Unresolved(_) => Kind::Unresolved,
+        Cause::NeighborDiscovery => {
+            discovery(punt.buf.data(), |addr| forwarder.tables().local.get(addr).is_some())
+        }
+    }
+}
+
+fn discovery(frame: &[u8], is_own: impl Fn(Addr) -> bool) -> Kind {
+    let target = || {
+        let link = ethernet::parse(frame).ok()?;
+        let payload = frame.get(link.payload_at..)?;
+        if link.ether_type == TYPE_ARP {
+            let (arp, _) = Arp::ref_from_prefix(payload).ok()?;
+            return Some((arp.operation.get() == Arp::REQUEST, Addr::from_v4(arp.target_ip)));
+        }
+        let packet = ip::parse(payload).ok()?;
+        let target = payload.get(packet.transport_at as usize + 8..)?.first_chunk()?;
+        let is_question = packet.detail == V6_NEIGHBOR_SOLICITATION;
+        Some((is_question, if is_question { Addr::from_v6(*target) } else { packet.dst }))
+    };
+    // Only frames to this station's own address or to a group come this far.
+    let to_us_alone = ethernet::destination(frame).is_some_and(|mac| !mac.is_group());
+    match target() {
+        Some((false, addr)) if to_us_alone && is_own(addr) => Kind::Answer,
+        Some((true, addr)) if is_own(addr) => Kind::Question,
+        _ => Kind::Foreign,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use packet::Mac;
+
+    fn arp(to: Mac, operation: u8, target: [u8; 4]) -> Vec<u8> {
+        let mut frame = to.0.to_vec();
+        frame.extend([2, 0, 0, 0, 0, 9, 8, 6, 0, 1, 8, 0, 6, 4, 0, operation]);
+        frame.extend([2, 0, 0, 0, 0, 9, 192, 0, 2, 9, 0, 0, 0, 0, 0, 0]);
+        frame.extend(target);
+        frame
+    }
+
+    #[test]
+    fn answers_questions_and_the_rest_are_told_apart() {
+        let own = Addr::from_v4([192, 0, 2, 1]);
+        let kind = |frame: &[u8]| discovery(frame, |addr| addr == own);
+        let us = Mac([2, 0, 0, 0, 0, 1]);
+        assert_eq!(kind(&arp(us, 2, [192, 0, 2, 1])), Kind::Answer);
+        assert_eq!(kind(&arp(us, 2, [192, 0, 2, 9])), Kind::Foreign);
+        assert_eq!(kind(&arp(Mac::BROADCAST, 2, [192, 0, 2, 1])), Kind::Foreign);
+        assert_eq!(kind(&arp(Mac::BROADCAST, 1, [192, 0, 2, 1])), Kind::Question);
+        assert_eq!(kind(&arp(us, 1, [192, 0, 2, 1])), Kind::Question);
+        assert_eq!(kind(&arp(Mac::BROADCAST, 1, [192, 0, 2, 9])), Kind::Foreign);
+        assert_eq!(kind(&arp(us, 1, [192, 0, 2, 1])[..30]), Kind::Foreign);
+    }
+
+    #[test]
+    fn a_flood_of_one_kind_leaves_the_others_their_rate() {
+        let mut admission = Admission::default();
+        let admitted = (0..100_000).filter(|_| admission.admit(1, Kind::Foreign)).count();
+        assert_eq!(admitted, 20);
+        assert!(admission.admit(1, Kind::Answer) && admission.admit(1, Kind::Question));
+    }
+}

@@ -1,0 +1,240 @@
+//! The control thread's state and work, apart from its sockets: the slow path, snapshots, answers to operators.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use conf::Config;
+use packet::{BufPool, PacketBuf};
+use pipelines::slow::SlowPath;
+use pipelines::tables::Interface;
+use pipelines::{Cause, Punt, Tables, WorkerCounters};
+
+use crate::exchange::{Exchange, Order};
+use crate::lists::Lists;
+use crate::setup;
+use crate::worker::OwnCounters;
+
+/// Punted frames handled before anything else gets its turn.
+const PUNTS_AT_ONCE: usize = 256;
+/// Pause between two snapshots because of neighbours, ns: many that appear at once become one snapshot.
+const COMPILE_NS: u64 = 5_000_000;
+
+/// A worker that has not turned its loop for so long is stuck, ns.
+const WORKER_SILENCE_NS: u64 = 2_000_000_000;
+/// How often and how far apart a worker is told to stop.
+const STOP_TRIES: usize = 1000;
+const STOP_PAUSE: Duration = Duration::from_millis(1);
+
+/// What one worker counts.
+#[derive(Clone, Default)]
+pub struct Counters {
+    /// The data path's counters.
+    pub path: Arc<WorkerCounters>,
+    /// The worker's own.
+    pub own: Arc<OwnCounters>,
+}
+
+/// The control thread's state.
+pub struct Core<P: BufPool> {
+    /// The configuration in force.
+    pub config: Config,
+    /// The node's ports as the tables know them.
+    pub interfaces: Vec<Interface>,
+    /// The snapshot in force.
+    pub tables: Arc<Tables>,
+    /// ARP, neighbour discovery, echo.
+    pub slow: SlowPath,
+    /// Queues to the workers.
+    pub exchange: Arc<Exchange<P::Buf>>,
+    /// What the workers count.
+    pub counters: Vec<Counters>,
+    /// Lists under way.
+    pub lists: Lists,
+    /// Configurations taken over and refused since the start.
+    pub reloads: (u64, u64),
+    /// Frames of the slow path that were given to a worker.
+    pub injected: u64,
+    /// Frames of the slow path that found no buffer or no room in a queue.
+    pub not_injected: u64,
+    seed: u64,
+    /// Where its frames' buffers come from.
+    pub pool: P,
+    /// Snapshots that a worker may still use: freed here, never by a worker.
+    retired: Vec<Arc<Tables>>,
+    /// Snapshots that found a worker's queue full, to be published again.
+    unpublished: bool,
+    compiled_version: u64,
+    compiled_ns: u64,
+}
+
+/// What a [`Core`] is made from.
+pub struct Parts<P: BufPool> {
+    /// The configuration.
+    pub config: Config,
+    /// The node's ports.
+    pub interfaces: Vec<Interface>,
+    /// The snapshot that the workers start with.
+    pub tables: Arc<Tables>,
+    /// Queues to the workers.
+    pub exchange: Arc<Exchange<P::Buf>>,
+    /// What the workers count.
+    pub counters: Vec<Counters>,
+    /// Seeds the tables.
+    pub seed: u64,
+    /// Where buffers for the slow path's frames come from.
+    pub pool: P,
+}
+
+impl<P: BufPool> Core<P> {
+    /// The state at the start; the node's addresses are announced with the first [`Core::pump`].
+    pub fn new(now_ns: u64, parts: Parts<P>) -> Core<P> {
+        let Parts { config, interfaces, tables, exchange, counters, seed, pool } = parts;
+        let slow = SlowPath::new(now_ns, &setup::slow(&config, &interfaces, &tables));
+        let workers = exchange.workers();
+        Core {
+            config,
+            interfaces,
+            tables,
+            slow,
+            exchange,
+            counters,
+            lists: Lists::new(workers),
+            reloads: (0, 0),
+            injected: 0,
+            not_injected: 0,
+            seed,
+            pool,
+            retired: Vec::new(),
+            unpublished: false,
+            compiled_version: 0,
+            compiled_ns: 0,
+        }
+    }
+
+    /// Does what waits; says whether there is more to do at once.
+    pub fn pump(&mut self, now_ns: u64) -> bool {
+        let mut left = PUNTS_AT_ONCE;
+        while left > 0
+            && let Some(punt) = self.exchange.punted()
+        {
+            self.take(now_ns, punt);
+            left -= 1;
+        }
+        self.slow.tick(now_ns);
+        self.send();
+        self.refresh(now_ns);
+        while let Some(page) = self.exchange.page() {
+            self.lists.take(page, &self.config, &self.tables);
+        }
+        self.lists.ask(&self.exchange);
+        left == 0
+    }
+
+    /// When [`Core::pump`] has something to do even if nothing comes in, ns.
+    pub fn timeout(&self) -> Option<u64> {
+        let compile = self.wants_snapshot().then_some(self.compiled_ns + COMPILE_NS);
+        [self.slow.poll_timeout(), compile].into_iter().flatten().min()
+    }
+
+    fn take(&mut self, now_ns: u64, punt: Punt<P::Buf>) {
+        let Punt { buf, port, cause } = punt;
+        match cause {
+            Cause::NeighborDiscovery | Cause::Local => self.slow.handle(now_ns, port, buf.data()),
+            Cause::Unresolved(next_hop) => self.slow.resolve(now_ns, port, next_hop, buf.data().to_vec()),
+        }
+        self.pool.free(buf);
+    }
+
+    /// Gives the slow path's frames to workers, each port's to the same one so that they keep their order.
+    fn send(&mut self) {
+        while let Some((port, frame)) = self.slow.poll_frame() {
+            let worker = port.0 as usize % self.exchange.workers().max(1);
+            let filled = self.pool.alloc().and_then(|mut buf| {
+                buf.append(frame.len()).ok()?;
+                buf.data_mut().copy_from_slice(&frame);
+                Some(buf)
+            });
+            match filled.map(|buf| self.exchange.inject(worker, port, buf)) {
+                Some(Ok(())) => self.injected += 1,
+                Some(Err(buf)) => {
+                    self.pool.free(buf);
+                    self.not_injected += 1;
+                }
+                None => self.not_injected += 1,
+            }
+        }
+    }
+
+    fn wants_snapshot(&self) -> bool {
+        self.unpublished || self.slow.version() != self.compiled_version
+    }
+
+    /// Publishes a new snapshot when neighbours have changed.
+    fn refresh(&mut self, now_ns: u64) {
+        self.retired.retain(|tables| Arc::strong_count(tables) > 1);
+        if !self.wants_snapshot() || now_ns.saturating_sub(self.compiled_ns) < COMPILE_NS {
+            return;
+        }
+        self.compiled_ns = now_ns;
+        match self.compile(&self.config.clone(), true) {
+            Ok(tables) => self.publish(tables),
+            // The same topology compiled before; neighbours can not make it fail.
+            Err(error) => tracing::error!("no new snapshot: {error}"),
+        }
+    }
+
+    /// Compiles a snapshot of a configuration and of the neighbours known now.
+    ///
+    /// # Errors
+    /// What no snapshot can hold.
+    pub fn compile(
+        &mut self,
+        config: &Config,
+        neighbors_only: bool,
+    ) -> Result<Tables, pipelines::tables::CompileError> {
+        let neighbors: Vec<_> = self.slow.neighbors().collect();
+        let version = self.slow.version();
+        let previous = Some(&*self.tables);
+        let tables =
+            setup::compile(config, &self.interfaces, &neighbors, self.seed, previous, neighbors_only)?;
+        self.compiled_version = version;
+        Ok(tables)
+    }
+
+    /// Has all workers forward by a snapshot from their next batch on.
+    pub fn publish(&mut self, tables: Tables) {
+        let tables = Arc::new(tables);
+        self.unpublished = false;
+        for worker in 0..self.exchange.workers() {
+            if self.exchange.order(worker, Order::Tables(tables.clone())).is_err() {
+                self.unpublished = true;
+            }
+        }
+        self.retired.push(core::mem::replace(&mut self.tables, tables));
+    }
+
+    /// Takes a checked configuration over for the addresses that the slow path answers and resolves.
+    pub fn reconfigure_slow_path(&mut self, now_ns: u64) {
+        let answered = setup::answered(&self.tables);
+        let next_hops = self.tables.next_hops.clone();
+        self.slow.reconfigure(now_ns, &answered, &next_hops);
+    }
+
+    /// Whether all workers turn their loops.
+    pub fn workers_turn(&self, now_ns: u64) -> bool {
+        self.counters.iter().all(|worker| now_ns.saturating_sub(worker.own.seen_ns.get()) < WORKER_SILENCE_NS)
+    }
+
+    /// Tells the workers to end once they have handed out what is inside.
+    pub fn stop_workers(&self) {
+        for worker in 0..self.exchange.workers() {
+            // A full queue empties within a turn of the worker's loop; one that does not has no worker any more.
+            for _ in 0..STOP_TRIES {
+                if self.exchange.order(worker, Order::Stop).is_ok() {
+                    break;
+                }
+                std::thread::sleep(STOP_PAUSE);
+            }
+        }
+    }
+}

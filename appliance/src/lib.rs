@@ -1,0 +1,35 @@
+//! The proa daemon: workers on DPDK that forward, and a control thread that does the rest.
+//!
+//! ```text
+//!   ports ──► worker ──► ports          worker: receive, process, transmit; never blocks, locks or allocates
+//!               │  ▲
+//!         punts │  │ snapshots, orders, frames        (bounded queues, see `exchange`)
+//!               ▼  │
+//!            control: ARP, NDP, echo; proactl; metrics; signals; reload
+//! ```
+
+pub mod admission;
+pub mod balance;
+pub mod check;
+pub mod cli;
+pub mod core;
+pub mod eal;
+pub mod exchange;
+pub mod host;
+pub mod idle;
+pub mod io;
+pub mod listing;
+pub mod lists;
+pub mod metrics;
+pub mod reload;
+pub mod replay;
+pub mod report;
+pub mod run;
+pub mod sandbox;
+pub mod serve;
+pub mod server;
+pub mod setup;
+pub mod socket;
+mod start;
+pub mod thread;
+pub mod worker;

@@ -1,0 +1,79 @@
+//! Lists of flows and sessions, taken from a worker's tables in small pieces at its batch borders.
+//!
+//! The control thread sends a [`Query`] with an empty [`Page`]; the worker looks at so many places of its table,
+//! copies the entries it finds into the page and hands it back. It allocates nothing and looks at no filter.
+
+use nat::SessionView;
+use packet::BufPool;
+use pipelines::Forwarder;
+use pipelines::flow::Flow;
+
+/// Places of a table that a worker looks at per batch border.
+pub const PLACES: usize = 256;
+
+/// Which table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// The edge's flows.
+    Flows,
+    /// The gateway's sessions.
+    Sessions,
+}
+
+/// A piece of a table that is asked for.
+#[derive(Debug)]
+pub struct Query {
+    /// Where to start.
+    pub cursor: u32,
+    /// What to fill, with room for [`PLACES`] entries.
+    pub page: Page,
+}
+
+/// A piece of a table.
+#[derive(Debug)]
+pub struct Page {
+    /// Which table.
+    pub table: Table,
+    /// Whose request this answers.
+    pub request: u64,
+    /// The worker.
+    pub worker: u16,
+    /// Where to go on; `None` at the end of the table.
+    pub next: Option<u32>,
+    /// Flows found.
+    pub flows: Vec<Flow>,
+    /// Sessions found.
+    pub sessions: Vec<SessionView>,
+    /// The worker's clock when it filled the page, s.
+    pub now_s: u32,
+}
+
+impl Page {
+    /// An empty page with room for what a worker finds.
+    pub fn new(table: Table, request: u64, worker: u16) -> Page {
+        let room = |wanted| if table == wanted { PLACES } else { 0 };
+        Page {
+            table,
+            request,
+            worker,
+            next: None,
+            flows: Vec::with_capacity(room(Table::Flows)),
+            sessions: Vec::with_capacity(room(Table::Sessions)),
+            now_s: 0,
+        }
+    }
+}
+
+/// Fills a page from a worker's tables.
+pub fn fill<P: BufPool>(query: Query, forwarder: &Forwarder<P>, now_ns: u64) -> Page {
+    let Query { cursor, mut page } = query;
+    page.now_s = (now_ns / 1_000_000_000) as u32;
+    page.next = match page.table {
+        Table::Flows => forwarder.flows().list(cursor, PLACES, |flow| page.flows.push(*flow)),
+        Table::Sessions => {
+            let nat = forwarder.nat();
+            nat.and_then(|nat| nat.list(cursor, PLACES, |session| page.sessions.push(session)))
+        }
+    };
+    page
+}

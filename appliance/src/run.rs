@@ -1,0 +1,226 @@
+//! `proa run`: starts the node, serves it until a signal, and stops it with every packet accounted for.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use conf::Config;
+use dpdk::{Clock, Eal, Mempool, Pool, Port};
+use mio::{Events, Token};
+use signal_hook::consts::SIGHUP;
+use signal_hook_mio::v1_0::Signals;
+
+use crate::balance::{self, Balance};
+use crate::core::Core;
+use crate::serve::Serving;
+use crate::server;
+use crate::socket::{self, Socket};
+use crate::start;
+use crate::thread::{self, Ending};
+
+pub(crate) const WAKER: Token = Token(0);
+pub(crate) const SIGNALS: Token = Token(1);
+/// Longest sleep of the control thread.
+const TICK: Duration = Duration::from_secs(1);
+/// Pause between two signs of life for the service manager, ns.
+const WATCHDOG_NS: u64 = 1_000_000_000;
+/// How long workers may take to hand out what is inside.
+const STOP_MAX: Duration = Duration::from_secs(5);
+
+/// Why the node did not start, or did not stop as it should: one sentence each that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration is wrong.
+    #[error("{0}")]
+    Config(conf::Errors),
+    /// DPDK refuses.
+    #[error(transparent)]
+    Dpdk(#[from] dpdk::Error),
+    /// A worker does not start.
+    #[error(transparent)]
+    Worker(#[from] thread::Error),
+    /// The topology can not be compiled.
+    #[error(transparent)]
+    Compile(#[from] pipelines::tables::CompileError),
+    /// No control socket.
+    #[error(transparent)]
+    Socket(#[from] socket::Error),
+    /// No metrics.
+    #[error("metrics can not be served on {0} ({1}): set another control.metrics, or none")]
+    Metrics(std::net::SocketAddr, io::Error),
+    /// The system refuses something that it never does.
+    #[error("the system refuses ({0})")]
+    System(#[from] io::Error),
+    /// A worker is gone.
+    #[error("worker {0} has ended by itself; the node can not go on")]
+    WorkerDied(usize),
+    /// The final account does not balance.
+    #[error("the packets do not balance: {0}")]
+    Balance(Balance),
+}
+
+/// A node that runs.
+pub(crate) struct Node {
+    pub(crate) config_file: PathBuf,
+    pub(crate) core: Core<Pool>,
+    pub(crate) clock: Clock,
+    pub(crate) mempool: Mempool,
+    pub(crate) ports: Vec<Port>,
+    pub(crate) threads: Vec<JoinHandle<()>>,
+    pub(crate) ending: Arc<Ending>,
+    pub(crate) poll: mio::Poll,
+    pub(crate) signals: Signals,
+    pub(crate) serving: Serving,
+    /// Whether the service manager wants to hear from us, and when it last has.
+    pub(crate) watched: bool,
+    pub(crate) fed_ns: u64,
+    // The last to go: the socket's name, then DPDK.
+    pub(crate) _socket: Socket,
+    pub(crate) _eal: Eal,
+}
+
+/// Runs a node until it is told to stop.
+///
+/// # Errors
+/// [`Error`].
+pub fn run(config_file: &Path) -> Result<(), Error> {
+    let loaded = Config::load(config_file).map_err(Error::Config)?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let mut node = start::start(config_file, loaded.config)?;
+    let notified = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    if let Err(error) = notified {
+        tracing::warn!("the service manager could not be told: {error}");
+    }
+    let served = node.serve();
+    drop(sd_notify::notify(&[sd_notify::NotifyState::Stopping]));
+    let stopped = node.stop();
+    served.and(stopped)
+}
+
+impl Node {
+    /// Serves until a signal says to stop.
+    fn serve(&mut self) -> Result<(), Error> {
+        let mut events = Events::with_capacity(64);
+        let mut more = true;
+        loop {
+            self.core.exchange.alarm().sleep();
+            // What was queued before the alarm was set rings nobody.
+            let timeout =
+                if more || self.core.exchange.control_has_work() { Duration::ZERO } else { self.timeout() };
+            let polled = self.poll.poll(&mut events, Some(timeout));
+            self.core.exchange.alarm().awake();
+            match polled {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error.into()),
+                _ => {}
+            }
+            let now_ns = self.clock.now_ns();
+            for event in &events {
+                match event.token() {
+                    WAKER => {}
+                    SIGNALS => {
+                        if self.take_signals(now_ns) {
+                            return Ok(());
+                        }
+                    }
+                    token => {
+                        let Node { serving, core, ports, mempool, .. } = self;
+                        serving.ready(token, now_ns, core, ports, mempool);
+                    }
+                }
+            }
+            more = self.core.pump(now_ns);
+            self.serving.supply(&mut self.core);
+            if let Some(died) = self.threads.iter().position(JoinHandle::is_finished) {
+                return Err(Error::WorkerDied(died));
+            }
+            self.feed_watchdog(now_ns);
+        }
+    }
+
+    /// Tells the service manager now and then that all workers turn.
+    fn feed_watchdog(&mut self, now_ns: u64) {
+        let due = now_ns.saturating_sub(self.fed_ns) >= WATCHDOG_NS;
+        if self.watched && due && self.core.workers_turn(now_ns) {
+            self.fed_ns = now_ns;
+            drop(sd_notify::notify(&[sd_notify::NotifyState::Watchdog]));
+        }
+    }
+
+    fn timeout(&self) -> Duration {
+        let now_ns = self.clock.now_ns();
+        let due = self.core.timeout().map(|at| Duration::from_nanos(at.saturating_sub(now_ns)));
+        due.map_or(TICK, |due| due.min(TICK))
+    }
+
+    /// Whether a signal says to stop.
+    fn take_signals(&mut self, now_ns: u64) -> bool {
+        let pending: Vec<i32> = self.signals.pending().collect();
+        for signal in &pending {
+            if *signal != SIGHUP {
+                tracing::info!("stopping");
+                return true;
+            }
+            match self.core.reload(now_ns, &self.config_file) {
+                Ok(later) if later.is_empty() => tracing::info!("configuration taken over"),
+                Ok(later) => {
+                    tracing::warn!(
+                        "configuration taken over, but until a restart without its {}",
+                        later.join(", ")
+                    );
+                }
+                Err(refused) => {
+                    for line in refused.to_string().lines() {
+                        tracing::error!("{line}");
+                    }
+                    tracing::error!("the new configuration is refused; the node goes on with the one it has");
+                }
+            }
+        }
+        false
+    }
+
+    /// Stops: receives nothing more, hands out what is inside, and draws up the account.
+    fn stop(mut self) -> Result<(), Error> {
+        let workers = self.threads.len();
+        let deadline = Instant::now() + STOP_MAX;
+        self.core.stop_workers();
+        let is_quiet = |node: &Node| {
+            node.ending.quiet.load(Ordering::Acquire) >= workers && !node.core.exchange.handoffs_waiting()
+        };
+        while !is_quiet(&self) && Instant::now() < deadline {
+            self.core.pump(self.clock.now_ns());
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        self.ending.may_end.store(true, Ordering::Release);
+        let mut died = None;
+        for (worker, thread) in self.threads.drain(..).enumerate() {
+            if thread.join().is_err() {
+                died = Some(Error::WorkerDied(worker));
+            }
+        }
+        while self.core.pump(self.clock.now_ns()) {}
+        self.core.slow.stop();
+        self.core.exchange.clear();
+        self.core.pool.flush();
+        // Frames that a device still has come back when it is closed.
+        self.ports.clear();
+        let missing = self.mempool.capacity().saturating_sub(self.mempool.available());
+        let balance = Balance::of(&self.core, missing as u64);
+        tracing::info!("drops: {}", balance::drops(&self.core));
+        if let Some(died) = died {
+            return Err(died);
+        }
+        if !balance.holds() {
+            return Err(Error::Balance(balance));
+        }
+        tracing::info!("stopped, and every packet is accounted for: {balance}");
+        Ok(())
+    }
+}
+
+const _: () = assert!(WAKER.0 < server::FIRST_TOKEN && SIGNALS.0 < server::FIRST_TOKEN);

@@ -1,0 +1,276 @@
+//! One worker: receives bursts, has them processed, transmits; at batch borders it takes orders.
+//!
+//! Nothing here blocks, allocates, locks or logs. The loop's only system calls are the idle ramp's sleep and, at
+//! most once per sleep of the control thread, the write that wakes it.
+
+use std::sync::Arc;
+
+use packet::{BufPool, PacketBuf, Reason};
+use pipelines::{Burst, Forwarder, Output, PORTS_MAX, PortIndex, WorkerCounters};
+
+use crate::admission::{self, Admission};
+use crate::exchange::{Desk, Order};
+use crate::io::{Receive, Transmit};
+use crate::listing;
+
+/// Times that a device is asked again to take frames, when it takes none of them.
+const TRANSMIT_RETRIES: usize = 64;
+/// Pause between two sweeps over a piece of the tables, ns.
+const SWEEP_NS: u64 = 1_000_000;
+/// What a worker counts of itself, beside the data path's counters.
+#[derive(Debug, Default)]
+pub struct OwnCounters {
+    /// Time of the loop's turns in which there was something to do, ns.
+    pub busy_ns: packet::Counter,
+    /// Frames handled, from ports and from other workers.
+    pub packets: packet::Counter,
+    /// Frames sent for the control thread, or dropped in its place.
+    pub injected: packet::Counter,
+    /// When its loop last turned, ns of the node's clock; refreshed every millisecond.
+    pub seen_ns: packet::Counter,
+    /// Frames that devices gave in several pieces, which their queues dropped.
+    pub unfit: packet::Counter,
+}
+
+/// One worker's state.
+pub struct Worker<P: BufPool, R, T> {
+    forwarder: Forwarder<P>,
+    counters: Arc<WorkerCounters>,
+    own: Arc<OwnCounters>,
+    pool: P,
+    /// The queues to receive from, with their ports.
+    rx: Vec<(PortIndex, R)>,
+    /// The queue to transmit to, by port.
+    tx: Vec<T>,
+    desk: Desk<P::Buf>,
+    burst: Burst<P::Buf>,
+    burst_max: usize,
+    out: Box<Output<P::Buf>>,
+    admission: Admission,
+    swept_ns: u64,
+    stopping: bool,
+}
+
+/// What a worker is made from.
+pub struct Parts<P: BufPool, R, T> {
+    /// Its data path.
+    pub forwarder: Forwarder<P>,
+    /// What that counts in.
+    pub counters: Arc<WorkerCounters>,
+    /// What the worker counts in.
+    pub own: Arc<OwnCounters>,
+    /// Where its buffers come from.
+    pub pool: P,
+    /// The queues to receive from, with their ports.
+    pub rx: Vec<(PortIndex, R)>,
+    /// The queue to transmit to, by port.
+    pub tx: Vec<T>,
+    /// Its queues to other threads.
+    pub desk: Desk<P::Buf>,
+    /// Frames taken from a queue at once.
+    pub burst_max: usize,
+}
+
+impl<P: BufPool, R: Receive<P::Buf>, T: Transmit<P::Buf>> Worker<P, R, T> {
+    /// A worker.
+    pub fn new(parts: Parts<P, R, T>) -> Worker<P, R, T> {
+        let Parts { forwarder, counters, own, pool, rx, tx, desk, burst_max } = parts;
+        Worker {
+            forwarder,
+            counters,
+            own,
+            pool,
+            rx,
+            tx,
+            desk,
+            burst: Burst::new(),
+            burst_max: burst_max.clamp(1, pipelines::BURST_MAX),
+            out: Box::default(),
+            admission: Admission::default(),
+            swept_ns: 0,
+            stopping: false,
+        }
+    }
+
+    /// One turn of the loop; says how many frames were handled.
+    #[inline]
+    pub fn step(&mut self, now_ns: u64) -> usize {
+        let mut handled = 0;
+        if self.desk.rang() {
+            handled += self.take_orders(now_ns);
+        }
+        if !self.stopping {
+            for queue in 0..self.rx.len() {
+                handled += self.receive(now_ns, queue);
+            }
+        }
+        for from in 0..self.desk.workers() {
+            handled += self.take_handoffs(now_ns, from);
+        }
+        if now_ns.saturating_sub(self.swept_ns) >= SWEEP_NS {
+            self.swept_ns = now_ns;
+            self.forwarder.sweep(now_ns);
+            self.own.seen_ns.set(now_ns);
+            self.own.unfit.set(self.rx.iter().map(|(_, queue)| queue.unfit()).sum());
+        }
+        handled
+    }
+
+    /// Whether it was told to end. Frames may still be handed over by workers that were not.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+
+    /// Counts a turn of the loop that handled so many frames and took so long.
+    #[inline(always)]
+    pub fn count(&self, handled: usize, busy_ns: u64) {
+        self.own.packets.add(handled as u64);
+        self.own.busy_ns.add(busy_ns);
+    }
+
+    #[inline(always)]
+    fn receive(&mut self, now_ns: u64, queue: usize) -> usize {
+        let Some((port, rx)) = self.rx.get_mut(queue) else { return 0 };
+        let count = rx.receive(&mut self.burst, self.burst_max);
+        if count == 0 {
+            return 0;
+        }
+        let port = *port;
+        if let Some(counters) = self.counters.ports.get(port.0 as usize) {
+            counters.rx_packets.add(count as u64);
+            counters.rx_bytes.add(self.burst.iter().map(|buf| buf.len() as u64).sum());
+        }
+        self.forwarder.process(now_ns, port, &mut self.burst, &mut self.pool, &mut self.out);
+        self.flush(now_ns);
+        count
+    }
+
+    #[inline(always)]
+    fn take_handoffs(&mut self, now_ns: u64, from: usize) -> usize {
+        let mut count = 0;
+        let mut port = PortIndex(0);
+        while count < self.burst_max {
+            let Some(handoff) = self.desk.handoff(from) else { break };
+            count += 1;
+            if handoff.port != port && !self.burst.is_empty() {
+                self.process_handed(now_ns, port);
+            }
+            port = handoff.port;
+            self.burst.push(handoff.buf);
+        }
+        if !self.burst.is_empty() {
+            self.process_handed(now_ns, port);
+        }
+        count
+    }
+
+    fn process_handed(&mut self, now_ns: u64, port: PortIndex) {
+        self.forwarder.process_handed(now_ns, port, &mut self.burst, &mut self.pool, &mut self.out);
+        self.flush(now_ns);
+    }
+
+    #[cold]
+    fn take_orders(&mut self, now_ns: u64) -> usize {
+        self.desk.answer_bell();
+        while let Some(order) = self.desk.order() {
+            match order {
+                Order::Tables(tables) => self.forwarder.swap_tables(tables),
+                Order::List(query) => self.desk.hand_in(listing::fill(query, &self.forwarder, now_ns)),
+                Order::Stop => self.stopping = true,
+            }
+        }
+        let mut count = 0;
+        while let Some((port, buf)) = self.desk.frame() {
+            count += 1;
+            self.own.injected.add(1);
+            match self.out.tx.get_mut(port.0 as usize) {
+                Some(queue) if !queue.is_full() => {
+                    queue.push(buf);
+                    self.out.ports |= 1 << port.0;
+                }
+                _ => self.drop(buf, Reason::TransmitFull),
+            }
+        }
+        self.flush(now_ns);
+        count
+    }
+
+    /// Empties what the data path has put out.
+    #[inline(always)]
+    fn flush(&mut self, now_ns: u64) {
+        while self.out.ports != 0 {
+            let port = self.out.ports.trailing_zeros() as usize;
+            self.out.ports &= self.out.ports - 1;
+            self.transmit(port);
+        }
+        if !self.out.punts.is_empty() {
+            self.punt(now_ns);
+        }
+        for handoff in self.out.handoffs.drain(..) {
+            if let Err((buf, reason)) = self.desk.hand_over(handoff) {
+                WorkerCounters::drop(&self.counters, reason);
+                self.pool.free(buf);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn transmit(&mut self, port: usize) {
+        let Some(frames) = self.out.tx.get_mut(port) else { return };
+        let (count, bytes) = (frames.len(), frames.iter().map(|buf| buf.len() as u64).sum::<u64>());
+        if let Some(queue) = self.tx.get_mut(port) {
+            let mut retries = 0;
+            while !frames.is_empty() && retries < TRANSMIT_RETRIES {
+                if queue.transmit(frames) == 0 {
+                    retries += 1;
+                    std::hint::spin_loop();
+                }
+            }
+        }
+        let (left, left_bytes) = match frames.len() {
+            0 => (0, 0),
+            left => (left, frames.iter().map(|buf| buf.len() as u64).sum()),
+        };
+        if let Some(counters) = self.counters.ports.get(port) {
+            counters.tx_packets.add((count - left) as u64);
+            counters.tx_bytes.add(bytes - left_bytes);
+        }
+        if left > 0 {
+            self.discard(port);
+        }
+    }
+
+    /// Drops what a device did not take.
+    #[cold]
+    fn discard(&mut self, port: usize) {
+        let Some(frames) = self.out.tx.get_mut(port) else { return };
+        self.counters.drops[Reason::TransmitFull.index()].add(frames.len() as u64);
+        for buf in frames.drain(..) {
+            self.pool.free(buf);
+        }
+    }
+
+    #[cold]
+    fn punt(&mut self, now_ns: u64) {
+        for punt in self.out.punts.drain(..) {
+            let cause = punt.cause.index();
+            let kind = admission::kind(&punt, &self.forwarder);
+            let admitted = self.admission.admit(now_ns, kind);
+            let handed_over = if admitted { self.desk.punt(punt) } else { Err(punt.buf) };
+            match handed_over {
+                Ok(()) => self.counters.punts[cause].add(1),
+                Err(buf) => {
+                    WorkerCounters::drop(&self.counters, Reason::PuntLimited);
+                    self.pool.free(buf);
+                }
+            }
+        }
+    }
+
+    fn drop(&mut self, buf: P::Buf, reason: Reason) {
+        WorkerCounters::drop(&self.counters, reason);
+        self.pool.free(buf);
+    }
+}
+
+const _: () = assert!(PORTS_MAX <= 16, "a bit of Output::ports for each port");
