@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# proactl shows the edge's flow and the gateway's session of a connection, filtered, in both forms.
+source "$(dirname "$0")/lab.sh"
+
+lab_up
+origin_up
+nodes_up
+expect "datagrams lost" "$(probe "$vip_v4" 20 200 | jq .lost)" -eq 0
+fetch "http://$vip_v4/whoami" >/dev/null
+flow=$(ctl edge flow show udp 7 -j | jq -c '.flows')
+[[ $(jq -r '.[] | [.client, .vip, .vip_port, .application, .gateway] | join(" ")' <<<"$flow") == \
+    "$client_v4 $vip_v4 7 web gateway" ]] || fail "flow show: $flow"
+session=$(ctl gateway nat show udp "$client_v4" -j | jq -c '.sessions')
+[[ $(jq -r '.[] | [.client, .vip, .origin, .origin_port] | join(" ")' <<<"$session") == \
+    "$client_v4 $vip_v4 ${origins_v4[0]} 7" ]] || fail "nat show: $session"
+port=$(jq '.[0].client_port' <<<"$session")
+[[ $port == $(jq '.[0].client_port' <<<"$flow") ]] || fail "edge and gateway disagree about the client's port"
+ctl gateway nat show | grep -q "$client_v4:$port .*$vip_v4:7 .*${origins_v4[0]}:7" || fail "nat show names no session"
+expect "sessions" "$(ctl gateway nat show -j | jq '.sessions | length')" -eq 2
+expect "flows to a port that nobody uses" "$(ctl edge flow show 9999 -j | jq '.flows | length')" -eq 0
+ctl edge flow show nonsense >/dev/null 2>&1 && fail "a filter without meaning was taken"
+
+pass "flow and session of $client_v4:$port shown by edge and gateway alike"

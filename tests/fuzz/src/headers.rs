@@ -1,0 +1,77 @@
+//! Ethernet, IP and transport headers: any bytes may come as a frame. The parser of another project judges.
+
+use crate::mend;
+use packet::ip::{self, Fragment, Packet};
+use packet::transport::{TCP, UDP};
+use packet::{IpVersion, ethernet};
+
+/// Protocol number of the IP authentication header (RFC 4302).
+const AUTHENTICATION: u8 = 51;
+
+/// What is accepted lies inside the frame and says what etherparse says.
+pub fn run(data: &[u8]) {
+    let Ok(frame) = ethernet::parse(data) else { return };
+    assert!(frame.payload_at <= data.len() && frame.vlan < 4096);
+    assert!(ethernet::destination(data).is_some() && ethernet::source(data).is_some());
+
+    let mut bytes = data[frame.payload_at..].to_vec();
+    let _ = ip::parse(&bytes);
+    mend::ip(&mut bytes);
+    let Ok(packet) = ip::parse(&bytes) else { return };
+    inside(&packet, &bytes);
+    agrees(&packet, &bytes[..packet.len as usize]);
+    let _ = (packet.icmp_kind(), packet.source_is_forwardable());
+
+    // Padding behind the packet changes nothing; one byte less is too short.
+    assert_eq!(ip::parse(&bytes[..packet.len as usize]), Ok(packet));
+    assert!(ip::parse(&bytes[..packet.len as usize - 1]).is_err());
+
+    if packet.ttl > 0 {
+        ip::decrement_ttl(&mut bytes);
+        assert_eq!(ip::parse(&bytes), Ok(Packet { ttl: packet.ttl - 1, ..packet }));
+    }
+}
+
+fn inside(packet: &Packet, bytes: &[u8]) {
+    assert!(packet.len as usize <= bytes.len());
+    assert!(packet.transport_at <= packet.len);
+    let transport_min = match (packet.protocol, packet.fragment) {
+        (_, Fragment::Later) => 0,
+        (TCP, _) => 20,
+        (UDP, _) => 8,
+        _ => 0,
+    };
+    assert!(packet.len - packet.transport_at >= transport_min, "{packet:?}");
+}
+
+fn agrees(packet: &Packet, bytes: &[u8]) {
+    use etherparse::{NetSlice, SlicedPacket, TransportSlice};
+    let Ok(sliced) = SlicedPacket::from_ip(bytes) else { return };
+    match &sliced.net {
+        Some(NetSlice::Ipv4(slice)) => {
+            let header = slice.header();
+            assert_eq!(packet.version, IpVersion::V4);
+            assert_eq!(packet.src.v4_bytes(), header.source());
+            assert_eq!(packet.dst.v4_bytes(), header.destination());
+            assert_eq!((packet.ttl, packet.dont_fragment), (header.ttl(), header.dont_fragment()));
+        }
+        Some(NetSlice::Ipv6(slice)) => {
+            let header = slice.header();
+            assert_eq!(packet.version, IpVersion::V6);
+            assert_eq!(packet.src.v6_bytes(), header.source());
+            assert_eq!(packet.dst.v6_bytes(), header.destination());
+            assert_eq!(packet.ttl, header.hop_limit());
+        }
+        _ => {}
+    }
+    // Behind an authentication header in IPv4 etherparse finds ports; no path carries one, so it stays a protocol.
+    if packet.fragment != Fragment::No || (packet.version, packet.protocol) == (IpVersion::V4, AUTHENTICATION) {
+        return;
+    }
+    let ports = match &sliced.transport {
+        Some(TransportSlice::Tcp(tcp)) => (TCP, tcp.source_port(), tcp.destination_port()),
+        Some(TransportSlice::Udp(udp)) => (UDP, udp.source_port(), udp.destination_port()),
+        _ => return,
+    };
+    assert_eq!((packet.protocol, packet.src_port, packet.dst_port), ports);
+}

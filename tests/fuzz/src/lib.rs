@@ -1,0 +1,26 @@
+//! What is fuzzed, each target as a plain function over bytes, so that libFuzzer, `cargo test` and a debugger run
+//! the same code. A target panics where a promise is broken; any input at all must pass.
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod frame;
+pub mod headers;
+mod input;
+mod mend;
+pub mod nat;
+mod reply;
+pub mod seeds;
+pub mod wire;
+mod world;
+
+/// A target: its name, and what runs an input.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target by the name of its binary and its corpus.
+pub const TARGETS: &[Target] = &[
+    ("wire", wire::run),
+    ("headers", headers::run),
+    ("config", config::run),
+    ("nat", nat::run),
+    ("frame", frame::run),
+];

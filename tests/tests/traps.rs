@@ -1,0 +1,170 @@
+//! Mistakes that others made in this field, each with the test that would show it here.
+
+use overlay::disjoint;
+use overlay::elimination::{Elimination, StreamKey};
+use overlay::topology::NodeId;
+use overlay::window::Verdict;
+use packet::Reason;
+use proa_tests::sim::{Action, Link, Loss, MILLISECOND, Plan, SECOND, Shape, World, seeds};
+
+/// One edge, two paths of one intermediate each, one gateway; two copies of everything.
+fn pair(workers: u64) -> Shape {
+    Shape {
+        edges: 1..=1,
+        regions: 2..=2,
+        per_region: 1..=1,
+        gateways: 1..=1,
+        copies: 2..=2,
+        workers: workers..=workers,
+        applications: 1..=1,
+        ..Shape::default()
+    }
+}
+
+/// Index of the intermediate of the set's first path, and the path's slot in the counters.
+fn first_path(world: &World) -> usize {
+    let region = world.plan.topology.path_sets[0].paths[0].via[0];
+    world.plan.topology.nodes.iter().position(|node| node.region == region).unwrap()
+}
+
+/// Loss of a path, as its two ends count it.
+fn loss(world: &World, from: usize, to: usize, path: usize) -> f64 {
+    let id = world.plan.topology.path_sets[0].paths[path].id;
+    let slot = |node: usize| {
+        let paths = &world.nodes[node].tables().registry.paths;
+        paths.iter().position(|known| *known == id).unwrap()
+    };
+    let (at_sender, at_receiver) = (slot(from), slot(to));
+    let sent = world.nodes[from].sum(|counters| &counters.paths[at_sender].sent) as f64;
+    let arrived = world.nodes[to].sum(|counters| &counters.paths[at_receiver].passed)
+        + world.nodes[to].sum(|counters| &counters.paths[at_receiver].discarded)
+        + world.nodes[to].sum(|counters| &counters.paths[at_receiver].rogue);
+    1.0 - arrived as f64 / sent
+}
+
+/// Loss computed from a sequence that all paths share shows half of everything lost on a perfect pair.
+#[test]
+fn the_loss_of_each_path_is_its_own() {
+    let mut world = World::new(Plan::draw(7, &pair(2)), 7, MILLISECOND);
+    let (edge, gateway) =
+        (world.plan.with_role(|roles| roles.edge)[0], world.plan.with_role(|roles| roles.gateway)[0]);
+    let middle = first_path(&world);
+    let mut link = world.wan(edge, middle).clone();
+    link.loss = Loss::Random(0.3);
+    world.at(2 * SECOND, Action::Wan { from: edge, to: middle, link });
+    world.plan_requests(1000, 40, 3 * SECOND, 4 * SECOND);
+    world.run_until(4 * SECOND);
+    world.finish();
+    world.check_complete(|_| true);
+    let forth = [loss(&world, edge, gateway, 0), loss(&world, edge, gateway, 1)];
+    let back = [loss(&world, gateway, edge, 0), loss(&world, gateway, edge, 1)];
+    assert!((0.25..0.35).contains(&forth[0]), "{forth:?}");
+    assert_eq!((forth[1], back), (0.0, [0.0, 0.0]));
+}
+
+/// A reorder buffer lets one slow path delay everything; here the first copy goes on at once.
+#[test]
+fn a_slow_path_delays_nobody() {
+    let mut world = World::new(Plan::draw(8, &pair(1)), 8, MILLISECOND);
+    let middle = first_path(&world);
+    for node in (0..world.nodes.len()).filter(|node| *node != middle) {
+        let link = Link::perfect(400 * MILLISECOND);
+        world.at(2 * SECOND, Action::Wan { from: node, to: middle, link });
+    }
+    world.plan_requests(300, 40, 3 * SECOND, 4 * SECOND);
+    world.run_until(4 * SECOND);
+    world.finish();
+    world.check_complete(|_| true);
+    for exchange in &world.ledger.exchanges {
+        assert!(exchange.returned_at - exchange.sent_at < 20 * MILLISECOND, "{exchange:?}");
+    }
+}
+
+/// At a million packets a second and 50 ms of skew a window needs 50,000 places, and a 16-bit sequence would wrap
+/// within it.
+#[test]
+fn the_window_covers_a_million_packets_a_second_and_50_ms_of_skew() {
+    let run = |window: usize| {
+        let mut elimination = Elimination::new(1, window, 1);
+        let stream = elimination.stream(StreamKey { source: NodeId(1), stream: 0 }).unwrap();
+        let mut counts = [0; 4];
+        // Copies over the slow path come 50,000 packets later; every tenth is lost on the fast one.
+        for sequence in 0..250_000u64 {
+            if sequence % 10 != 0 {
+                counts[elimination.offer(stream, sequence) as usize] += 1;
+            }
+            if let Some(late) = sequence.checked_sub(50_000) {
+                counts[elimination.offer(stream, late) as usize] += 1;
+            }
+        }
+        counts
+    };
+    let [pass, out_of_order, discard, rogue] = [
+        Verdict::Pass as usize,
+        Verdict::PassOutOfOrder as usize,
+        Verdict::Discard as usize,
+        Verdict::Rogue as usize,
+    ];
+    let wide = run(65_536);
+    assert_eq!((wide[pass], wide[out_of_order], wide[discard], wide[rogue]), (225_000, 20_000, 180_000, 0));
+    let narrow = run(16_384);
+    assert_eq!((narrow[pass], narrow[out_of_order], narrow[rogue]), (225_000, 0, 200_000));
+}
+
+/// A later copy than the window reaches is rogue: it is never delivered twice, and never harms.
+#[test]
+fn copies_beyond_the_window_are_rogue() {
+    let mut plan = Plan::draw(9, &Shape { window: 64, ..pair(1) });
+    plan.topology.streams = 1;
+    let mut world = World::new(plan, 9, MILLISECOND);
+    let middle = first_path(&world);
+    let edge = world.plan.with_role(|roles| roles.edge)[0];
+    world.at(2 * SECOND, Action::Wan { from: edge, to: middle, link: Link::perfect(300 * MILLISECOND) });
+    world.plan_requests(2000, 40, 3 * SECOND, 4 * SECOND);
+    world.run_until(4 * SECOND);
+    world.finish();
+    world.check_complete(|_| true);
+    let gateway = world.plan.with_role(|roles| roles.gateway)[0];
+    assert!(world.nodes[gateway].drops()[&Reason::Rogue] > 1000, "{}", world.report());
+}
+
+/// Sessions made by one worker and looked up by another: neither copies nor replies come to the worker that owns
+/// them, and all of them get there.
+#[test]
+fn sessions_are_found_whichever_worker_receives() {
+    seeds("traps", "sessions_are_found_whichever_worker_receives", 8, |seed| {
+        let mut world = World::new(Plan::draw(seed, &Shape { rss: 0.0, ..pair(3) }), seed, MILLISECOND);
+        world.plan_requests(400, 60, 3 * SECOND, 4 * SECOND);
+        world.run_until(4 * SECOND);
+        world.finish();
+        world.check_complete(|_| true);
+        for node in world.plan.with_role(|roles| roles.edge || roles.gateway) {
+            assert!(world.nodes[node].sum(|counters| &counters.roles.handoff_out) > 50);
+        }
+    });
+}
+
+/// Copies come from different last hops, which would spread them; where the receiver's hashing is known, the last
+/// hop picks the port that brings them together, and nothing is handed over.
+#[test]
+fn copies_meet_on_one_worker_by_the_last_hops_choice_of_port() {
+    seeds("traps", "copies_meet_on_one_worker_by_the_last_hops_choice_of_port", 8, |seed| {
+        let mut world = World::new(Plan::draw(seed, &Shape { rss: 1.0, ..pair(3) }), seed, MILLISECOND);
+        world.plan_requests(400, 60, 3 * SECOND, 4 * SECOND);
+        world.run_until(4 * SECOND);
+        world.finish();
+        world.check_complete(|_| true);
+        let edge = world.plan.with_role(|roles| roles.edge)[0];
+        assert_eq!(world.nodes[edge].sum(|counters| &counters.roles.handoff_out), 0, "{}", world.report());
+    });
+}
+
+/// "Different" paths that share a region protect against nothing.
+#[test]
+fn simulated_paths_share_no_region() {
+    for seed in 1..200 {
+        for set in Plan::draw(seed, &Shape::default()).topology.path_sets {
+            assert!(disjoint::certify(&set.paths).is_ok());
+        }
+    }
+}
