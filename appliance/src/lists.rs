@@ -159,10 +159,9 @@ fn show_flow(
     let flight = tables.flights.get(flow.flight as usize).filter(|_| flow.epoch == tables.epoch);
     let gateway = flight.and_then(|flight| config.topology.node(flight.destination));
     let application = tables
-        .service_of
-        .get(&(key.vip, key.protocol))
+        .service_of(key.vip, key.protocol)
         .and_then(|service| {
-            tables.application_of(*service, if protocol == Family::Icmp { 0 } else { key.vip_port })
+            tables.application_of(service, if protocol == Family::Icmp { 0 } else { key.vip_port })
         })
         .and_then(|application| config.topology.applications.get(application as usize));
     Some(Response::Flow(Flow {

@@ -113,7 +113,10 @@ fn stages(rows: &mut Vec<Row>) -> Result<(), Box<dyn Error>> {
     );
     let tables = world::tables(Role::Edge, 1, 1, 1)?;
     let mut frames = overlay;
-    each("write outer headers", Box::new(move |n| tables.links[0].write(&mut frames[n], 50_000)));
+    each(
+        "write outer headers",
+        Box::new(move |n| tables.links[0].template.write_link(&mut frames[n], 50_000)),
+    );
     let mut pool = HeapPool::new(8);
     let packet = pool.with(&clients[0]).ok_or("no room in the pool")?;
     each(

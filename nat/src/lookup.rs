@@ -13,8 +13,15 @@ impl Nat {
     #[inline(always)]
     pub fn hash(&self, key: &Key) -> u64 {
         let mut hasher = fast::FoldHasher::with_seed(self.seed, &self.shared_seed);
-        hasher.write_u128(key.client.to_bits());
-        hasher.write_u64((key.service.0 as u64) << 16 | key.port as u64);
+        // An IPv4 client fits one word with the service: one multiplication instead of two.
+        if key.client.is_v4() {
+            let client = u32::from_be_bytes(key.client.v4_bytes());
+            hasher.write_u64((client as u64) << 32 | key.service.0 as u64);
+            hasher.write_u64(key.port as u64);
+        } else {
+            hasher.write_u128(key.client.to_bits());
+            hasher.write_u64((key.service.0 as u64) << 16 | key.port as u64);
+        }
         hasher.finish()
     }
 

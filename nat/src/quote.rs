@@ -9,7 +9,7 @@ use packet::checksum::{add, pseudo_header, sum};
 use packet::icmp::{self, Kind};
 use packet::ip::{Fragment, Ipv4, Ipv6, Packet};
 use packet::transport::{ICMP, ICMPV6, TCP, UDP};
-use packet::{Addr, IpVersion, Reason};
+use packet::{Addr, Headers, IpVersion, Reason};
 
 /// What an ICMP error says about the packet that it quotes. An error belongs where the quoted packet came from:
 /// from the origin's side to the [`owner`](crate::owner) of [`Quote::src_port`], from the client's side to the

@@ -4,9 +4,9 @@
 use crate::session::{Expiry, Seconds, Session, SessionIndex};
 use crate::table::Nat;
 use packet::checksum::{Delta, add, sum};
-use packet::ip::{Fragment, Packet};
+use packet::ip::Fragment;
 use packet::transport::{ICMP, ICMPV6, TCP, Tcp, UDP, Udp};
-use packet::{Addr, IpVersion};
+use packet::{Addr, Headers, IpVersion};
 
 /// New addresses and ports, and what they do to checksums.
 pub(crate) struct Rewrite {
@@ -23,11 +23,11 @@ impl Nat {
     /// Translates a packet from the client's side in place: `bytes` starts at the IP header that `packet` was
     /// parsed from. Keeps the session alive. Does nothing where the session has expired.
     #[inline(always)]
-    pub fn forward(&mut self, now: Seconds, session: SessionIndex, bytes: &mut [u8], packet: &Packet) {
+    pub fn forward(&mut self, now: Seconds, session: SessionIndex, bytes: &mut [u8], packet: &impl Headers) {
         let Some(session) = self.sessions.get_mut(session.index()).filter(|session| session.is_live()) else {
             return;
         };
-        let state = session.expiry.state().after_client(packet.detail);
+        let state = session.expiry.state().after_client(packet.detail());
         session.expiry = Expiry::new(now, self.lifetimes.of(state), state);
         let rewrite = Rewrite {
             src: self.reverse.address(session.external),
@@ -43,11 +43,11 @@ impl Nat {
     /// Translates an origin's packet in place, undoing both translations: its source becomes the VIP and the port
     /// there, its destination the client. Otherwise as [`Nat::forward`].
     #[inline(always)]
-    pub fn reverse(&mut self, now: Seconds, session: SessionIndex, bytes: &mut [u8], packet: &Packet) {
+    pub fn reverse(&mut self, now: Seconds, session: SessionIndex, bytes: &mut [u8], packet: &impl Headers) {
         let Some(session) = self.sessions.get_mut(session.index()).filter(|session| session.is_live()) else {
             return;
         };
-        let state = session.expiry.state().after_origin(packet.detail);
+        let state = session.expiry.state().after_origin(packet.detail());
         session.expiry = Expiry::new(now, self.lifetimes.of(state), state);
         let rewrite = Rewrite {
             src: self.vips.address(session.vip),
@@ -89,13 +89,13 @@ pub(crate) fn addresses_delta(old: (Addr, Addr), new: (Addr, Addr)) -> Delta {
 
 impl Rewrite {
     #[inline(always)]
-    fn packet(&self, bytes: &mut [u8], packet: &Packet) {
-        self.addresses(bytes, packet.version);
+    fn packet(&self, bytes: &mut [u8], packet: &impl Headers) {
+        self.addresses(bytes, packet.version());
         // A later fragment has no transport header; the first one's checksum covers the whole datagram.
-        if packet.fragment != Fragment::Later
-            && let Some(transport) = bytes.get_mut(packet.transport_at as usize..)
+        if packet.fragment() != Fragment::Later
+            && let Some(transport) = bytes.get_mut(packet.transport_at() as usize..)
         {
-            self.transport(transport, packet.protocol);
+            self.transport(transport, packet.protocol());
         }
     }
 

@@ -1,6 +1,7 @@
 //! IPv4 (RFC 791) and IPv6 (RFC 8200) packets, down to the ports of their transport header.
 
 use crate::checksum;
+use crate::headers::Headers;
 use crate::icmp;
 use crate::transport::{ICMP, ICMPV6, TCP, UDP};
 use crate::{Addr, Reason};
@@ -310,32 +311,6 @@ fn parse_transport(packet: &[u8], parsed: &mut Packet) -> Result<(), Reason> {
         _ => {}
     }
     Ok(())
-}
-
-impl Packet {
-    /// For ICMP and ICMPv6 of the packet's own IP version: what the message is for.
-    #[inline(always)]
-    pub fn icmp_kind(&self) -> icmp::Kind {
-        match (self.version, self.protocol) {
-            (IpVersion::V4, ICMP) => icmp::Kind::of_v4(self.detail),
-            (IpVersion::V6, ICMPV6) => icmp::Kind::of_v6(self.detail),
-            _ => icmp::Kind::Other,
-        }
-    }
-
-    /// Whether a router may forward a packet with this source address: not loopback, multicast, unspecified,
-    /// broadcast or link-local (RFC 1812 section 5.3.7, RFC 4291 section 2.5).
-    #[inline(always)]
-    pub fn source_is_forwardable(&self) -> bool {
-        if self.version == IpVersion::V4 {
-            let [a, b, ..] = self.src.v4_bytes();
-            a != 0 && a != 127 && a < 224 && (a, b) != (169, 254)
-        } else {
-            let high = self.src.to_bits() >> 64;
-            let top = (high >> 48) as u16;
-            top >> 8 != 0xff && top & 0xffc0 != 0xfe80 && high != 0
-        }
-    }
 }
 
 /// Takes one from the TTL (with its checksum) or hop limit of the IP packet at the start of `bytes`. The caller

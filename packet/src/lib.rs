@@ -9,15 +9,18 @@ mod buf;
 pub mod checksum;
 mod counter;
 pub mod ethernet;
+mod headers;
 pub mod heap;
 pub mod icmp;
 pub mod index;
 pub mod ip;
+pub mod plain;
 mod reason;
 pub mod transport;
 
 pub use addr::{Addr, Mac};
 pub use buf::{BufPool, NoRoom, PacketBuf};
 pub use counter::Counter;
+pub use headers::Headers;
 pub use ip::IpVersion;
 pub use reason::Reason;

@@ -4,7 +4,7 @@ use packet::checksum;
 use packet::icmp;
 use packet::ip::{Fragment, Ipv4, Ipv6, Packet};
 use packet::transport::{ICMP, ICMPV6};
-use packet::{Addr, IpVersion, PacketBuf, Reason};
+use packet::{Addr, Headers, IpVersion, PacketBuf, Reason};
 
 /// What to tell the sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

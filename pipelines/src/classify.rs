@@ -1,28 +1,31 @@
 //! Classification: what a frame is, and so which role has it.
 
-use crate::batch::{Burst, Cause, PortIndex};
+use crate::batch::{Burst, Cause, Lane, PortIndex};
 use crate::edge::Ingress;
 use crate::emit::Context;
 use crate::forwarder::Lanes;
 use crate::gateway::Reply;
-use crate::intermediate;
-use crate::tables::Local;
-use crate::terminate;
+use crate::intermediate::{self, Copy, Transit};
+use crate::known::{self, Answer, Known, Passing};
+use crate::tables::{Local, Port};
+use crate::terminate::{self, Arrival};
+use overlay::topology::{NodeId, RegionIndex};
 use overlay::wire::{self, GENEVE_PORT};
-use packet::checksum::sum_ipv4_header;
 use packet::ethernet::{self, TYPE_ARP, TYPE_IPV4, TYPE_IPV6};
 use packet::icmp::{V6_NEIGHBOR_ADVERTISEMENT, V6_NEIGHBOR_SOLICITATION};
-use packet::ip::{self, Fragment, Ipv4};
+use packet::ip::{self, Fragment, Packet};
+use packet::plain::Plain;
 use packet::transport::{ICMPV6, UDP};
-use packet::{Addr, BufPool, IpVersion, PacketBuf, Reason};
+use packet::{Addr, BufPool, Headers, PacketBuf, Reason};
 
-/// What becomes of a frame.
-#[derive(Clone, Copy)]
+/// What becomes of a frame. What is plain and what is not goes to lanes of its own.
 enum Class {
+    PlainIngress,
     Ingress,
-    Transit,
-    Arrival,
+    PlainReply,
     Reply,
+    Transit(Copy, Transit),
+    Arrival,
     Discovery,
     Local,
 }
@@ -30,33 +33,28 @@ enum Class {
 /// Bytes of a UDP header.
 const UDP_LEN: usize = 8;
 
-/// Sorts a burst into the roles' lanes; what no role takes is punted or dropped.
+/// Sorts a burst into the roles' lanes, and sends on what goes on to another node; what no role takes is punted or
+/// dropped.
 #[inline(always)]
 pub fn run<P: BufPool>(
     port: PortIndex,
     burst: &mut Burst<P::Buf>,
     lanes: &mut Lanes<P::Buf>,
+    known: &mut Known,
     context: &mut Context<P>,
 ) {
+    let Some(own) = context.tables.ports.get(port.0 as usize) else {
+        return burst.drain(..).for_each(|buf| context.drop(buf, Reason::EthernetNotOurs));
+    };
     burst.iter().for_each(PacketBuf::prefetch);
     for buf in burst.drain(..) {
-        match classify(port, buf.data(), lanes, context) {
-            Ok(Class::Ingress) => lanes.ingress.take(buf),
-            Ok(Class::Transit) => lanes.transit.take(buf),
-            Ok(Class::Arrival) => match lanes.arrivals.last().map(|found| found.owner(context.workers)) {
-                Some(owner) if owner != context.worker => {
-                    lanes.arrivals.forget();
-                    context.hand_off(buf, port, owner);
-                }
-                _ => lanes.arrivals.take(buf),
-            },
-            Ok(Class::Reply) => match lanes.replies.last().and_then(|found| found.owner(context.workers)) {
-                Some(owner) if owner != context.worker => {
-                    lanes.replies.forget();
-                    context.hand_off(buf, port, owner);
-                }
-                _ => lanes.replies.take(buf),
-            },
+        match classify(port, own, buf.data(), lanes, known, context) {
+            Ok(Class::PlainIngress) => lanes.plain.ingress.take(buf),
+            Ok(Class::Ingress) => lanes.general.ingress.take(buf),
+            Ok(Class::Transit(copy, transit)) => intermediate::forward(buf, &copy, &transit, context),
+            Ok(Class::Arrival) => keep(&mut lanes.arrivals, buf, port, context, Arrival::owner),
+            Ok(Class::PlainReply) => keep(&mut lanes.plain.replies, buf, port, context, Reply::owner),
+            Ok(Class::Reply) => keep(&mut lanes.general.replies, buf, port, context, Reply::owner),
             Ok(Class::Discovery) => context.punt(buf, port, Cause::NeighborDiscovery),
             Ok(Class::Local) => context.punt(buf, port, Cause::Local),
             Err(reason) => context.drop(buf, reason),
@@ -64,16 +62,105 @@ pub fn run<P: BufPool>(
     }
 }
 
+/// Takes the packet that was noted last, or hands it to the worker that owns its stream or session.
+#[inline(always)]
+fn keep<P: BufPool, T: core::marker::Copy>(
+    lane: &mut Lane<P::Buf, T>,
+    buf: P::Buf,
+    port: PortIndex,
+    context: &mut Context<P>,
+    owner: impl FnOnce(&T, u16) -> Option<u16>,
+) {
+    if context.workers > 1
+        && let Some(owner) = lane.last().and_then(|found| owner(found, context.workers))
+        && owner != context.worker
+    {
+        lane.forget();
+        context.hand_off(buf, port, owner);
+    } else {
+        lane.take(buf);
+    }
+}
+
 /// Notes a frame in its lane; the caller moves its buffer there.
 #[inline(always)]
 fn classify<P: BufPool>(
     port: PortIndex,
+    own: &Port,
+    data: &[u8],
+    lanes: &mut Lanes<P::Buf>,
+    known: &mut Known,
+    context: &Context<P>,
+) -> Result<Class, Reason> {
+    if own.vlan == 0
+        && let Some((head, payload)) = data.split_first_chunk::<{ ethernet::HEADER_LEN }>()
+        && head.first_chunk() == Some(&own.mac.0)
+        && head.last_chunk() == Some(&TYPE_IPV4.to_be_bytes())
+        && let Some(plain) = Plain::read(payload)
+    {
+        return classify_plain(port, data, plain, lanes, known, context);
+    }
+    classify_any(port, own, data, lanes, context)
+}
+
+/// A plain packet in an untagged frame to this node.
+#[inline(always)]
+fn classify_plain<P: BufPool>(
+    port: PortIndex,
+    data: &[u8],
+    plain: Plain,
+    lanes: &mut Lanes<P::Buf>,
+    known: &mut Known,
+    context: &Context<P>,
+) -> Result<Class, Reason> {
+    const AT: u16 = ethernet::HEADER_LEN as u16;
+    let overlay = plain.protocol() == UDP && plain.dst_port() == GENEVE_PORT;
+    let end = AT + plain.len();
+    if overlay
+        && end as usize >= known::FRAME_HEAD
+        && let Some((answer, passing)) = known.find(data)
+    {
+        let place = Place { geneve_at: known::GENEVE_AT as u16, end };
+        return match answer {
+            Answer::Transit(transit) => {
+                let hop_limit_at = wire::HOP_LIMIT_AT as u16;
+                Ok(Class::Transit(Copy { place, hop_limit_at, stream: passing.stream }, *transit))
+            }
+            Answer::Arrival(way) => {
+                lanes.arrivals.note(way.arrival(
+                    place,
+                    known::FRAME_HEAD as u16,
+                    &passing,
+                    context.tables,
+                )?);
+                Ok(Class::Arrival)
+            }
+        };
+    }
+    match context.tables.local.get(plain.dst()).ok_or(Reason::NoDestination)? {
+        Local::Vip(application) => {
+            lanes.plain.ingress.note(Ingress::admit(port, AT, plain, application)?);
+            Ok(Class::PlainIngress)
+        }
+        Local::Pool => {
+            lanes.plain.replies.note(Reply::admit(port, AT, plain, &[])?);
+            Ok(Class::PlainReply)
+        }
+        Local::Underlay if overlay => overlay_packet(AT, data, &plain.packet(), lanes, Some(known), context),
+        Local::Underlay | Local::Own => Ok(Class::Local),
+    }
+}
+
+/// Any frame, read the general way.
+#[inline(never)]
+fn classify_any<P: BufPool>(
+    port: PortIndex,
+    own: &Port,
     data: &[u8],
     lanes: &mut Lanes<P::Buf>,
     context: &Context<P>,
 ) -> Result<Class, Reason> {
     let frame = ethernet::parse(data)?;
-    let own = context.tables.ports.get(port.0 as usize).ok_or(Reason::EthernetNotOurs)?;
     let group = match ethernet::destination(data) {
         Some(mac) if mac == own.mac => false,
         Some(mac) if mac.is_group() => true,
@@ -81,12 +168,6 @@ fn classify<P: BufPool>(
     };
     if frame.vlan != own.vlan {
         return Err(Reason::Vlan);
-    }
-    if !group
-        && let Some(outer) = plain_overlay(data)
-        && let Some(Local::Underlay) = context.tables.local.get(outer.dst)
-    {
-        return overlay_packet(data, &outer, lanes, context);
     }
     let packet = match frame.ether_type {
         TYPE_IPV4 => ip::parse_v4(&data[frame.payload_at..])?,
@@ -107,86 +188,69 @@ fn classify<P: BufPool>(
     let at = frame.payload_at as u16;
     match local {
         Local::Vip(application) => {
-            lanes.ingress.note(Ingress::admit(port, at, packet, application)?);
+            lanes.general.ingress.note(Ingress::admit(port, at, packet, application)?);
             Ok(Class::Ingress)
         }
         Local::Pool => {
-            lanes.replies.note(Reply::admit(port, at, packet, &data[frame.payload_at..])?);
+            lanes.general.replies.note(Reply::admit(port, at, packet, &data[frame.payload_at..])?);
             Ok(Class::Reply)
         }
         Local::Underlay if packet.protocol == UDP && packet.dst_port == GENEVE_PORT => {
             if packet.fragment != Fragment::No {
                 return Err(Reason::Fragment);
             }
-            let geneve_at = at + packet.transport_at + UDP_LEN as u16;
-            let place = Place { geneve_at, end: at + packet.len };
-            let outer = Outer { src: packet.src, dst: packet.dst, version: packet.version, place };
-            overlay_packet(data, &outer, lanes, context)
+            overlay_packet(at, data, &packet, lanes, None, context)
         }
         Local::Underlay | Local::Own => Ok(Class::Local),
     }
 }
 
-/// What the outer headers of an overlay packet say.
-struct Outer {
-    src: Addr,
-    dst: Addr,
-    version: IpVersion,
-    place: Place,
-}
-
-/// The outer headers in the form that nodes send them almost always: untagged, IPv4 without options, not a fragment,
-/// UDP to GENEVE's port that fills the packet. What looks otherwise is read the general way, to the same result.
-#[inline(always)]
-fn plain_overlay(data: &[u8]) -> Option<Outer> {
-    const IP_AT: usize = ethernet::HEADER_LEN;
-    const GENEVE_AT: usize = IP_AT + Ipv4::LEN + UDP_LEN;
-    let head = data.first_chunk::<GENEVE_AT>()?;
-    let u16_at = |at: usize| u16::from_be_bytes([head[at], head[at + 1]]);
-    let len = u16_at(IP_AT + 2);
-    let end = IP_AT + len as usize;
-    let plain = u16_at(12) == TYPE_IPV4
-        && head[IP_AT] == 0x45
-        && u16_at(IP_AT + 6) & Ipv4::FRAGMENT_MASK == 0
-        && head[IP_AT + 9] == UDP
-        && u16_at(IP_AT + 22) == GENEVE_PORT
-        && u16_at(IP_AT + 24).checked_add(Ipv4::LEN as u16) == Some(len)
-        && (GENEVE_AT..=data.len()).contains(&end);
-    let ip = head.get(IP_AT..)?.first_chunk::<{ Ipv4::LEN }>()?;
-    if !plain || sum_ipv4_header(ip) != 0xffff {
-        return None;
-    }
-    let address = |at: usize| Addr::from_v4([ip[at], ip[at + 1], ip[at + 2], ip[at + 3]]);
-    let place = Place { geneve_at: GENEVE_AT as u16, end: end as u16 };
-    Some(Outer { src: address(12), dst: address(16), version: IpVersion::V4, place })
-}
-
-/// A packet of the overlay: for another node, or to be taken out here.
-#[inline(always)]
+/// A packet of the overlay whose way is not known yet: for another node, or to be taken out here. Its way is learnt
+/// where frames of its kind are looked up in `known`.
+#[inline(never)]
 fn overlay_packet<P: BufPool>(
+    at: u16,
     data: &[u8],
-    outer: &Outer,
+    outer: &Packet,
     lanes: &mut Lanes<P::Buf>,
+    known: Option<&mut Known>,
     context: &Context<P>,
 ) -> Result<Class, Reason> {
-    let sender = context.tables.members.get(outer.src).ok_or(Reason::OverlayNotMember)?;
-    let place = outer.place;
+    let tables = context.tables;
+    let place = Place { geneve_at: at + outer.transport_at + UDP_LEN as u16, end: at + outer.len };
+    let sender = tables.members.get(outer.src).ok_or(Reason::OverlayNotMember)?;
     let geneve = data.get(place.geneve_at as usize..place.end as usize).ok_or(Reason::OverlayTruncated)?;
     let found = wire::locate(geneve)?;
-    if found.header.vni != context.tables.overlay_id {
+    if found.header.vni != tables.overlay_id {
         return Err(Reason::OverlayNotMember);
     }
-    if found.header.destination == context.tables.node {
-        lanes.arrivals.note(terminate::admit(place, sender, &found, context)?);
+    // Only a header in the layout that senders write has all its fields where they are looked for.
+    let usual = found.hop_limit_at == wire::HOP_LIMIT_AT && found.inner_at == wire::HEADER_LEN;
+    let known = known.filter(|_| usual);
+    if found.header.destination == tables.node {
+        let way = terminate::admit(sender, &found.header, tables)?;
+        let arrival = way.arrival(
+            place,
+            place.geneve_at + found.inner_at as u16,
+            &Passing::from(&found.header),
+            tables,
+        )?;
+        lanes.arrivals.note(arrival);
+        if let Some(known) = known {
+            known.learn(data, Answer::Arrival(way));
+        }
         Ok(Class::Arrival)
     } else {
-        lanes.transit.note(intermediate::admit(place, outer.version, sender, &found, context)?);
-        Ok(Class::Transit)
+        let transit = intermediate::admit(outer.version, sender, &found.header, tables)?;
+        if let Some(known) = known {
+            known.learn(data, Answer::Transit(transit));
+        }
+        Ok(Class::Transit(Copy::of(place, &found), transit))
     }
 }
 
 /// Where the overlay's part of a frame lies.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, core::marker::Copy, Debug)]
 pub struct Place {
     /// Where GENEVE starts, bytes from the frame's start.
     pub geneve_at: u16,
@@ -197,11 +261,7 @@ pub struct Place {
 /// Whether a packet came into a path from the hop that lies before this node on it: an end's or an intermediate's
 /// region, towards `destination`.
 #[inline(always)]
-pub fn came_along(
-    tables: &crate::Tables,
-    before: Option<overlay::topology::RegionIndex>,
-    sender: overlay::topology::NodeId,
-) -> bool {
+pub fn came_along(tables: &crate::Tables, before: Option<RegionIndex>, sender: NodeId) -> bool {
     before.is_some() && tables.peer(sender).map(|peer| peer.region) == before
 }
 

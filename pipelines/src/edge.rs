@@ -8,27 +8,27 @@ use crate::flow::{FlowKey, FlowTable, Way};
 use packet::icmp::Kind;
 use packet::ip::{self, Fragment, Packet};
 use packet::transport::{ICMP, ICMPV6, TCP, UDP};
-use packet::{BufPool, PacketBuf, Reason};
+use packet::{BufPool, Headers, PacketBuf, Reason};
 
 /// A client's packet to a virtual IP.
 #[derive(Clone, Copy, Debug)]
-pub struct Ingress {
+pub struct Ingress<H> {
     /// Its headers.
-    pub packet: Packet,
+    packet: H,
     /// Where its IP header starts, bytes from the frame's start.
-    pub at: u16,
+    at: u16,
     /// Where it came in.
-    pub port: PortIndex,
+    port: PortIndex,
     /// The application behind the virtual IP.
-    pub application: u16,
+    application: u16,
     /// The flow's hash, once computed.
-    pub hash: u64,
+    hash: u64,
 }
 
-impl Ingress {
+impl<H: Headers> Ingress<H> {
     /// Whether a client's packet to a virtual IP of this application may enter.
     #[inline(always)]
-    pub fn admit(port: PortIndex, at: u16, packet: Packet, application: u16) -> Result<Ingress, Reason> {
+    pub fn admit(port: PortIndex, at: u16, packet: H, application: u16) -> Result<Ingress<H>, Reason> {
         may_enter(&packet)?;
         Ok(Ingress { packet, at, port, application, hash: 0 })
     }
@@ -36,14 +36,14 @@ impl Ingress {
 
 /// What no path carries: fragments, sources that can not be answered, protocols without ports or echo identifier.
 #[inline(always)]
-pub fn may_enter(packet: &Packet) -> Result<(), Reason> {
-    if packet.fragment != Fragment::No {
+pub fn may_enter(packet: &impl Headers) -> Result<(), Reason> {
+    if packet.fragment() != Fragment::No {
         return Err(Reason::Fragment);
     }
     if !packet.source_is_forwardable() {
         return Err(Reason::IpAddress);
     }
-    match packet.protocol {
+    match packet.protocol() {
         TCP | UDP => Ok(()),
         ICMP | ICMPV6 => match packet.icmp_kind() {
             Kind::Other => Err(Reason::NatIcmp),
@@ -55,8 +55,8 @@ pub fn may_enter(packet: &Packet) -> Result<(), Reason> {
 
 /// Ingress: look the flow up (compiling it on its first packet) and replicate.
 #[inline(always)]
-pub fn ingress<P: BufPool>(
-    lane: &mut Lane<P::Buf, Ingress>,
+pub fn ingress<P: BufPool, H: Headers>(
+    lane: &mut Lane<P::Buf, Ingress<H>>,
     flows: &mut FlowTable,
     context: &mut Context<P>,
 ) {
@@ -75,8 +75,8 @@ pub fn ingress<P: BufPool>(
 
 /// The flight and the bucket of a packet's flow.
 #[inline(always)]
-fn flight<P: BufPool>(
-    entry: &Ingress,
+fn flight<P: BufPool, H: Headers>(
+    entry: &Ingress<H>,
     flows: &mut FlowTable,
     context: &Context<P>,
 ) -> Result<(u16, u8), Reason> {
@@ -84,7 +84,7 @@ fn flight<P: BufPool>(
     match flows.find(entry.hash, &key) {
         Some(flow) => {
             if flow.epoch != context.tables.epoch {
-                let way = compile(entry, context)?;
+                let way = compile(&entry.packet.packet(), entry.application, context)?;
                 (flow.bucket, flow.flight, flow.epoch) = (way.bucket, way.flight, way.epoch);
             }
             flow.seen_s = context.now_s;
@@ -92,7 +92,7 @@ fn flight<P: BufPool>(
             Ok((flow.flight, flow.bucket))
         }
         None => {
-            let way = compile(entry, context)?;
+            let way = compile(&entry.packet.packet(), entry.application, context)?;
             // An ICMP error belongs to the flow that it quotes and opens none of its own.
             if entry.packet.icmp_kind() != Kind::Error {
                 flows.insert(entry.hash, key, way, context.now_s)?;
@@ -104,18 +104,18 @@ fn flight<P: BufPool>(
 
 /// The slow path of a flow's first packet: does the application listen there, and which gateway has the client?
 #[cold]
-fn compile<P: BufPool>(entry: &Ingress, context: &Context<P>) -> Result<Way, Reason> {
-    let (tables, packet) = (context.tables, &entry.packet);
+fn compile<P: BufPool>(packet: &Packet, application: u16, context: &Context<P>) -> Result<Way, Reason> {
+    let tables = context.tables;
     // A client that claims one of the node's own addresses would have the reply come back here for ever.
     if is_own(tables, packet.src) {
         return Err(Reason::IpAddress);
     }
     // Of an ICMP error it is the gateway that knows what it is about.
     if packet.icmp_kind() != Kind::Error {
-        let service = *tables.service_of.get(&(packet.dst, packet.protocol)).ok_or(Reason::UnknownService)?;
+        let service = tables.service_of(packet.dst, packet.protocol).ok_or(Reason::UnknownService)?;
         tables.application_of(service, packet.dst_port).ok_or(Reason::UnknownService)?;
     }
-    let application = tables.applications.get(entry.application as usize).ok_or(Reason::UnknownService)?;
+    let application = tables.applications.get(application as usize).ok_or(Reason::UnknownService)?;
     let gateways = &application.gateways;
     let choice = overlay::pick::rendezvous(packet.src, gateways.iter().map(|(node, _)| node.0 as u64));
     let &(_, flight) = choice.and_then(|choice| gateways.get(choice)).ok_or(Reason::NoRoute)?;
@@ -124,43 +124,50 @@ fn compile<P: BufPool>(entry: &Ingress, context: &Context<P>) -> Result<Way, Rea
 }
 
 #[inline(always)]
-fn enter<P: BufPool>(mut buf: P::Buf, entry: &Ingress, flight: u16, bucket: u8, context: &mut Context<P>) {
+fn enter<P: BufPool, H: Headers>(
+    mut buf: P::Buf,
+    entry: &Ingress<H>,
+    flight: u16,
+    bucket: u8,
+    context: &mut Context<P>,
+) {
+    let packet = &entry.packet;
     let Some(flight) = context.tables.flights.get(flight as usize) else {
         return context.drop(buf, Reason::NoRoute);
     };
-    if entry.packet.ttl <= 1 {
-        return context.answer_on_wire(buf, entry.port, entry.at, &entry.packet, Answer::TimeExceeded);
+    if packet.ttl() <= 1 {
+        return context.answer_on_wire(buf, entry.port, entry.at, &packet.packet(), Answer::TimeExceeded);
     }
-    if entry.packet.len > flight.mtu {
-        return context.answer_on_wire(buf, entry.port, entry.at, &entry.packet, Answer::TooBig(flight.mtu));
+    if packet.len() > flight.mtu {
+        let answer = Answer::TooBig(flight.mtu);
+        return context.answer_on_wire(buf, entry.port, entry.at, &packet.packet(), answer);
     }
+    // Ethernet pads short frames; the padding stays behind.
+    buf.truncate((entry.at + packet.len()) as usize);
     if buf.trim_front(entry.at as usize).is_err() {
         return context.drop(buf, Reason::IpTruncated);
     }
-    // Ethernet pads short frames; the padding stays behind.
-    buf.truncate(entry.packet.len as usize);
     ip::decrement_ttl(buf.data_mut());
     context.counters.roles.edge_ingress.add(1);
-    context.replicate(flight, bucket, entry.packet.version, buf);
+    context.replicate(flight, bucket, packet.version(), buf);
 }
 
 /// Egress: a packet that came out of the overlay goes to its client. The gateway has restored VIP:port → client,
 /// so a route is all that is needed.
 #[inline(always)]
-pub fn egress<P: BufPool>(mut buf: P::Buf, packet: &Packet, context: &mut Context<P>) {
+pub fn egress<P: BufPool>(mut buf: P::Buf, packet: &impl Headers, context: &mut Context<P>) {
     // Into the overlay and out of it the edge is one IP hop.
-    if packet.ttl <= 1 {
+    if packet.ttl() <= 1 {
         return context.drop(buf, Reason::TtlExpired);
     }
-    match context.tables.routes.egress(packet.dst) {
+    match context.tables.routes.egress(packet.dst()) {
         Some(egress) => {
-            let mtu = context.tables.ports.get(egress.hop.port.0 as usize).map_or(0, |port| port.mtu);
-            if buf.len() > mtu as usize {
+            if buf.len() > egress.mtu as usize {
                 return context.drop(buf, Reason::TooBig);
             }
             context.counters.roles.edge_egress.add(1);
             ip::decrement_ttl(buf.data_mut());
-            context.deliver(egress, packet.version, buf);
+            context.deliver(&egress, packet.version(), buf);
         }
         None => context.drop(buf, Reason::NoRoute),
     }

@@ -74,7 +74,7 @@ impl<P: BufPool> Context<'_, P> {
 
     /// Transmits a frame whose Ethernet header is there, or has the control thread resolve its next hop first.
     #[inline(always)]
-    pub fn transmit_to(&mut self, egress: Egress, buf: P::Buf) {
+    pub fn transmit_to(&mut self, egress: &Egress, buf: P::Buf) {
         match egress.mac {
             Some(_) => self.transmit(egress.hop.port, buf),
             None => self.punt(buf, egress.hop.port, Cause::Unresolved(egress.hop.address)),
@@ -83,44 +83,40 @@ impl<P: BufPool> Context<'_, P> {
 
     /// Puts an Ethernet header before an IP packet and transmits it.
     #[inline(always)]
-    pub fn deliver(&mut self, egress: Egress, version: IpVersion, buf: P::Buf) {
-        match self.put_ethernet(egress.hop.port, egress.mac.unwrap_or_default(), version, buf) {
-            Ok(buf) => self.transmit_to(egress, buf),
-            Err((buf, reason)) => self.drop(buf, reason),
+    pub fn deliver(&mut self, egress: &Egress, version: IpVersion, mut buf: P::Buf) {
+        let put = put_ethernet(egress.source, egress.vlan, egress.mac.unwrap_or_default(), version, &mut buf);
+        match put {
+            Ok(()) => self.transmit_to(egress, buf),
+            Err(reason) => self.drop(buf, reason),
         }
     }
+}
 
-    /// Puts an Ethernet header, tagged where the port is, before an IP packet.
-    #[inline(always)]
-    pub fn put_ethernet(
-        &self,
-        port: PortIndex,
-        destination: Mac,
-        version: IpVersion,
-        mut buf: P::Buf,
-    ) -> Result<P::Buf, (P::Buf, Reason)> {
-        let Some(out) = self.tables.ports.get(port.0 as usize) else {
-            return Err((buf, Reason::NoRoute));
-        };
-        let len = if out.vlan == 0 { HEADER_LEN } else { HEADER_LEN + VLAN_LEN };
-        if buf.prepend(len).is_err() {
-            return Err((buf, Reason::NoHeadroom));
-        }
-        let ether_type = if version == IpVersion::V4 { TYPE_IPV4 } else { TYPE_IPV6 };
-        if let Some((head, rest)) = buf.data_mut().split_first_chunk_mut::<HEADER_LEN>() {
-            head[..6].copy_from_slice(&destination.0);
-            head[6..12].copy_from_slice(&out.mac.0);
-            match rest.first_chunk_mut::<VLAN_LEN>() {
-                Some(tag) if out.vlan != 0 => {
-                    head[12..].copy_from_slice(&TYPE_VLAN.to_be_bytes());
-                    tag[..2].copy_from_slice(&out.vlan.to_be_bytes());
-                    tag[2..].copy_from_slice(&ether_type.to_be_bytes());
-                }
-                _ => head[12..].copy_from_slice(&ether_type.to_be_bytes()),
+/// Puts an Ethernet header, tagged unless `vlan` is 0, before an IP packet.
+#[inline(always)]
+fn put_ethernet<B: PacketBuf>(
+    source: Mac,
+    vlan: u16,
+    destination: Mac,
+    version: IpVersion,
+    buf: &mut B,
+) -> Result<(), Reason> {
+    let len = if vlan == 0 { HEADER_LEN } else { HEADER_LEN + VLAN_LEN };
+    buf.prepend(len).map_err(|_| Reason::NoHeadroom)?;
+    let ether_type = if version == IpVersion::V4 { TYPE_IPV4 } else { TYPE_IPV6 };
+    if let Some((head, rest)) = buf.data_mut().split_first_chunk_mut::<HEADER_LEN>() {
+        head[..6].copy_from_slice(&destination.0);
+        head[6..12].copy_from_slice(&source.0);
+        match rest.first_chunk_mut::<VLAN_LEN>() {
+            Some(tag) if vlan != 0 => {
+                head[12..].copy_from_slice(&TYPE_VLAN.to_be_bytes());
+                tag[..2].copy_from_slice(&vlan.to_be_bytes());
+                tag[2..].copy_from_slice(&ether_type.to_be_bytes());
             }
+            _ => head[12..].copy_from_slice(&ether_type.to_be_bytes()),
         }
-        Ok(buf)
     }
+    Ok(())
 }
 
 impl<P: BufPool> Context<'_, P> {
@@ -147,19 +143,19 @@ impl<P: BufPool> Context<'_, P> {
         }
         buf.truncate(packet.len as usize);
         // From the port's own address (RFC 1812 section 4.3.2.4), or where it has none, from the one that was asked.
-        let own = self.tables.ports.get(port.0 as usize);
-        let own = own.and_then(|port| port.address[(packet.version == IpVersion::V6) as usize]);
-        if !answer::turn_into(&mut buf, packet, answer, own.unwrap_or(packet.dst)) {
+        let Some(own) = self.tables.ports.get(port.0 as usize) else {
+            return self.drop(buf, Reason::NoRoute);
+        };
+        let address = own.address[(packet.version == IpVersion::V6) as usize];
+        if !answer::turn_into(&mut buf, packet, answer, address.unwrap_or(packet.dst)) {
             return self.drop(buf, Reason::NoHeadroom);
         }
-        match self.put_ethernet(port, sender, packet.version, buf) {
-            Ok(buf) => {
-                self.counters.roles.answers.add(1);
-                self.counters.drop(reason);
-                self.counters.roles.copies_made.add(1);
-                self.transmit(port, buf);
-            }
-            Err((buf, reason)) => self.drop(buf, reason),
+        if let Err(reason) = put_ethernet(own.mac, own.vlan, sender, packet.version, &mut buf) {
+            return self.drop(buf, reason);
         }
+        self.counters.roles.answers.add(1);
+        self.counters.drop(reason);
+        self.counters.roles.copies_made.add(1);
+        self.transmit(port, buf);
     }
 }

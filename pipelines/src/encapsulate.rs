@@ -1,8 +1,8 @@
 //! The replication function: one packet becomes one copy per path, all with the same sequence number.
 
 use crate::emit::Context;
-use crate::tables::{Copy, Flight, Link};
-use overlay::wire::{HEADER_LEN, SEQUENCE_AT, STREAM_AT, stream_id};
+use crate::tables::{Copy, Flight, Link, Passenger};
+use overlay::wire::stream_id;
 use packet::{BufPool, IpVersion, PacketBuf, Reason};
 
 /// The sequence numbers of all streams that one worker sends.
@@ -44,7 +44,7 @@ impl<P: BufPool> Context<'_, P> {
         let Some(sequence) = self.sequences.take(flight.number, bucket) else {
             return self.drop(buf, Reason::OverlayUnknownNode);
         };
-        let stream = stream_id(self.sequences.worker, bucket);
+        let passenger = Passenger { version, stream: stream_id(self.sequences.worker, bucket), sequence };
         let Some((first, others)) = flight.copies.split_first() else {
             return self.drop(buf, Reason::NoRoute);
         };
@@ -52,42 +52,26 @@ impl<P: BufPool> Context<'_, P> {
             // A copy for which there is no buffer counts as made and dropped, so that the counters add up.
             self.counters.roles.copies_made.add(1);
             match self.pool.copy(&buf) {
-                Some(twin) => self.send_copy(copy, stream, sequence, version, twin),
+                Some(twin) => self.send_copy(copy, &passenger, twin),
                 None => self.counters.drop(Reason::NoBuffer),
             }
         }
-        self.send_copy(first, stream, sequence, version, buf);
+        self.send_copy(first, &passenger, buf);
     }
 
     /// Puts the outer headers of one path before a copy and transmits it.
     #[inline(always)]
-    fn send_copy(&mut self, copy: &Copy, stream: u16, sequence: u64, version: IpVersion, mut buf: P::Buf) {
-        // One intermediate of the region, or the stream's choice among several.
-        let choice = match copy.links.as_slice() {
-            [] => None,
-            [only] => Some(*only),
-            several => Some(several[stream as u8 as usize % several.len()]),
-        };
-        let Some(link) = choice.and_then(|link| self.tables.links.get(link as usize)) else {
+    fn send_copy(&mut self, copy: &Copy, passenger: &Passenger, mut buf: P::Buf) {
+        let Some(departure) = copy.departure(passenger.stream) else {
             return self.drop(buf, Reason::NoRoute);
         };
-        let link_len = link.header_len();
-        if buf.prepend(link_len + HEADER_LEN).is_err() {
+        if buf.prepend(departure.template.len()).is_err() {
             return self.drop(buf, Reason::NoHeadroom);
         }
-        let frame = buf.data_mut();
-        link.write(frame, Link::source_port(stream));
-        if let Some(header) = frame.get_mut(link_len..).and_then(|rest| rest.first_chunk_mut::<HEADER_LEN>())
-        {
-            *header = copy.header;
-            let inner = if version == IpVersion::V4 { [0x08, 0x00] } else { [0x86, 0xdd] };
-            header[2..4].copy_from_slice(&inner);
-            header[STREAM_AT..STREAM_AT + 2].copy_from_slice(&stream.to_be_bytes());
-            header[SEQUENCE_AT..SEQUENCE_AT + 8].copy_from_slice(&sequence.to_be_bytes());
-        }
+        departure.template.write_copy(buf.data_mut(), Link::source_port(passenger.stream), passenger);
         if let Some(path) = self.counters.paths.get(copy.path_slot as usize) {
             path.sent.add(1);
         }
-        self.transmit_to(link.egress, buf);
+        self.transmit_to(&departure.egress, buf);
     }
 }

@@ -2,10 +2,9 @@
 
 use foldhash::fast::FixedState;
 use packet::index::HashIndex;
-use packet::ip::Packet;
-use packet::{Addr, Reason};
+use packet::{Addr, Headers, Reason};
 use prefetch_index::prefetch_index;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hasher};
 
 /// What makes a flow: addresses, ports (an ICMP echo's identifier) and protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,13 +24,13 @@ pub struct FlowKey {
 impl FlowKey {
     /// The flow of a packet from a client.
     #[inline(always)]
-    pub fn of(packet: &Packet) -> FlowKey {
+    pub fn of(packet: &impl Headers) -> FlowKey {
         FlowKey {
-            client: packet.src,
-            vip: packet.dst,
-            client_port: packet.src_port,
-            vip_port: packet.dst_port,
-            protocol: packet.protocol,
+            client: packet.src(),
+            vip: packet.dst(),
+            client_port: packet.src_port(),
+            vip_port: packet.dst_port(),
+            protocol: packet.protocol(),
         }
     }
 }
@@ -100,7 +99,16 @@ impl FlowTable {
     #[inline(always)]
     pub fn hash(&self, key: &FlowKey) -> u64 {
         let ports = (key.client_port as u64) << 24 | (key.vip_port as u64) << 8 | key.protocol as u64;
-        self.hasher.hash_one((key.client.to_bits(), key.vip.to_bits(), ports))
+        let mut hasher = self.hasher.build_hasher();
+        // Both addresses of IPv4 fit one word: one multiplication instead of three.
+        if key.client.is_v4() {
+            hasher.write_u64((key.client.to_bits() as u64) << 32 | key.vip.to_bits() as u32 as u64);
+        } else {
+            hasher.write_u128(key.client.to_bits());
+            hasher.write_u128(key.vip.to_bits());
+        }
+        hasher.write_u64(ports);
+        hasher.finish()
     }
 
     /// Hints that a hash is looked up soon: first step.

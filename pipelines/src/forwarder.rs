@@ -9,37 +9,45 @@ use crate::emit::Context;
 use crate::encapsulate::Sequences;
 use crate::flow::FlowTable;
 use crate::gateway::{self, Reply, Request};
-use crate::intermediate::{self, Transit};
+use crate::known::Known;
 use crate::tables::Tables;
 use crate::terminate::{self, Arrival};
 use nat::Nat;
 use overlay::elimination::Elimination;
-use packet::{BufPool, Reason};
+use packet::ip::Packet;
+use packet::plain::Plain;
+use packet::{BufPool, Headers, Reason};
 use std::sync::Arc;
 
-/// A burst, sorted by what is to be done.
-pub struct Lanes<B> {
+/// Packets of a burst that have been read into one form of headers, sorted by what is to be done.
+pub struct Sorted<B, H> {
     /// From clients into the overlay.
-    pub ingress: Lane<B, Ingress>,
-    /// Between other nodes.
-    pub transit: Lane<B, Transit>,
+    pub ingress: Lane<B, Ingress<H>>,
+    /// Out of the overlay, to origins.
+    pub requests: Lane<B, Request<H>>,
+    /// From origins into the overlay.
+    pub replies: Lane<B, Reply<H>>,
+}
+
+impl<B, H> Default for Sorted<B, H> {
+    fn default() -> Sorted<B, H> {
+        Sorted { ingress: Lane::default(), requests: Lane::default(), replies: Lane::default() }
+    }
+}
+
+/// A burst, sorted. What goes on to another node has no lane: it waits for nothing.
+pub struct Lanes<B> {
+    /// Plain packets, which nearly all are: the stages have a version for them alone.
+    pub plain: Sorted<B, Plain>,
+    /// All others.
+    pub general: Sorted<B, Packet>,
     /// Out of the overlay.
     pub arrivals: Lane<B, Arrival>,
-    /// Out of the overlay, to origins.
-    pub requests: Lane<B, Request>,
-    /// From origins into the overlay.
-    pub replies: Lane<B, Reply>,
 }
 
 impl<B> Default for Lanes<B> {
     fn default() -> Lanes<B> {
-        Lanes {
-            ingress: Lane::default(),
-            transit: Lane::default(),
-            arrivals: Lane::default(),
-            requests: Lane::default(),
-            replies: Lane::default(),
-        }
+        Lanes { plain: Sorted::default(), general: Sorted::default(), arrivals: Lane::default() }
     }
 }
 
@@ -68,6 +76,31 @@ pub struct Setup {
     pub first_sequence: u64,
 }
 
+/// Takes packets of one form of headers through the roles.
+#[inline(always)]
+fn serve<P: BufPool, H: Headers>(
+    sorted: &mut Sorted<P::Buf, H>,
+    flows: &mut FlowTable,
+    nat: Option<&mut Nat>,
+    context: &mut Context<P>,
+) {
+    if !sorted.ingress.is_empty() {
+        edge::ingress(&mut sorted.ingress, flows, context);
+    }
+    let Some(nat) = nat else {
+        // A reload may make the node a gateway; translation is set up at the start only.
+        sorted.requests.drain(|buf, _| context.drop(buf, Reason::WrongRole));
+        sorted.replies.drain(|buf, _| context.drop(buf, Reason::WrongRole));
+        return;
+    };
+    if !sorted.requests.is_empty() {
+        gateway::requests(&mut sorted.requests, nat, context);
+    }
+    if !sorted.replies.is_empty() {
+        gateway::replies(&mut sorted.replies, nat, context);
+    }
+}
+
 /// Places of each table looked at per sweep.
 const SWEEP_PLACES: usize = 64;
 
@@ -81,6 +114,7 @@ pub struct Forwarder<P: BufPool> {
     flows: FlowTable,
     nat: Option<Nat>,
     elimination: Elimination,
+    known: Known,
     sequences: Sequences,
     answers: TokenBucket,
     lanes: Lanes<P::Buf>,
@@ -106,6 +140,7 @@ impl<P: BufPool> Forwarder<P> {
             flows: FlowTable::new(flows, setup.seed),
             nat,
             elimination: Elimination::new(setup.streams, setup.window, setup.seed ^ 1),
+            known: Known::default(),
             sequences: Sequences::new(setup.first_sequence, setup.worker),
             answers: TokenBucket::new(setup.answers_per_second),
             lanes: Lanes::default(),
@@ -118,6 +153,7 @@ impl<P: BufPool> Forwarder<P> {
     /// Forwards by another snapshot from the next burst on. Flows, sessions, windows and counters stay.
     pub fn swap_tables(&mut self, tables: Arc<Tables>) {
         self.sequences.reserve(tables.registry.destinations.len());
+        self.known.forget();
         self.tables = tables;
     }
 
@@ -145,6 +181,7 @@ impl<P: BufPool> Forwarder<P> {
             flows,
             nat,
             elimination,
+            known,
             sequences,
             answers,
             lanes,
@@ -156,28 +193,12 @@ impl<P: BufPool> Forwarder<P> {
             Context { now_ns, now_s, worker, workers, tables, counters, pool, out, sequences, answers };
         let context = &mut context;
 
-        classify::run(port, burst, lanes, context);
-        if !lanes.ingress.is_empty() {
-            edge::ingress(&mut lanes.ingress, flows, context);
-        }
-        if !lanes.transit.is_empty() {
-            intermediate::forward(&mut lanes.transit, context);
-        }
+        classify::run(port, burst, lanes, known, context);
         if !lanes.arrivals.is_empty() {
             terminate::run(lanes, elimination, context);
         }
-        let Some(nat) = nat else {
-            // A reload may make the node a gateway; translation is set up at the start only.
-            lanes.requests.drain(|buf, _| context.drop(buf, Reason::WrongRole));
-            lanes.replies.drain(|buf, _| context.drop(buf, Reason::WrongRole));
-            return;
-        };
-        if !lanes.requests.is_empty() {
-            gateway::requests(&mut lanes.requests, nat, context);
-        }
-        if !lanes.replies.is_empty() {
-            gateway::replies(&mut lanes.replies, nat, context);
-        }
+        serve(&mut lanes.plain, flows, nat.as_mut(), context);
+        serve(&mut lanes.general, flows, nat.as_mut(), context);
     }
 
     /// Takes frames that other workers handed over; they came in by `port` there.

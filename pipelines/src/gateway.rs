@@ -3,7 +3,6 @@
 
 use crate::answer::{self, Answer};
 use crate::batch::{Lane, PortIndex};
-use crate::classify::is_own;
 use crate::edge::may_enter;
 use crate::emit::Context;
 use crate::tables::{Origin, Tables};
@@ -11,12 +10,12 @@ use nat::{Key, Nat, NewSession, Quote, ReverseSlot, Seconds, ServiceId, SessionI
 use overlay::topology::NodeId;
 use packet::icmp::Kind;
 use packet::ip::{self, Packet};
-use packet::{Addr, BufPool, IpVersion, PacketBuf, Reason};
+use packet::{Addr, BufPool, Headers, IpVersion, PacketBuf, Reason};
 
 /// A client's packet out of the overlay; the buffer holds the inner packet and nothing else.
 #[derive(Clone, Copy, Debug)]
-pub struct Request {
-    packet: Packet,
+pub struct Request<H> {
+    packet: H,
     /// The edge that it entered at.
     edge: NodeId,
     service: ServiceId,
@@ -60,15 +59,12 @@ impl Way {
     }
 }
 
-impl Request {
-    /// Whether a packet out of the overlay may go to an origin: to a virtual IP that its edge holds, and with a
-    /// source that is no node's own.
+impl<H: Headers> Request<H> {
+    /// Whether a packet out of the overlay may go to an origin: to a virtual IP that its edge holds. The caller has
+    /// seen that its source is none of this node's addresses.
     #[inline(always)]
-    pub fn admit(packet: Packet, edge: NodeId, tables: &Tables) -> Result<Request, Reason> {
+    pub fn admit(packet: H, edge: NodeId, tables: &Tables) -> Result<Request<H>, Reason> {
         may_enter(&packet)?;
-        if is_own(tables, packet.src) {
-            return Err(Reason::IpAddress);
-        }
         if packet.icmp_kind() == Kind::EchoReply {
             return Err(Reason::NatIcmp);
         }
@@ -76,24 +72,28 @@ impl Request {
         if packet.icmp_kind() == Kind::Error {
             return Ok(Request { packet, edge, service: ServiceId(u32::MAX), hash: 0 });
         }
-        let number = *tables.service_of.get(&(packet.dst, packet.protocol)).ok_or(Reason::UnknownService)?;
+        let number = tables.service_of(packet.dst(), packet.protocol()).ok_or(Reason::UnknownService)?;
         let service = tables.services.get(number as usize).ok_or(Reason::UnknownService)?;
         if service.node != edge {
             return Err(Reason::OverlayWrongHop);
         }
         let echo = packet.icmp_kind() != Kind::Other;
-        let port = if echo { 0 } else { packet.dst_port };
+        let port = if echo { 0 } else { packet.dst_port() };
         Ok(Request { packet, edge, service: service_id(number, port), hash: 0 })
     }
 
     fn key(&self) -> Key {
-        Key { client: self.packet.src, port: self.packet.src_port, service: self.service }
+        Key { client: self.packet.src(), port: self.packet.src_port(), service: self.service }
     }
 }
 
 /// Translates requests and hands them to their origins.
 #[inline(always)]
-pub fn requests<P: BufPool>(lane: &mut Lane<P::Buf, Request>, nat: &mut Nat, context: &mut Context<P>) {
+pub fn requests<P: BufPool, H: Headers>(
+    lane: &mut Lane<P::Buf, Request<H>>,
+    nat: &mut Nat,
+    context: &mut Context<P>,
+) {
     for entry in lane.iter_mut() {
         entry.hash = nat.hash(&entry.key());
         nat.prefetch(entry.hash);
@@ -110,68 +110,76 @@ pub fn requests<P: BufPool>(lane: &mut Lane<P::Buf, Request>, nat: &mut Nat, con
 
 /// One request. On error the buffer comes back with the reason.
 #[inline(always)]
-fn request<P: BufPool>(
+fn request<P: BufPool, H: Headers>(
     mut buf: P::Buf,
-    entry: &Request,
+    entry: &Request<H>,
     nat: &mut Nat,
     context: &mut Context<P>,
 ) -> Result<(), (P::Buf, Reason)> {
-    let now = Seconds(context.now_s);
-    let error = entry.packet.icmp_kind() == Kind::Error;
-    let session = if error {
-        None
-    } else {
-        match session(entry, nat, context) {
-            Ok(session) => Some(session),
-            Err(reason) => return Err((buf, reason)),
-        }
-    };
-    if entry.packet.ttl <= 1 {
-        return answer_to_client(buf, entry, Answer::TimeExceeded, context);
+    let packet = &entry.packet;
+    if packet.icmp_kind() == Kind::Error {
+        return request_error(buf, &packet.packet(), nat, context);
     }
-    let session = match session {
-        Some(session) => {
-            let origin = context.tables.origins.get(Way::of(nat.tag(session)).origin as usize);
-            let mtu = origin
-                .and_then(|origin| origin.egress)
-                .map_or(0, |egress| port_mtu(context.tables, egress.hop.port));
-            if mtu != 0 && entry.packet.len > mtu {
-                return answer_to_client(buf, entry, Answer::TooBig(mtu), context);
-            }
-            nat.forward(now, session, buf.data_mut(), &entry.packet);
-            session
-        }
-        None => {
-            let tables = context.tables;
-            let find = |vip: Addr, protocol: u8, port: u16| {
-                let number = *tables.service_of.get(&(vip, protocol))?;
-                Some(service_id(number, port))
-            };
-            match nat.forward_error(buf.data_mut(), &entry.packet, find) {
-                Ok(session) => session,
-                Err(reason) => return Err((buf, reason)),
-            }
-        }
+    let session = match session(entry, nat, context) {
+        Ok(session) => session,
+        Err(reason) => return Err((buf, reason)),
+    };
+    let origin = context.tables.origins.get(Way::of(nat.tag(session)).origin as usize);
+    let Some(egress) = origin.and_then(|origin| origin.egress.as_ref()) else {
+        return Err((buf, Reason::NoRoute));
+    };
+    if packet.ttl() <= 1 {
+        return answer_to_client(buf, &packet.packet(), entry, Answer::TimeExceeded, context);
+    }
+    if packet.len() > egress.mtu {
+        return answer_to_client(buf, &packet.packet(), entry, Answer::TooBig(egress.mtu), context);
+    }
+    nat.forward(Seconds(context.now_s), session, buf.data_mut(), packet);
+    ip::decrement_ttl(buf.data_mut());
+    context.counters.roles.gateway_forward.add(1);
+    context.deliver(egress, packet.version(), buf);
+    Ok(())
+}
+
+/// A client's ICMP error about a packet from its origin. It fits every port, being short.
+#[cold]
+fn request_error<P: BufPool>(
+    mut buf: P::Buf,
+    packet: &Packet,
+    nat: &mut Nat,
+    context: &mut Context<P>,
+) -> Result<(), (P::Buf, Reason)> {
+    let tables = context.tables;
+    if packet.ttl <= 1 {
+        return Err((buf, Reason::TtlExpired));
+    }
+    let find = |vip: Addr, protocol: u8, port: u16| {
+        let number = tables.service_of(vip, protocol)?;
+        Some(service_id(number, port))
+    };
+    let session = match nat.forward_error(buf.data_mut(), packet, find) {
+        Ok(session) => session,
+        Err(reason) => return Err((buf, reason)),
     };
     ip::decrement_ttl(buf.data_mut());
-    let origin = context.tables.origins.get(Way::of(nat.tag(session)).origin as usize);
-    match origin.and_then(|origin| origin.egress) {
+    let origin = tables.origins.get(Way::of(nat.tag(session)).origin as usize);
+    match origin.and_then(|origin| origin.egress.as_ref()) {
         Some(egress) => {
             context.counters.roles.gateway_forward.add(1);
-            context.deliver(egress, entry.packet.version, buf);
+            context.deliver(egress, packet.version, buf);
             Ok(())
         }
         None => Err((buf, Reason::NoRoute)),
     }
 }
 
-fn port_mtu(tables: &Tables, port: PortIndex) -> u16 {
-    tables.ports.get(port.0 as usize).map_or(0, |port| port.mtu)
-}
-
 /// The session of a request, made on its first packet and brought up to date after a change of the configuration.
 #[inline(always)]
-fn session<P: BufPool>(entry: &Request, nat: &mut Nat, context: &Context<P>) -> Result<SessionIndex, Reason> {
+fn session<P: BufPool, H: Headers>(
+    entry: &Request<H>,
+    nat: &mut Nat,
+    context: &Context<P>,
+) -> Result<SessionIndex, Reason> {
     let key = entry.key();
     match nat.find(entry.hash, &key) {
         Some(session) => {
@@ -183,7 +191,7 @@ fn session<P: BufPool>(entry: &Request, nat: &mut Nat, context: &Context<P>) -> 
             }
             Ok(session)
         }
-        None => create(entry, key, nat, context),
+        None => create(&entry.packet.packet(), entry.edge, (entry.hash, key), nat, context),
     }
 }
 
@@ -197,16 +205,16 @@ fn return_flight(tables: &Tables, edge: NodeId, service: ServiceId) -> Result<u1
 /// The slow path of a session's first packet: application, origin, external address and port.
 #[cold]
 fn create<P: BufPool>(
-    entry: &Request,
-    key: Key,
+    packet: &Packet,
+    edge: NodeId,
+    (hash, key): (u64, Key),
     nat: &mut Nat,
     context: &Context<P>,
 ) -> Result<SessionIndex, Reason> {
     let tables = context.tables;
-    let packet = &entry.packet;
-    let (number, port) = service_parts(entry.service);
+    let (number, port) = service_parts(key.service);
     let application = tables.application_of(number, port).ok_or(Reason::UnknownService)?;
-    let flight = return_flight(tables, entry.edge, entry.service)?;
+    let flight = return_flight(tables, edge, key.service)?;
     let origins = tables.applications.get(application as usize).ok_or(Reason::UnknownService)?;
     let origins = &origins.origins[(packet.version == IpVersion::V6) as usize];
     // The client's address alone decides, so that it meets the same origin with every connection (A12), at this
@@ -215,7 +223,7 @@ fn create<P: BufPool>(
     let choice = overlay::pick::rendezvous(packet.src, members.map(Origin::identity));
     let number = *choice.and_then(|choice| origins.get(choice)).ok_or(Reason::NoOrigin)?;
     let origin = tables.origins.get(number as usize).ok_or(Reason::NoOrigin)?;
-    let way = Way { epoch: tables.epoch, edge: entry.edge, origin: number, flight };
+    let way = Way { epoch: tables.epoch, edge, origin: number, flight };
     let new = NewSession {
         protocol: packet.protocol,
         vip: packet.dst,
@@ -224,26 +232,27 @@ fn create<P: BufPool>(
         origin_port: origin.port.unwrap_or(port),
         tag: way.tag(),
     };
-    nat.create(Seconds(context.now_s), entry.hash, key, new)
+    nat.create(Seconds(context.now_s), hash, key, new)
 }
 
 /// Sends an ICMP error about a request back through the overlay, in the request's buffer.
 #[cold]
-fn answer_to_client<P: BufPool>(
+fn answer_to_client<P: BufPool, H: Headers>(
     mut buf: P::Buf,
-    entry: &Request,
+    packet: &Packet,
+    entry: &Request<H>,
     what: Answer,
     context: &mut Context<P>,
 ) -> Result<(), (P::Buf, Reason)> {
     let flight = match return_flight(context.tables, entry.edge, entry.service) {
-        Ok(flight) if answer::may_answer(&entry.packet) => flight,
+        Ok(flight) if answer::may_answer(packet) => flight,
         _ => return Err((buf, what.reason())),
     };
     if !context.answers.take(context.now_ns) {
         return Err((buf, Reason::AnswerLimited));
     }
     // The client knows this node by its virtual IP only.
-    if !answer::turn_into(&mut buf, &entry.packet, what, entry.packet.dst) {
+    if !answer::turn_into(&mut buf, packet, what, packet.dst) {
         return Err((buf, Reason::NoHeadroom));
     }
     let Some(flight) = context.tables.flights.get(flight as usize) else {
@@ -252,15 +261,15 @@ fn answer_to_client<P: BufPool>(
     context.counters.roles.answers.add(1);
     context.counters.roles.copies_made.add(1);
     context.counters.drop(what.reason());
-    let bucket = overlay::pick::bucket(entry.packet.src, context.tables.streams);
-    context.replicate(flight, bucket, entry.packet.version, buf);
+    let bucket = overlay::pick::bucket(packet.src, context.tables.streams);
+    context.replicate(flight, bucket, packet.version, buf);
     Ok(())
 }
 
 /// A packet from the origins' side to an address that clients are translated to.
 #[derive(Clone, Copy, Debug)]
-pub struct Reply {
-    packet: Packet,
+pub struct Reply<H> {
+    packet: H,
     /// Where its IP header starts, bytes from the frame's start.
     at: u16,
     port: PortIndex,
@@ -270,15 +279,17 @@ pub struct Reply {
     slot: Option<ReverseSlot>,
 }
 
-impl Reply {
+impl<H: Headers> Reply<H> {
     /// Whether a packet from the origins' side may enter; `bytes` starts at its IP header.
     #[inline(always)]
-    pub fn admit(port: PortIndex, at: u16, packet: Packet, bytes: &[u8]) -> Result<Reply, Reason> {
+    pub fn admit(port: PortIndex, at: u16, packet: H, bytes: &[u8]) -> Result<Reply<H>, Reason> {
         may_enter(&packet)?;
         let (protocol, external_port) = match packet.icmp_kind() {
             Kind::EchoRequest => return Err(Reason::NatIcmp),
-            Kind::Error => Quote::of(bytes, &packet).map(|quote| (quote.protocol, quote.src_port))?,
-            _ => (packet.protocol, packet.dst_port),
+            Kind::Error => {
+                Quote::of(bytes, &packet.packet()).map(|quote| (quote.protocol, quote.src_port))?
+            }
+            _ => (packet.protocol(), packet.dst_port()),
         };
         Ok(Reply { packet, at, port, protocol, external_port, slot: None })
     }
@@ -292,9 +303,13 @@ impl Reply {
 
 /// Translates replies back and sends them to their clients' edges.
 #[inline(always)]
-pub fn replies<P: BufPool>(lane: &mut Lane<P::Buf, Reply>, nat: &mut Nat, context: &mut Context<P>) {
+pub fn replies<P: BufPool, H: Headers>(
+    lane: &mut Lane<P::Buf, Reply<H>>,
+    nat: &mut Nat,
+    context: &mut Context<P>,
+) {
     for entry in lane.iter_mut() {
-        entry.slot = nat.reverse_slot(entry.packet.dst, entry.protocol, entry.external_port);
+        entry.slot = nat.reverse_slot(entry.packet.dst(), entry.protocol, entry.external_port);
         if let Some(slot) = entry.slot {
             nat.prefetch_reverse(slot);
         }
@@ -312,25 +327,25 @@ pub fn replies<P: BufPool>(lane: &mut Lane<P::Buf, Reply>, nat: &mut Nat, contex
 }
 
 #[inline(always)]
-fn reply<P: BufPool>(
+fn reply<P: BufPool, H: Headers>(
     mut buf: P::Buf,
-    entry: &Reply,
+    entry: &Reply<H>,
     nat: &mut Nat,
     context: &mut Context<P>,
 ) -> Result<(), (P::Buf, Reason)> {
     let packet = &entry.packet;
     let now = Seconds(context.now_s);
     let bytes_at = entry.at as usize;
-    let end = bytes_at + packet.len as usize;
+    let end = bytes_at + packet.len() as usize;
     let session = if packet.icmp_kind() == Kind::Error {
         // An error is translated at once: it tells which session it is about, and it fits every path, being short.
         let Some(bytes) = buf.data_mut().get_mut(bytes_at..end) else {
             return Err((buf, Reason::IpTruncated));
         };
-        nat.reverse_error(bytes, packet)
+        nat.reverse_error(bytes, &packet.packet())
     } else {
         let slot = entry.slot.ok_or(Reason::NatNoSession);
-        slot.and_then(|slot| nat.find_reverse(slot, packet.src, packet.src_port))
+        slot.and_then(|slot| nat.find_reverse(slot, packet.src(), packet.src_port()))
     };
     let session = match session {
         Ok(session) => session,
@@ -343,25 +358,25 @@ fn reply<P: BufPool>(
     let Some(flight) = context.tables.flights.get(flight as usize) else {
         return Err((buf, Reason::NoRoute));
     };
-    if packet.ttl <= 1 {
-        context.answer_on_wire(buf, entry.port, entry.at, packet, Answer::TimeExceeded);
+    if packet.ttl() <= 1 {
+        context.answer_on_wire(buf, entry.port, entry.at, &packet.packet(), Answer::TimeExceeded);
         return Ok(());
     }
-    if packet.len > flight.mtu {
-        context.answer_on_wire(buf, entry.port, entry.at, packet, Answer::TooBig(flight.mtu));
+    if packet.len() > flight.mtu {
+        context.answer_on_wire(buf, entry.port, entry.at, &packet.packet(), Answer::TooBig(flight.mtu));
         return Ok(());
     }
     if buf.trim_front(bytes_at).is_err() {
         return Err((buf, Reason::IpTruncated));
     }
-    buf.truncate(packet.len as usize);
+    buf.truncate(packet.len() as usize);
     if packet.icmp_kind() != Kind::Error {
         nat.reverse(now, session, buf.data_mut(), packet);
     }
     ip::decrement_ttl(buf.data_mut());
     context.counters.roles.gateway_reverse.add(1);
     let bucket = overlay::pick::bucket(client, context.tables.streams);
-    context.replicate(flight, bucket, packet.version, buf);
+    context.replicate(flight, bucket, packet.version(), buf);
     Ok(())
 }
 

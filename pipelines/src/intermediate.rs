@@ -1,35 +1,50 @@
 //! The intermediate: no flow state; the next hop comes from the packet and this node's own table (A7, D5, D6).
 
-use crate::batch::Lane;
 use crate::classify::{Place, came_along};
 use crate::emit::Context;
-use crate::tables::Link;
-use overlay::topology::NodeId;
-use overlay::wire::{self, Located};
+use crate::tables::{Link, Tables};
+use overlay::topology::{NodeId, PathId};
+use overlay::wire::{self, Header, Located};
 use packet::{BufPool, IpVersion, PacketBuf, Reason};
 
-/// A copy on its way between other nodes.
+/// Where copies of one sender, path and destination go next.
 #[derive(Clone, Copy, Debug)]
 pub struct Transit {
-    place: Place,
-    /// Where the hop limit stands, bytes from GENEVE's start.
-    hop_limit_at: u16,
-    link: u16,
-    source_port: u16,
+    next: Next,
+    /// Whether the next node is the destination.
+    last: bool,
     path_slot: u16,
 }
 
-/// Finds the next hop of a copy.
-#[inline(always)]
-pub fn admit<P: BufPool>(
-    place: Place,
+#[derive(Clone, Copy, Debug)]
+enum Next {
+    /// This link.
+    Link(u16),
+    /// One of those to the next region on a path, by stream: towards its edge or its gateway, by IP version.
+    Several { path: PathId, towards: u8, family: u8 },
+}
+
+impl Transit {
+    #[inline(always)]
+    fn link<'a>(&self, tables: &'a Tables, stream: u16) -> Option<&'a Link> {
+        let number = match self.next {
+            Next::Link(number) => number,
+            Next::Several { path, towards, family } => {
+                let several = tables.path(path)?.next.get(towards as usize)?.get(family as usize)?;
+                *several.get(wire::bucket(stream) as usize % several.len().max(1))?
+            }
+        };
+        tables.links.get(number as usize)
+    }
+}
+
+/// Finds out where a copy goes next.
+pub fn admit(
     version: IpVersion,
     sender: NodeId,
-    found: &Located,
-    context: &Context<P>,
+    header: &Header,
+    tables: &Tables,
 ) -> Result<Transit, Reason> {
-    let tables = context.tables;
-    let header = &found.header;
     if !tables.roles.intermediate {
         return Err(Reason::WrongRole);
     }
@@ -50,60 +65,63 @@ pub fn admit<P: BufPool>(
     }
     let family = (version == IpVersion::V6) as usize;
     let last = next == destination.region;
-    let link = if last {
-        destination.link[family]
+    let next = if last {
+        Next::Link(destination.link[family].ok_or(Reason::NoRoute)?)
     } else {
         match path.next[towards][family].as_slice() {
-            [] => None,
-            several => several.get(header.stream as u8 as usize % several.len()).copied(),
+            [] => return Err(Reason::NoRoute),
+            [only] => Next::Link(*only),
+            _ => Next::Several { path: header.path, towards: towards as u8, family: family as u8 },
         }
     };
-    let link = link.ok_or(Reason::NoRoute)?;
-    let source_port = match tables.links.get(link as usize) {
-        Some(link) if last => link.last_source_port(header.stream),
-        _ => Link::source_port(header.stream),
-    };
-    Ok(Transit { place, hop_limit_at: found.hop_limit_at as u16, link, source_port, path_slot: path.slot })
+    Ok(Transit { next, last, path_slot: path.slot })
 }
 
-/// Sends each copy to its next hop: new outer headers, one less hop limit, everything else as it came.
-#[inline(always)]
-pub fn forward<P: BufPool>(lane: &mut Lane<P::Buf, Transit>, context: &mut Context<P>) {
-    lane.drain(|buf, entry| {
-        if let Err((buf, reason)) = pass(buf, entry, context) {
-            context.drop(buf, reason);
-        }
-    });
+/// What passing a copy on needs of its headers.
+#[derive(Clone, Copy, Debug)]
+pub struct Copy {
+    /// Where its overlay part lies.
+    pub place: Place,
+    /// Where its hop limit stands, bytes from GENEVE's start.
+    pub hop_limit_at: u16,
+    /// Its stream.
+    pub stream: u16,
 }
 
-#[inline(always)]
-fn pass<P: BufPool>(
-    mut buf: P::Buf,
-    entry: &Transit,
-    context: &mut Context<P>,
-) -> Result<(), (P::Buf, Reason)> {
-    let Some(link) = context.tables.links.get(entry.link as usize) else {
-        return Err((buf, Reason::NoRoute));
-    };
-    let payload = (entry.place.end - entry.place.geneve_at) as usize;
-    if link.ip_len(payload) > link.mtu as usize {
-        return Err((buf, Reason::TooBig));
+impl Copy {
+    /// Of a header that was read option by option.
+    pub fn of(place: Place, found: &Located) -> Copy {
+        Copy { place, hop_limit_at: found.hop_limit_at as u16, stream: found.header.stream }
     }
-    buf.truncate(entry.place.end as usize);
-    if buf.trim_front(entry.place.geneve_at as usize).is_err() || buf.prepend(link.header_len()).is_err() {
-        return Err((buf, Reason::NoHeadroom));
+}
+
+/// Sends a copy to its next hop: new outer headers, one less hop limit, everything else as it came.
+#[inline(always)]
+pub fn forward<P: BufPool>(mut buf: P::Buf, copy: &Copy, transit: &Transit, context: &mut Context<P>) {
+    let Some(link) = transit.link(context.tables, copy.stream) else {
+        return context.drop(buf, Reason::NoRoute);
+    };
+    let (geneve_at, end) = (copy.place.geneve_at as usize, copy.place.end as usize);
+    if link.ip_len(end - geneve_at) > link.mtu() as usize {
+        return context.drop(buf, Reason::TooBig);
+    }
+    buf.truncate(end);
+    // Between links of one kind the headers have one length, and nothing moves.
+    let link_len = link.template.len();
+    if geneve_at != link_len && (buf.trim_front(geneve_at).is_err() || buf.prepend(link_len).is_err()) {
+        return context.drop(buf, Reason::NoHeadroom);
     }
     let frame = buf.data_mut();
-    link.write(frame, entry.source_port);
-    if let Some(geneve) = frame.get_mut(link.header_len()..)
-        && let Err(reason) = wire::decrement_hop_limit(geneve, entry.hop_limit_at as usize)
-    {
-        return Err((buf, reason));
+    let source_port =
+        if transit.last { link.last_source_port(copy.stream) } else { Link::source_port(copy.stream) };
+    link.template.write_link(frame, source_port);
+    let geneve = frame.get_mut(link_len..).unwrap_or_default();
+    if let Err(reason) = wire::decrement_hop_limit(geneve, copy.hop_limit_at as usize) {
+        return context.drop(buf, reason);
     }
-    if let Some(path) = context.counters.paths.get(entry.path_slot as usize) {
+    if let Some(path) = context.counters.paths.get(transit.path_slot as usize) {
         path.forwarded.add(1);
     }
     context.counters.roles.intermediate.add(1);
-    context.transmit_to(link.egress, buf);
-    Ok(())
+    context.transmit_to(&link.egress, buf);
 }

@@ -23,6 +23,7 @@ pub mod flow;
 mod forwarder;
 mod gateway;
 mod intermediate;
+mod known;
 pub mod slow;
 pub mod tables;
 mod terminate;

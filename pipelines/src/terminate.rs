@@ -1,25 +1,35 @@
 //! The end of the overlay: the first copy of each packet passes, the others are eliminated (A8), and what is inside
 //! goes to the gateway's translation or to the edge's clients.
 
-use crate::batch::Lane;
 use crate::classify::{Place, came_along};
 use crate::edge;
 use crate::emit::Context;
-use crate::forwarder::Lanes;
+use crate::forwarder::{Lanes, Sorted};
 use crate::gateway::Request;
-use crate::tables::Local;
+use crate::known::Passing;
+use crate::tables::{Local, Tables};
 use overlay::elimination::{Elimination, StreamIndex, StreamKey};
 use overlay::topology::NodeId;
 use overlay::window::Verdict;
-use overlay::wire::{self, Located};
-use packet::ip::{self, Packet};
-use packet::{BufPool, IpVersion, PacketBuf, Reason};
+use overlay::wire::{self, Header};
+use packet::ip;
+use packet::plain::Plain;
+use packet::{BufPool, Headers, IpVersion, PacketBuf, Reason};
+
+/// The way from one sender over one path that ends here.
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    source: NodeId,
+    /// Workers that the sender may send with.
+    workers: u16,
+    path_slot: u16,
+}
 
 /// A copy that reached its destination.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival {
     /// Who put it into the overlay.
-    pub source: NodeId,
+    source: NodeId,
     stream: u16,
     sequence: u64,
     /// Where the inner packet starts, bytes from the frame's start.
@@ -30,16 +40,8 @@ pub struct Arrival {
     place: Option<StreamIndex>,
 }
 
-/// Checks that a copy came over its path from a node that may send the stream.
-#[inline(always)]
-pub fn admit<P: BufPool>(
-    place: Place,
-    sender: NodeId,
-    found: &Located,
-    context: &Context<P>,
-) -> Result<Arrival, Reason> {
-    let tables = context.tables;
-    let header = &found.header;
+/// Checks that a copy came over its path, from one end to the other.
+pub fn admit(sender: NodeId, header: &Header, tables: &Tables) -> Result<Way, Reason> {
     let source = tables.peer(header.source).ok_or(Reason::OverlayUnknownNode)?;
     let path = tables.path(header.path).ok_or(Reason::OverlayUnknownPath)?;
     // It must have come the whole path: from its other end, and from the region next to this one.
@@ -51,28 +53,33 @@ pub fn admit<P: BufPool>(
     if !came_along(tables, before, sender) {
         return Err(Reason::OverlayWrongHop);
     }
-    if wire::bucket(header.stream) as u16 >= tables.streams
-        || wire::worker(header.stream) as u16 >= source.workers
-    {
-        return Err(Reason::OverlayUnknownStream);
+    Ok(Way { source: header.source, workers: source.workers, path_slot: path.slot })
+}
+
+impl Way {
+    /// A copy that came this way, of a stream that its sender may send. `inner_at` is where the inner packet starts.
+    #[inline(always)]
+    pub fn arrival(
+        &self,
+        place: Place,
+        inner_at: u16,
+        passing: &Passing,
+        tables: &Tables,
+    ) -> Result<Arrival, Reason> {
+        let Passing { stream, sequence, inner } = *passing;
+        if wire::bucket(stream) as u16 >= tables.streams || wire::worker(stream) as u16 >= self.workers {
+            return Err(Reason::OverlayUnknownStream);
+        }
+        let Way { source, path_slot, .. } = *self;
+        Ok(Arrival { source, stream, sequence, inner_at, end: place.end, inner, path_slot, place: None })
     }
-    Ok(Arrival {
-        source: header.source,
-        stream: header.stream,
-        sequence: header.sequence,
-        inner_at: place.geneve_at + found.inner_at as u16,
-        end: place.end,
-        inner: header.inner,
-        path_slot: path.slot,
-        place: None,
-    })
 }
 
 impl Arrival {
     /// The worker that has the stream.
     #[inline(always)]
-    pub fn owner(&self, workers: u16) -> u16 {
-        wire::bucket(self.stream) as u16 % workers.max(1)
+    pub fn owner(&self, workers: u16) -> Option<u16> {
+        Some(wire::bucket(self.stream) as u16 % workers.max(1))
     }
 }
 
@@ -85,8 +92,8 @@ pub fn run<P: BufPool>(lanes: &mut Lanes<P::Buf>, elimination: &mut Elimination,
             elimination.prefetch(place, entry.sequence);
         }
     }
-    let requests = &mut lanes.requests;
-    lanes.arrivals.drain(|buf, entry| {
+    let Lanes { plain, general, arrivals } = lanes;
+    arrivals.drain(|buf, entry| {
         let Some(place) = entry.place else {
             return context.drop(buf, Reason::OverlayUnknownStream);
         };
@@ -105,54 +112,61 @@ pub fn run<P: BufPool>(lanes: &mut Lanes<P::Buf>, elimination: &mut Elimination,
             }
             Verdict::Pass | Verdict::PassOutOfOrder => {}
         }
-        match decapsulate(buf, entry) {
-            Ok((buf, packet)) => {
-                // Only a copy that is whole may take its sequence number, or a damaged one would cost the good one.
-                elimination.mark(place, entry.sequence);
-                path.passed.add(1);
-                path.out_of_order.add((verdict == Verdict::PassOutOfOrder) as u64);
-                hand_on(buf, &packet, entry.source, requests, context);
+        let mut buf = buf;
+        buf.truncate(entry.end as usize);
+        if buf.trim_front(entry.inner_at as usize).is_err() {
+            return context.drop(buf, Reason::OverlayTruncated);
+        }
+        // Only a copy that is whole may take its sequence number, or a damaged one would cost the good one.
+        let mut pass = || {
+            elimination.mark(place, entry.sequence);
+            path.passed.add(1);
+            path.out_of_order.add((verdict == Verdict::PassOutOfOrder) as u64);
+        };
+        let announced = entry.inner;
+        if announced == IpVersion::V4
+            && let Some(packet) = Plain::read(buf.data()).filter(|packet| packet.len() as usize == buf.len())
+        {
+            pass();
+            return hand_on(buf, packet, entry.source, plain, context);
+        }
+        match ip::parse(buf.data()) {
+            Ok(packet) if packet.version == announced && packet.len as usize == buf.len() => {
+                pass();
+                hand_on(buf, packet, entry.source, general, context);
             }
-            Err((buf, reason)) => context.drop(buf, reason),
+            _ => context.drop(buf, Reason::OverlayInner),
         }
     });
 }
 
-/// Takes the inner packet out.
-#[inline(always)]
-fn decapsulate<B: PacketBuf>(mut buf: B, entry: &Arrival) -> Result<(B, Packet), (B, Reason)> {
-    buf.truncate(entry.end as usize);
-    if buf.trim_front(entry.inner_at as usize).is_err() {
-        return Err((buf, Reason::OverlayTruncated));
-    }
-    match ip::parse(buf.data()) {
-        Ok(packet) if packet.version == entry.inner && packet.len as usize == buf.len() => Ok((buf, packet)),
-        _ => Err((buf, Reason::OverlayInner)),
-    }
-}
-
 /// Gives an inner packet to the role that it is for.
 #[inline(always)]
-fn hand_on<P: BufPool>(
+fn hand_on<P: BufPool, H: Headers>(
     buf: P::Buf,
-    packet: &Packet,
+    packet: H,
     source: NodeId,
-    requests: &mut Lane<P::Buf, Request>,
+    sorted: &mut Sorted<P::Buf, H>,
     context: &mut Context<P>,
 ) {
     let tables = context.tables;
     // Only a virtual IP of this node speaks to clients; everything else is a request to the gateway. Both sides are
     // bound to their sender: the packet's path has ended in the sender's region, checked on admission.
-    if tables.roles.edge && matches!(tables.local.get(packet.src), Some(Local::Vip(_))) {
-        return edge::egress(buf, packet, context);
+    let own = tables.local.get(packet.src());
+    if tables.roles.edge && matches!(own, Some(Local::Vip(_))) {
+        return edge::egress(buf, &packet, context);
     }
     if !tables.roles.gateway {
         return context.drop(buf, Reason::WrongRole);
     }
-    match Request::admit(*packet, source, tables) {
+    // A client that claims one of the node's own addresses would have its reply come back here for ever.
+    if own.is_some() {
+        return context.drop(buf, Reason::IpAddress);
+    }
+    match Request::admit(packet, source, tables) {
         Ok(request) => {
-            requests.note(request);
-            requests.take(buf);
+            sorted.requests.note(request);
+            sorted.requests.take(buf);
         }
         Err(reason) => context.drop(buf, reason),
     }

@@ -2,7 +2,7 @@
 
 use packet::icmp::{self, Header, V4_ECHO_REPLY, V6_ECHO_REPLY};
 use packet::ip::{Fragment, Ipv4, Packet};
-use packet::{IpVersion, Mac, Reason, checksum, ethernet, transport};
+use packet::{Headers, IpVersion, Mac, Reason, checksum, ethernet, transport};
 
 use super::{SlowPath, frame, own};
 use crate::PortIndex;

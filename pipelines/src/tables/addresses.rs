@@ -9,7 +9,8 @@ use packet::Addr;
 pub struct AddressTable<T> {
     /// A power of two of places; an entry lies at its hash's or at one of the next, before any empty one.
     places: Box<[Option<(Addr, T)>]>,
-    seed: u64,
+    /// An odd number that nobody outside knows.
+    factor: u64,
     shift: u32,
     len: usize,
 }
@@ -19,19 +20,19 @@ const PLACES_MIN: usize = 16;
 impl<T: Copy> AddressTable<T> {
     /// An empty table.
     pub fn new(seed: u64) -> AddressTable<T> {
-        AddressTable::with_places(PLACES_MIN, seed | 1)
+        AddressTable::with_places(PLACES_MIN, (seed | 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
-    fn with_places(places: usize, seed: u64) -> AddressTable<T> {
+    fn with_places(places: usize, factor: u64) -> AddressTable<T> {
         let shift = u64::BITS - places.ilog2();
-        AddressTable { places: (0..places).map(|_| None).collect(), seed, shift, len: 0 }
+        AddressTable { places: (0..places).map(|_| None).collect(), factor, shift, len: 0 }
     }
 
     #[inline(always)]
     fn place(&self, address: Addr) -> usize {
         let bits = address.to_bits();
         let folded = bits as u64 ^ ((bits >> 64) as u64).rotate_left(31);
-        (folded.wrapping_mul(self.seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> self.shift) as usize
+        (folded.wrapping_mul(self.factor) >> self.shift) as usize
     }
 
     /// The value of an address.
@@ -52,7 +53,7 @@ impl<T: Copy> AddressTable<T> {
     /// Adds an address or changes its value.
     pub fn insert(&mut self, address: Addr, value: T) {
         if (self.len + 1) * 4 > self.places.len() {
-            let mut larger = AddressTable::with_places(self.places.len() * 2, self.seed);
+            let mut larger = AddressTable::with_places(self.places.len() * 2, self.factor);
             self.iter().for_each(|(address, value)| larger.insert(address, value));
             *self = larger;
         }

@@ -4,7 +4,7 @@ use super::flight::{Copy, Flight};
 use super::link::Link;
 use super::registry::{Registry, number};
 use super::routes::{Interface, Routes};
-use super::{AddressTable, Application, Local, Origin, PathEntry, Peer, Port, Service, Tables};
+use super::{AddressTable, Application, Local, Origin, PathEntry, Peer, Port, Service, Services, Tables};
 use crate::batch::{PORTS_MAX, PortIndex};
 use crate::counters::PATHS_MAX;
 use crate::slow;
@@ -100,7 +100,7 @@ impl Tables {
             links: Vec::new(),
             flights: Vec::new(),
             returns: HashMap::with_hasher(hasher()),
-            service_of: HashMap::with_hasher(hasher()),
+            services_of: AddressTable::new(input.seed),
             services: Vec::new(),
             applications: Vec::new(),
             origins: Vec::new(),
@@ -109,7 +109,7 @@ impl Tables {
             next_hops: Vec::new(),
         };
         tables.add_local(topology, this, interfaces);
-        tables.add_peers(topology, this, interfaces);
+        tables.add_peers(topology, this);
         tables.add_paths(topology)?;
         tables.add_applications(topology);
         for interface in interfaces.iter().zip(0..) {
@@ -143,7 +143,7 @@ impl Tables {
         }
     }
 
-    fn add_peers(&mut self, topology: &Topology, this: &topology::Node, interfaces: &[Interface]) {
+    fn add_peers(&mut self, topology: &Topology, this: &topology::Node) {
         for node in &topology.nodes {
             let mut link = [None, None];
             for address in &node.underlay {
@@ -158,18 +158,9 @@ impl Tables {
                     continue;
                 };
                 self.next_hops.push((egress.hop.port, egress.hop.address));
-                let Some(port) = interfaces.get(egress.hop.port.0 as usize) else { continue };
                 link[at(version)] = Some(self.links.len() as u16);
                 let (source, address) = (Addr::from(source), Addr::from(*address));
-                self.links.push(Link::new(
-                    source,
-                    address,
-                    egress,
-                    port.mac,
-                    port.vlan,
-                    port.mtu,
-                    node.rss.as_ref(),
-                ));
+                self.links.push(Link::new(source, address, egress, node.rss.as_ref()));
             }
             let place = node.id.0 as usize;
             if self.peers.len() <= place {
@@ -290,7 +281,11 @@ impl Tables {
                     let (vip, protocol) = self.registry.services[self.services.len()];
                     self.services.push(Service { vip, protocol, node: NodeId(0), ports: Vec::new() });
                 }
-                self.service_of.insert((address, protocol), slot);
+                let mut numbers = self.services_of.get(address).unwrap_or(Services([Services::NONE; 3]));
+                if let Some(at) = Services::place(protocol) {
+                    numbers.0[at] = slot;
+                }
+                self.services_of.insert(address, numbers);
                 let entry = &mut self.services[slot as usize];
                 entry.node = vip.node;
                 entry.ports.push((first, last, index));
@@ -312,8 +307,9 @@ impl Tables {
             let first = if towards_gateway { path.via.first() } else { path.via.last() };
             let links = first
                 .map_or_else(Vec::new, |region| self.intermediates(topology, *region, application.underlay));
-            for link in links.iter().filter_map(|link| self.links.get(*link as usize)) {
-                mtu = mtu.min(link.mtu.saturating_sub(link.ip_len(HEADER_LEN) as u16));
+            let links = || links.iter().filter_map(|link| self.links.get(*link as usize));
+            for link in links() {
+                mtu = mtu.min(link.mtu().saturating_sub(link.ip_len(HEADER_LEN) as u16));
             }
             let header = Header {
                 vni: self.overlay_id,
@@ -331,7 +327,7 @@ impl Tables {
             let mut bytes = [0; HEADER_LEN];
             header.write(&mut bytes);
             let path_slot = number(&mut self.registry.paths, path.id);
-            copies.push(Copy { path_slot, links, header: bytes });
+            copies.push(Copy::new(path_slot, links(), &bytes));
         }
         let number = number(&mut self.registry.destinations, destination);
         self.flights.push(Flight { destination, number, copies, mtu });

@@ -1,5 +1,8 @@
 //! How packets reach the node that takes them out of the overlay: one copy per path.
 
+use super::link::Link;
+use super::routes::Egress;
+use super::template::{COPY_LEN_MAX, Template};
 use overlay::topology::NodeId;
 use overlay::wire::HEADER_LEN;
 
@@ -16,13 +19,38 @@ pub struct Flight {
     pub mtu: u16,
 }
 
-/// One copy: its path and the header that it gets.
+/// One copy: its path and the headers that it gets.
 #[derive(Clone, Debug)]
 pub struct Copy {
     /// The slot of the path's counters.
     pub path_slot: u16,
-    /// Links to the nodes of the path's first intermediate region; a stream takes one of them.
-    pub links: Vec<u16>,
-    /// The overlay's header, complete but for inner type, stream and sequence.
-    pub header: [u8; HEADER_LEN],
+    /// Headers to the nodes of the path's first intermediate region; a stream takes one of them.
+    departures: Vec<Departure>,
+}
+
+/// The headers of one path from its first link to the overlay's own.
+#[derive(Clone, Debug)]
+pub struct Departure {
+    /// Complete but for lengths, stream and sequence.
+    pub template: Template<COPY_LEN_MAX>,
+    /// The next hop.
+    pub egress: Egress,
+}
+
+impl Copy {
+    /// A copy over a path by one of these links, with this overlay header.
+    pub fn new<'a>(path_slot: u16, links: impl Iterator<Item = &'a Link>, header: &[u8; HEADER_LEN]) -> Copy {
+        let depart = |link: &Link| Departure { template: link.template.with(header), egress: link.egress };
+        Copy { path_slot, departures: links.map(depart).collect() }
+    }
+
+    /// How a stream's packets leave.
+    #[inline(always)]
+    pub fn departure(&self, stream: u16) -> Option<&Departure> {
+        match self.departures.as_slice() {
+            [only] => Some(only),
+            [] => None,
+            several => several.get(overlay::wire::bucket(stream) as usize % several.len()),
+        }
+    }
 }

@@ -10,18 +10,21 @@ mod flight;
 mod link;
 mod registry;
 mod routes;
+mod template;
 
 pub use addresses::AddressTable;
 pub use compile::{CompileError, Input, pool_addresses};
-pub use flight::{Copy, Flight};
+pub use flight::{Copy, Departure, Flight};
 pub use link::Link;
 pub use registry::Registry;
 pub use routes::{Egress, Interface, NextHop, Route, Routes};
+pub use template::Passenger;
 
 use crate::batch::PortIndex;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use overlay::topology::{NodeId, RegionIndex, Roles};
+use packet::transport::{ICMP, ICMPV6, TCP, UDP};
 use packet::{Addr, Mac};
 
 /// What an address of this node is.
@@ -76,6 +79,30 @@ pub struct Port {
     pub mtu: u16,
     /// Its own first address of each IP version, which ICMP errors come from.
     pub address: [Option<Addr>; 2],
+}
+
+/// The services of a virtual IP, by protocol.
+#[derive(Clone, Copy, Debug)]
+pub struct Services([u16; 3]);
+
+impl Services {
+    const NONE: u16 = u16::MAX;
+
+    /// Where a protocol stands.
+    #[inline(always)]
+    fn place(protocol: u8) -> Option<usize> {
+        match protocol {
+            TCP => Some(0),
+            UDP => Some(1),
+            ICMP | ICMPV6 => Some(2),
+            _ => None,
+        }
+    }
+
+    #[inline(always)]
+    fn of(self, protocol: u8) -> Option<u16> {
+        Services::place(protocol).map(|at| self.0[at]).filter(|number| *number != Services::NONE)
+    }
 }
 
 /// A virtual IP's protocol: what a service number stands for.
@@ -150,8 +177,8 @@ pub struct Tables {
     pub flights: Vec<Flight>,
     /// Flights from this gateway, by edge node and application.
     pub returns: HashMap<(NodeId, u16), u16, FixedState>,
-    /// Services by (virtual IP, protocol).
-    pub service_of: HashMap<(Addr, u8), u16, FixedState>,
+    /// Numbers of the services of each virtual IP.
+    services_of: AddressTable<Services>,
     /// Services by their number.
     pub services: Vec<Service>,
     /// Applications by their number in this epoch.
@@ -177,6 +204,12 @@ impl Tables {
     #[inline(always)]
     pub fn path(&self, id: overlay::topology::PathId) -> Option<&PathEntry> {
         self.paths.get(id.0 as usize)?.as_ref()
+    }
+
+    /// The number of a virtual IP's service.
+    #[inline(always)]
+    pub fn service_of(&self, vip: Addr, protocol: u8) -> Option<u16> {
+        self.services_of.get(vip)?.of(protocol)
     }
 
     /// The application that listens on a port of a service.

@@ -48,6 +48,12 @@ pub struct Egress {
     pub hop: NextHop,
     /// Its Ethernet address.
     pub mac: Option<Mac>,
+    /// The port's own Ethernet address.
+    pub source: Mac,
+    /// The port's VLAN; 0 for untagged.
+    pub vlan: u16,
+    /// Bytes that an IP packet may have there.
+    pub mtu: u16,
 }
 
 /// The routes of both IP versions, longest prefix first, and the neighbours.
@@ -56,6 +62,7 @@ pub struct Routes {
     v4: PrefixMap<Ipv4Network, (PortIndex, Option<Addr>)>,
     v6: PrefixMap<Ipv6Network, (PortIndex, Option<Addr>)>,
     neighbors: HashMap<NextHop, Mac, FixedState>,
+    ports: Vec<(Mac, u16, u16)>,
 }
 
 impl Routes {
@@ -64,6 +71,7 @@ impl Routes {
         let mut routes = Routes::default();
         for (number, interface) in interfaces.iter().enumerate() {
             let port = PortIndex(number as u8);
+            routes.ports.push((interface.mac, interface.vlan, interface.mtu));
             for address in &interface.addresses {
                 routes.add(*address, (port, None));
             }
@@ -92,6 +100,7 @@ impl Routes {
             IpAddr::V6(v6) => *self.v6.get_lpm(&Ipv6Network::from(v6))?.1,
         };
         let hop = NextHop { port, address: via.unwrap_or(to) };
-        Some(Egress { hop, mac: self.neighbors.get(&hop).copied() })
+        let (source, vlan, mtu) = *self.ports.get(port.0 as usize)?;
+        Some(Egress { hop, mac: self.neighbors.get(&hop).copied(), source, vlan, mtu })
     }
 }

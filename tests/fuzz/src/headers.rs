@@ -3,7 +3,8 @@
 use crate::mend;
 use packet::ip::{self, Fragment, Packet};
 use packet::transport::{TCP, UDP};
-use packet::{IpVersion, ethernet};
+use packet::plain::Plain;
+use packet::{Headers, IpVersion, ethernet};
 
 /// Protocol number of the IP authentication header (RFC 4302).
 const AUTHENTICATION: u8 = 51;
@@ -15,8 +16,9 @@ pub fn run(data: &[u8]) {
     assert!(ethernet::destination(data).is_some() && ethernet::source(data).is_some());
 
     let mut bytes = data[frame.payload_at..].to_vec();
-    let _ = ip::parse(&bytes);
+    read_alike(&bytes);
     mend::ip(&mut bytes);
+    read_alike(&bytes);
     let Ok(packet) = ip::parse(&bytes) else { return };
     inside(&packet, &bytes);
     agrees(&packet, &bytes[..packet.len as usize]);
@@ -30,6 +32,17 @@ pub fn run(data: &[u8]) {
         ip::decrement_ttl(&mut bytes);
         assert_eq!(ip::parse(&bytes), Ok(Packet { ttl: packet.ttl - 1, ..packet }));
     }
+}
+
+/// What is read in one go is what the general reader reads of a plain packet, and nothing else.
+fn read_alike(bytes: &[u8]) {
+    let plain = ip::parse(bytes).ok().filter(|packet| {
+        packet.version == IpVersion::V4
+            && packet.transport_at == 20
+            && packet.fragment == Fragment::No
+            && matches!(packet.protocol, TCP | UDP)
+    });
+    assert_eq!(Plain::read(bytes).map(|packet| packet.packet()), plain);
 }
 
 fn inside(packet: &Packet, bytes: &[u8]) {

@@ -14,7 +14,7 @@ use nat::{Config, Key, Nat, NewSession, Seconds, ServiceId, SessionIndex, Tag, T
 use packet::icmp::Kind;
 use packet::ip::{self, Fragment, Packet};
 use packet::transport::{ICMP, ICMPV6, TCP, UDP};
-use packet::{Addr, IpVersion};
+use packet::{Addr, Headers, IpVersion};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 

@@ -2,7 +2,7 @@
 
 use crate::mend;
 use etherparse::PacketBuilder;
-use packet::IpVersion;
+use packet::{Headers, IpVersion};
 use packet::icmp::{self, Kind};
 use packet::ip;
 use packet::transport::{ICMP, TCP, UDP};

@@ -1,0 +1,190 @@
+//! Outer headers ready-made: Ethernet, IP and UDP, and for a sender the overlay's header too, of which only lengths,
+//! a checksum, the UDP source port and the stream's fields differ from packet to packet.
+
+use super::routes::Egress;
+use overlay::wire::{GENEVE_PORT, HEADER_LEN, SEQUENCE_AT, STREAM_AT};
+use packet::ethernet::{TYPE_IPV4, TYPE_IPV6, TYPE_VLAN};
+use packet::transport::UDP;
+use packet::{Addr, IpVersion, checksum};
+
+/// Longest header of a link: Ethernet with a tag, IPv6, UDP.
+pub const LINK_LEN_MAX: usize = 18 + 40 + 8;
+/// Longest header of a copy: that of its first link, and the overlay's.
+pub const COPY_LEN_MAX: usize = LINK_LEN_MAX + HEADER_LEN;
+
+/// Bytes of untagged Ethernet.
+const ETHERNET_LEN: usize = 14;
+/// Header of a link over untagged Ethernet and IPv4: by far the most common.
+const PLAIN_LINK_LEN: usize = ETHERNET_LEN + 20 + 8;
+const PLAIN_COPY_LEN: usize = PLAIN_LINK_LEN + HEADER_LEN;
+
+/// Headers of at most `MAX` bytes; their content is complete but for what [`Template::write_link`] and
+/// [`Template::write_copy`] fill in.
+#[derive(Clone, Debug)]
+pub struct Template<const MAX: usize> {
+    bytes: [u8; MAX],
+    len: u8,
+    /// Where IP starts.
+    ip_at: u8,
+    v4: bool,
+    /// Whether it is untagged Ethernet and IPv4, whose places are known when this is compiled.
+    plain: bool,
+    /// Sum over the IPv4 header with the length left out; unused for IPv6.
+    sum: u16,
+}
+
+impl Template<LINK_LEN_MAX> {
+    /// The headers from `src` to `dst`, both of one IP version, towards a next hop.
+    pub fn link(src: Addr, dst: Addr, egress: &Egress) -> Template<LINK_LEN_MAX> {
+        let mut bytes = [0; LINK_LEN_MAX];
+        let mut len = 0;
+        let mut put = |part: &[u8]| {
+            bytes[len..len + part.len()].copy_from_slice(part);
+            len += part.len();
+            len
+        };
+        put(&egress.mac.unwrap_or_default().0);
+        put(&egress.source.0);
+        if egress.vlan != 0 {
+            put(&TYPE_VLAN.to_be_bytes());
+            put(&egress.vlan.to_be_bytes());
+        }
+        let v4 = src.is_v4();
+        let ip_at = put(&if v4 { TYPE_IPV4 } else { TYPE_IPV6 }.to_be_bytes());
+        let mut sum = 0;
+        if v4 {
+            // Atomic packets (RFC 6864): DF set, identification 0.
+            put(&[0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, UDP, 0, 0]);
+            put(&src.v4_bytes());
+            let end = put(&dst.v4_bytes());
+            sum = checksum::sum(&bytes[ip_at..end]);
+            len = end;
+        } else {
+            put(&[0x60, 0, 0, 0, 0, 0, UDP, 64]);
+            put(&src.v6_bytes());
+            len = put(&dst.v6_bytes());
+        }
+        bytes[len + 2..len + 4].copy_from_slice(&GENEVE_PORT.to_be_bytes());
+        len += 8;
+        Template { bytes, len: len as u8, ip_at: ip_at as u8, v4, plain: v4 && ip_at == ETHERNET_LEN, sum }
+    }
+
+    /// These headers with the overlay's behind them.
+    pub fn with(&self, overlay: &[u8; HEADER_LEN]) -> Template<COPY_LEN_MAX> {
+        let mut bytes = [0; COPY_LEN_MAX];
+        let own = self.len as usize;
+        bytes[..own].copy_from_slice(&self.bytes[..own]);
+        bytes[own..own + HEADER_LEN].copy_from_slice(overlay);
+        let Template { ip_at, v4, plain, sum, .. } = *self;
+        Template { bytes, len: (own + HEADER_LEN) as u8, ip_at, v4, plain, sum }
+    }
+
+    /// Writes the headers to the start of `frame`, which already holds the UDP payload behind them.
+    #[inline(always)]
+    pub fn write_link(&self, frame: &mut [u8], source_port: u16) {
+        let total = frame.len();
+        if self.plain
+            && let Some(head) = frame.first_chunk_mut::<PLAIN_LINK_LEN>()
+            && let Some(bytes) = self.bytes.first_chunk()
+        {
+            *head = *bytes;
+            self.patch(head, ETHERNET_LEN, PLAIN_LINK_LEN, total, source_port);
+        } else {
+            self.write_any(frame, source_port);
+        }
+    }
+
+    #[inline(never)]
+    fn write_any(&self, frame: &mut [u8], source_port: u16) {
+        let (len, total) = (self.len as usize, frame.len());
+        if let (Some(head), Some(bytes)) = (frame.get_mut(..len), self.bytes.get(..len)) {
+            head.copy_from_slice(bytes);
+            self.patch(head, self.ip_at as usize, len, total, source_port);
+        }
+    }
+}
+
+/// What a copy's headers say of its packet.
+#[derive(Clone, Copy)]
+pub struct Passenger {
+    /// Version of the inner packet.
+    pub version: IpVersion,
+    /// Its stream.
+    pub stream: u16,
+    /// Its number there.
+    pub sequence: u64,
+}
+
+impl Template<COPY_LEN_MAX> {
+    /// Writes the headers to the start of `frame`, which already holds the inner packet behind them.
+    #[inline(always)]
+    pub fn write_copy(&self, frame: &mut [u8], source_port: u16, passenger: &Passenger) {
+        let total = frame.len();
+        if self.plain
+            && let Some(head) = frame.first_chunk_mut::<PLAIN_COPY_LEN>()
+            && let Some(bytes) = self.bytes.first_chunk()
+        {
+            *head = *bytes;
+            self.patch(head, ETHERNET_LEN, PLAIN_LINK_LEN, total, source_port);
+            passenger.board(head, PLAIN_LINK_LEN);
+        } else {
+            self.write_any(frame, source_port, passenger);
+        }
+    }
+
+    #[inline(never)]
+    fn write_any(&self, frame: &mut [u8], source_port: u16, passenger: &Passenger) {
+        let (len, total) = (self.len as usize, frame.len());
+        if let (Some(head), Some(bytes)) = (frame.get_mut(..len), self.bytes.get(..len)) {
+            head.copy_from_slice(bytes);
+            self.patch(head, self.ip_at as usize, len - HEADER_LEN, total, source_port);
+            passenger.board(head, len - HEADER_LEN);
+        }
+    }
+}
+
+impl Passenger {
+    /// Fills in the overlay's header, which stands at `at`.
+    #[inline(always)]
+    fn board(&self, head: &mut [u8], at: usize) {
+        let Some(header) = head.get_mut(at..).and_then(|rest| rest.first_chunk_mut::<HEADER_LEN>()) else {
+            return;
+        };
+        let inner = if self.version == IpVersion::V4 { TYPE_IPV4 } else { TYPE_IPV6 };
+        header[2..4].copy_from_slice(&inner.to_be_bytes());
+        header[STREAM_AT..STREAM_AT + 2].copy_from_slice(&self.stream.to_be_bytes());
+        header[SEQUENCE_AT..SEQUENCE_AT + 8].copy_from_slice(&self.sequence.to_be_bytes());
+    }
+}
+
+impl<const MAX: usize> Template<MAX> {
+    /// Bytes of all headers.
+    #[inline(always)]
+    pub fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// Where the IP header stands: bytes of Ethernet with its tag.
+    #[inline(always)]
+    pub fn ip_at(&self) -> usize {
+        self.ip_at as usize
+    }
+
+    /// Fills in lengths, IPv4's checksum and the UDP source port, of a frame of `total` bytes whose IP header stands
+    /// at `ip_at` and whose UDP header ends at `udp_end`.
+    #[inline(always)]
+    fn patch(&self, head: &mut [u8], ip_at: usize, udp_end: usize, total: usize, source_port: u16) {
+        if let Some(udp) = head.get_mut(udp_end - 8..udp_end) {
+            udp[0..2].copy_from_slice(&source_port.to_be_bytes());
+            udp[4..6].copy_from_slice(&((total - udp_end + 8) as u16).to_be_bytes());
+        }
+        let Some(ip) = head.get_mut(ip_at..ip_at + 20) else { return };
+        if self.v4 {
+            let ip_len = (total - ip_at) as u16;
+            ip[2..4].copy_from_slice(&ip_len.to_be_bytes());
+            ip[10..12].copy_from_slice(&(!checksum::add(self.sum, ip_len)).to_be_bytes());
+        } else {
+            ip[4..6].copy_from_slice(&((total - ip_at - 40) as u16).to_be_bytes());
+        }
+    }
+}
