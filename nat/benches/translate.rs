@@ -147,11 +147,9 @@ fn translate(criterion: &mut Criterion) {
                             *hash = nat.hash(key);
                             nat.prefetch(*hash);
                         }
-                        for hash in hashes {
-                            nat.guess_prefetch(hash);
-                        }
-                        for ((key, hash), buffer) in keys.iter().zip(hashes).zip(&mut buffers) {
-                            let session = nat.find(hash, key).unwrap();
+                        let guesses = hashes.map(|hash| nat.guess(hash));
+                        for (at, buffer) in buffers.iter_mut().enumerate() {
+                            let session = nat.find_guessed(guesses[at], hashes[at], &keys[at]).unwrap();
                             nat.forward(NOW, session, buffer, black_box(&ack.1));
                         }
                     })

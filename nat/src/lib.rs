@@ -11,8 +11,8 @@
 //! allocated after [`Nat::new`]. Time comes in as [`Seconds`]; randomness as one seed.
 //!
 //! Tables are far larger than caches, so each look-up is cut in steps that a batch takes one after the other, with
-//! a prefetch between: for the client's side [`Nat::hash`] and [`Nat::prefetch`], [`Nat::guess_prefetch`],
-//! [`Nat::find`], [`Nat::forward`]; for the origin's side [`Nat::reverse_slot`] and [`Nat::prefetch_reverse`],
+//! a prefetch between: for the client's side [`Nat::hash`] and [`Nat::prefetch`], [`Nat::guess`],
+//! [`Nat::find_guessed`], [`Nat::forward`]; for the origin's side [`Nat::reverse_slot`] and [`Nat::prefetch_reverse`],
 //! [`Nat::guess_prefetch_reverse`], [`Nat::find_reverse`], [`Nat::reverse`].
 #![forbid(unsafe_code)]
 
@@ -33,6 +33,6 @@ pub use config::{Config, InvalidConfig, Timeouts};
 pub use ports::{PORT_MIN, PoolUse, owner};
 pub use quote::Quote;
 pub use reverse::ReverseSlot;
-pub use session::{Key, NewSession, Seconds, ServiceId, SessionIndex, SessionView, Tag};
+pub use session::{Guess, Key, NewSession, Seconds, ServiceId, SessionIndex, SessionView, Tag};
 pub use state::State;
 pub use table::Nat;

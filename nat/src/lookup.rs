@@ -1,7 +1,7 @@
 //! Finding sessions, in steps with a prefetch between, from either side.
 
 use crate::reverse::ReverseSlot;
-use crate::session::{Key, SessionIndex};
+use crate::session::{Guess, Key, SessionIndex};
 use crate::table::Nat;
 use core::hash::Hasher;
 use foldhash::{fast, quality};
@@ -38,11 +38,20 @@ impl Nat {
         self.index.prefetch(hash);
     }
 
-    /// Hints that the session under this hash, if there is one, is used soon.
+    /// Where the session under this hash stands, most likely, and hints that it is used soon.
     #[inline(always)]
-    pub fn guess_prefetch(&self, hash: u64) {
-        if let Some(session) = self.index.guess(hash) {
-            prefetch_index(&self.sessions, session as usize);
+    pub fn guess(&self, hash: u64) -> Guess {
+        let session = self.index.guess(hash).unwrap_or(u32::MAX);
+        prefetch_index(&self.sessions, session as usize);
+        Guess(session)
+    }
+
+    /// The session of a key, which almost always stands where it was guessed to.
+    #[inline(always)]
+    pub fn find_guessed(&self, Guess(at): Guess, hash: u64, key: &Key) -> Option<SessionIndex> {
+        match self.sessions.get(at as usize) {
+            Some(session) if session.is_for(key) & session.is_live() => Some(SessionIndex(at)),
+            _ => self.find(hash, key),
         }
     }
 

@@ -20,6 +20,10 @@ pub struct Tag(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionIndex(pub(crate) u32);
 
+/// Where a session may stand; see [`Nat::guess`](crate::Nat::guess).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Guess(pub(crate) u32);
+
 impl SessionIndex {
     /// The place in the table, below its capacity.
     #[inline(always)]
@@ -193,7 +197,8 @@ impl Session {
     /// Whether packets with this key belong here.
     #[inline(always)]
     pub(crate) fn is_for(&self, key: &Key) -> bool {
-        self.client == key.client && self.client_port == key.port && self.service == key.service
+        // All at once: what is compared is nearly always equal.
+        (self.client == key.client) & (self.client_port == key.port) & (self.service == key.service)
     }
 }
 

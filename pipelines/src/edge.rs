@@ -4,7 +4,7 @@ use crate::answer::Answer;
 use crate::batch::{Lane, PortIndex};
 use crate::classify::is_own;
 use crate::emit::Context;
-use crate::flow::{FlowKey, FlowTable, Way};
+use crate::flow::{FlowKey, FlowTable, Guess, Way};
 use packet::icmp::Kind;
 use packet::ip::{self, Fragment, Packet};
 use packet::transport::{ICMP, ICMPV6, TCP, UDP};
@@ -23,6 +23,8 @@ pub struct Ingress<H> {
     application: u16,
     /// The flow's hash, once computed.
     hash: u64,
+    /// Where the flow stands, once guessed.
+    guess: Guess,
 }
 
 impl<H: Headers> Ingress<H> {
@@ -30,7 +32,7 @@ impl<H: Headers> Ingress<H> {
     #[inline(always)]
     pub fn admit(port: PortIndex, at: u16, packet: H, application: u16) -> Result<Ingress<H>, Reason> {
         may_enter(&packet)?;
-        Ok(Ingress { packet, at, port, application, hash: 0 })
+        Ok(Ingress { packet, at, port, application, hash: 0, guess: Guess::default() })
     }
 }
 
@@ -65,7 +67,7 @@ pub fn ingress<P: BufPool, H: Headers>(
         flows.prefetch(entry.hash);
     }
     for entry in lane.iter_mut() {
-        flows.prefetch_flow(entry.hash);
+        entry.guess = flows.guess(entry.hash);
     }
     lane.drain(|buf, entry| match flight(entry, flows, context) {
         Ok((flight, bucket)) => enter(buf, entry, flight, bucket, context),
@@ -81,7 +83,7 @@ fn flight<P: BufPool, H: Headers>(
     context: &Context<P>,
 ) -> Result<(u16, u8), Reason> {
     let key = FlowKey::of(&entry.packet);
-    match flows.find(entry.hash, &key) {
+    match flows.find(entry.guess, entry.hash, &key) {
         Some(flow) => {
             if flow.epoch != context.tables.epoch {
                 let way = compile(&entry.packet.packet(), entry.application, context)?;

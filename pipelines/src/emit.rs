@@ -44,12 +44,12 @@ impl<P: BufPool> Context<'_, P> {
     /// Transmits a frame.
     #[inline(always)]
     pub fn transmit(&mut self, port: PortIndex, buf: P::Buf) {
-        match self.out.tx.get_mut(port.0 as usize) {
-            Some(queue) if !queue.is_full() => {
-                queue.push(buf);
-                self.out.ports |= 1 << port.0;
-            }
-            _ => self.drop(buf, Reason::TransmitFull),
+        let Some(queue) = self.out.tx.get_mut(port.0 as usize) else {
+            return self.drop(buf, Reason::TransmitFull);
+        };
+        match queue.try_push(buf) {
+            Ok(()) => self.out.ports |= 1 << port.0,
+            Err(full) => self.drop(full.element(), Reason::TransmitFull),
         }
     }
 

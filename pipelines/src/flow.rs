@@ -7,7 +7,7 @@ use prefetch_index::prefetch_index;
 use std::hash::{BuildHasher, Hasher};
 
 /// What makes a flow: addresses, ports (an ICMP echo's identifier) and protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct FlowKey {
     /// The client.
     pub client: Addr,
@@ -21,7 +21,23 @@ pub struct FlowKey {
     pub protocol: u8,
 }
 
+impl PartialEq for FlowKey {
+    /// All at once: keys that are compared are nearly always equal, so a branch for each field is a waste.
+    #[inline(always)]
+    fn eq(&self, other: &FlowKey) -> bool {
+        (self.client == other.client) & (self.vip == other.vip) & (self.small() == other.small())
+    }
+}
+
+impl Eq for FlowKey {}
+
 impl FlowKey {
+    /// All but the addresses.
+    #[inline(always)]
+    fn small(&self) -> u64 {
+        (self.client_port as u64) << 24 | (self.vip_port as u64) << 8 | self.protocol as u64
+    }
+
     /// The flow of a packet from a client.
     #[inline(always)]
     pub fn of(packet: &impl Headers) -> FlowKey {
@@ -66,6 +82,10 @@ pub struct Way {
     pub epoch: u16,
 }
 
+/// Where a flow may stand.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Guess(u32);
+
 /// The flows of one worker, bounded.
 pub struct FlowTable {
     index: HashIndex,
@@ -98,7 +118,6 @@ impl FlowTable {
     /// The hash of a key under this table's seed.
     #[inline(always)]
     pub fn hash(&self, key: &FlowKey) -> u64 {
-        let ports = (key.client_port as u64) << 24 | (key.vip_port as u64) << 8 | key.protocol as u64;
         let mut hasher = self.hasher.build_hasher();
         // Both addresses of IPv4 fit one word: one multiplication instead of three.
         if key.client.is_v4() {
@@ -107,7 +126,7 @@ impl FlowTable {
             hasher.write_u128(key.client.to_bits());
             hasher.write_u128(key.vip.to_bits());
         }
-        hasher.write_u64(ports);
+        hasher.write_u64(key.small());
         hasher.finish()
     }
 
@@ -117,17 +136,26 @@ impl FlowTable {
         self.index.prefetch(hash);
     }
 
-    /// Hints that a hash is looked up soon: second step, once the first has arrived.
+    /// Where the flow of a hash stands, most likely, and hints that it is looked at soon: second step, once the first
+    /// has arrived.
     #[inline(always)]
-    pub fn prefetch_flow(&self, hash: u64) {
-        if let Some(slot) = self.index.guess(hash) {
-            prefetch_index(&self.flows, slot as usize);
-        }
+    pub fn guess(&self, hash: u64) -> Guess {
+        let slot = self.index.guess(hash).unwrap_or(u32::MAX);
+        prefetch_index(&self.flows, slot as usize);
+        Guess(slot)
     }
 
-    /// The flow of a key.
+    /// The flow of a key, which almost always stands where it was guessed to.
     #[inline(always)]
-    pub fn find(&mut self, hash: u64, key: &FlowKey) -> Option<&mut Flow> {
+    pub fn find(&mut self, Guess(slot): Guess, hash: u64, key: &FlowKey) -> Option<&mut Flow> {
+        if self.flows.get(slot as usize).is_some_and(|flow| flow.key == *key) {
+            return self.flows.get_mut(slot as usize);
+        }
+        self.search(hash, key)
+    }
+
+    #[cold]
+    fn search(&mut self, hash: u64, key: &FlowKey) -> Option<&mut Flow> {
         let flows = &self.flows;
         let slot =
             self.index.find(hash, |slot| flows.get(slot as usize).is_some_and(|flow| flow.key == *key))?;
@@ -223,8 +251,8 @@ mod tests {
         assert_eq!(table.insert(hash, key(100), WAY, 100), Err(Reason::FlowTableFull));
         table.sweep(150, 100, 1000);
         assert_eq!(table.len(), 49);
-        assert!(table.find(table.hash(&key(50)), &key(50)).is_none());
-        assert!(table.find(table.hash(&key(51)), &key(51)).is_some());
+        assert!(table.find(Guess::default(), table.hash(&key(50)), &key(50)).is_none());
+        assert!(table.find(Guess::default(), table.hash(&key(51)), &key(51)).is_some());
         let mut listed = 0;
         let mut cursor = Some(0);
         while let Some(at) = cursor {

@@ -6,7 +6,7 @@ use crate::batch::{Lane, PortIndex};
 use crate::edge::may_enter;
 use crate::emit::Context;
 use crate::tables::{Origin, Tables};
-use nat::{Key, Nat, NewSession, Quote, ReverseSlot, Seconds, ServiceId, SessionIndex, Tag};
+use nat::{Guess, Key, Nat, NewSession, Quote, ReverseSlot, Seconds, ServiceId, SessionIndex, Tag};
 use overlay::topology::NodeId;
 use packet::icmp::Kind;
 use packet::ip::{self, Packet};
@@ -20,6 +20,8 @@ pub struct Request<H> {
     edge: NodeId,
     service: ServiceId,
     hash: u64,
+    /// Where its session stands, once guessed.
+    guess: Guess,
 }
 
 /// A service's number with the port that the client sent to: the identity of a session's far end.
@@ -70,7 +72,7 @@ impl<H: Headers> Request<H> {
         }
         // Of an ICMP error the service is that of the packet it quotes, which the translation looks up.
         if packet.icmp_kind() == Kind::Error {
-            return Ok(Request { packet, edge, service: ServiceId(u32::MAX), hash: 0 });
+            return Ok(Request { packet, edge, service: ServiceId(u32::MAX), hash: 0, guess: Guess::default() });
         }
         let number = tables.service_of(packet.dst(), packet.protocol()).ok_or(Reason::UnknownService)?;
         let service = tables.services.get(number as usize).ok_or(Reason::UnknownService)?;
@@ -79,7 +81,7 @@ impl<H: Headers> Request<H> {
         }
         let echo = packet.icmp_kind() != Kind::Other;
         let port = if echo { 0 } else { packet.dst_port() };
-        Ok(Request { packet, edge, service: service_id(number, port), hash: 0 })
+        Ok(Request { packet, edge, service: service_id(number, port), hash: 0, guess: Guess::default() })
     }
 
     fn key(&self) -> Key {
@@ -99,7 +101,7 @@ pub fn requests<P: BufPool, H: Headers>(
         nat.prefetch(entry.hash);
     }
     for entry in lane.iter_mut() {
-        nat.guess_prefetch(entry.hash);
+        entry.guess = nat.guess(entry.hash);
     }
     lane.drain(|buf, entry| {
         if let Err((buf, reason)) = request(buf, entry, nat, context) {
@@ -181,7 +183,7 @@ fn session<P: BufPool, H: Headers>(
     context: &Context<P>,
 ) -> Result<SessionIndex, Reason> {
     let key = entry.key();
-    match nat.find(entry.hash, &key) {
+    match nat.find_guessed(entry.guess, entry.hash, &key) {
         Some(session) => {
             let way = Way::of(nat.tag(session));
             if way.epoch != context.tables.epoch {
