@@ -34,6 +34,14 @@ pub fn sum_ipv4_header(header: &[u8; 20]) -> u16 {
     u16::from_be(fold(words.iter().map(|word| u32::from_ne_bytes(*word) as u64).sum()))
 }
 
+/// Whether an IPv4 header without options has the right checksum: its sum is then all ones, so a multiple of 65,535,
+/// whatever the order of bytes, and never 0 behind a version.
+#[inline(always)]
+pub fn is_right(header: &[u8; 20]) -> bool {
+    let (words, _) = header.as_chunks::<4>();
+    words.iter().map(|word| u32::from_ne_bytes(*word) as u64).sum::<u64>().is_multiple_of(0xffff)
+}
+
 #[inline(always)]
 fn fold(mut total: u64) -> u16 {
     total = (total & 0xffff_ffff) + (total >> 32);
@@ -130,6 +138,13 @@ mod tests {
         #[test]
         fn a_header_sums_as_any_bytes(header: [u8; 20]) {
             prop_assert_eq!(sum_ipv4_header(&header), sum(&header));
+            let mut header = header;
+            header[0] |= 0x40;
+            prop_assert_eq!(is_right(&header), sum(&header) == 0xffff);
+            header[10..12].fill(0);
+            let mended = !sum(&header);
+            header[10..12].copy_from_slice(&mended.to_be_bytes());
+            prop_assert!(is_right(&header));
         }
 
         #[test]

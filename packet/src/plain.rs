@@ -3,7 +3,7 @@
 use crate::headers::Headers;
 use crate::ip::{Fragment, Ipv4, Packet};
 use crate::transport::{TCP, UDP};
-use crate::{Addr, IpVersion};
+use crate::{Addr, IpVersion, checksum};
 
 /// The headers of a plain packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl Plain {
             & (fragment & Ipv4::FRAGMENT_MASK == 0)
             & (len as usize <= bytes.len())
             & (len as usize >= TRANSPORT_AT + UDP_LEN)
-            & is_checksum_right(head);
+            & head.first_chunk().is_some_and(checksum::is_right);
         if !sound {
             return None;
         }
@@ -72,14 +72,6 @@ impl Plain {
             dont_fragment: fragment & Ipv4::DONT_FRAGMENT != 0,
         })
     }
-}
-
-/// Whether the header's sum is all ones: a multiple of 65,535, whatever the order of bytes, and never 0 behind a
-/// version (RFC 1071).
-#[inline(always)]
-fn is_checksum_right(head: &[u8; TRANSPORT_AT + UDP_LEN]) -> bool {
-    let word = |at: usize| u32::from_ne_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]) as u64;
-    (word(0) + word(4) + word(8) + word(12) + word(16)).is_multiple_of(0xffff)
 }
 
 impl Headers for Plain {

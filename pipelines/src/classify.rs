@@ -5,7 +5,7 @@ use crate::edge::Ingress;
 use crate::emit::Context;
 use crate::forwarder::Lanes;
 use crate::gateway::Reply;
-use crate::intermediate::{self, Copy, Transit};
+use crate::intermediate::{self, Copy, Express, Transit};
 use crate::known::{self, Answer, Known, Passing};
 use crate::tables::{Local, Port};
 use crate::terminate::{self, Arrival};
@@ -18,11 +18,9 @@ use packet::plain::Plain;
 use packet::transport::{ICMPV6, UDP};
 use packet::{Addr, BufPool, Headers, PacketBuf, Reason};
 
-/// What becomes of a frame. What is plain and what is not goes to lanes of its own.
+/// What becomes of a frame that is read the general way.
 enum Class {
-    PlainIngress,
     Ingress,
-    PlainReply,
     Reply,
     Transit(Copy, Transit),
     Arrival,
@@ -48,23 +46,135 @@ pub fn run<P: BufPool>(
     };
     burst.iter().for_each(PacketBuf::prefetch);
     for buf in burst.drain(..) {
-        match classify(port, own, buf.data(), lanes, known, context) {
-            Ok(Class::PlainIngress) => lanes.plain.ingress.take(buf),
-            Ok(Class::Ingress) => lanes.general.ingress.take(buf),
-            Ok(Class::Transit(copy, transit)) => intermediate::forward(buf, &copy, &transit, context),
-            Ok(Class::Arrival) => keep(&mut lanes.arrivals, buf, port, context, Arrival::owner),
-            Ok(Class::PlainReply) => keep(&mut lanes.plain.replies, buf, port, context, Reply::owner),
-            Ok(Class::Reply) => keep(&mut lanes.general.replies, buf, port, context, Reply::owner),
-            Ok(Class::Discovery) => context.punt(buf, port, Cause::NeighborDiscovery),
-            Ok(Class::Local) => context.punt(buf, port, Cause::Local),
-            Err(reason) => context.drop(buf, reason),
+        if let Some((answer, passing)) = known.find(port, buf.data()) {
+            pass(port, buf, answer, &passing, lanes, context);
+        } else if let Some(packet) = plain(own, buf.data()) {
+            sort_plain(port, buf, packet, lanes, known, context);
+        } else {
+            sort_any(port, own, buf, lanes, context);
         }
     }
 }
 
-/// Takes the packet that was noted last, or hands it to the worker that owns its stream or session.
+/// A plain packet in an untagged frame to this node, which is what nearly all frames hold.
+#[inline(always)]
+fn plain(own: &Port, data: &[u8]) -> Option<Plain> {
+    let (head, payload) = data.split_first_chunk::<{ ethernet::HEADER_LEN }>()?;
+    let ours = own.vlan == 0
+        && head.first_chunk() == Some(&own.mac.0)
+        && head.last_chunk() == Some(&TYPE_IPV4.to_be_bytes());
+    if ours { Plain::read(payload) } else { None }
+}
+
+/// Lets an overlay packet pass whose way is known.
+#[inline(always)]
+fn pass<P: BufPool>(
+    port: PortIndex,
+    buf: P::Buf,
+    answer: &Answer,
+    passing: &Passing,
+    lanes: &mut Lanes<P::Buf>,
+    context: &mut Context<P>,
+) {
+    match answer {
+        Answer::Express(express) => express.forward(buf, passing, context),
+        Answer::Transit(transit) => {
+            let place = Place { geneve_at: known::GENEVE_AT as u16, end: passing.end };
+            let hop_limit_at = wire::HOP_LIMIT_AT as u16;
+            let copy = Copy { place, hop_limit_at, stream: passing.stream };
+            intermediate::forward(buf, &copy, transit, context);
+        }
+        Answer::Arrival(way) => match way.arrival(known::FRAME_HEAD as u16, passing, context.tables) {
+            Ok(arrival) => keep(&mut lanes.arrivals, arrival, buf, port, context, Arrival::owner),
+            Err(reason) => context.drop(buf, reason),
+        },
+    }
+}
+
+/// Sorts a frame that [`plain`] has read. Findings go straight to where they are used: packed into one value on the
+/// way, they would have to be written and read again as a whole, which costs more than all the rest.
+#[inline(always)]
+fn sort_plain<P: BufPool>(
+    port: PortIndex,
+    buf: P::Buf,
+    packet: Plain,
+    lanes: &mut Lanes<P::Buf>,
+    known: &mut Known,
+    context: &mut Context<P>,
+) {
+    const AT: u16 = ethernet::HEADER_LEN as u16;
+    match context.tables.local.get(packet.dst()) {
+        Some(Local::Vip(application)) => match Ingress::admit(port, AT, packet, application) {
+            Ok(ingress) => {
+                lanes.plain.ingress.note(ingress);
+                lanes.plain.ingress.take(buf);
+            }
+            Err(reason) => context.drop(buf, reason),
+        },
+        Some(Local::Pool) => match Reply::admit(port, AT, packet, &[]) {
+            Ok(reply) => keep(&mut lanes.plain.replies, reply, buf, port, context, Reply::owner),
+            Err(reason) => context.drop(buf, reason),
+        },
+        Some(Local::Underlay) if packet.protocol() == UDP && packet.dst_port() == GENEVE_PORT => {
+            let known = Some((known, port));
+            let class = overlay_packet(AT, buf.data(), &packet.packet(), lanes, known, context);
+            put(port, buf, class, lanes, context);
+        }
+        Some(Local::Underlay | Local::Own) => context.punt(buf, port, Cause::Local),
+        None => context.drop(buf, Reason::NoDestination),
+    }
+}
+
+/// Sorts any frame.
+#[inline(never)]
+fn sort_any<P: BufPool>(
+    port: PortIndex,
+    own: &Port,
+    buf: P::Buf,
+    lanes: &mut Lanes<P::Buf>,
+    context: &mut Context<P>,
+) {
+    let class = classify(port, own, buf.data(), lanes, context);
+    put(port, buf, class, lanes, context);
+}
+
+/// Puts a frame where its class has it; what was found is noted in its lane already.
+#[inline(never)]
+fn put<P: BufPool>(
+    port: PortIndex,
+    buf: P::Buf,
+    class: Result<Class, Reason>,
+    lanes: &mut Lanes<P::Buf>,
+    context: &mut Context<P>,
+) {
+    match class {
+        Ok(Class::Ingress) => lanes.general.ingress.take(buf),
+        Ok(Class::Transit(copy, transit)) => intermediate::forward(buf, &copy, &transit, context),
+        Ok(Class::Arrival) => settle(&mut lanes.arrivals, buf, port, context, Arrival::owner),
+        Ok(Class::Reply) => settle(&mut lanes.general.replies, buf, port, context, Reply::owner),
+        Ok(Class::Discovery) => context.punt(buf, port, Cause::NeighborDiscovery),
+        Ok(Class::Local) => context.punt(buf, port, Cause::Local),
+        Err(reason) => context.drop(buf, reason),
+    }
+}
+
+/// Notes what was found about a packet and takes it; see [`settle`].
 #[inline(always)]
 fn keep<P: BufPool, T: core::marker::Copy>(
+    lane: &mut Lane<P::Buf, T>,
+    found: T,
+    buf: P::Buf,
+    port: PortIndex,
+    context: &mut Context<P>,
+    owner: impl FnOnce(&T, u16) -> Option<u16>,
+) {
+    lane.note(found);
+    settle(lane, buf, port, context, owner);
+}
+
+/// Takes the packet that was noted last, or hands it to the worker that owns its stream or session.
+#[inline(always)]
+fn settle<P: BufPool, T: core::marker::Copy>(
     lane: &mut Lane<P::Buf, T>,
     buf: P::Buf,
     port: PortIndex,
@@ -82,78 +192,8 @@ fn keep<P: BufPool, T: core::marker::Copy>(
     }
 }
 
-/// Notes a frame in its lane; the caller moves its buffer there.
-#[inline(always)]
+/// Reads any frame and notes it in its lane; the caller moves its buffer there.
 fn classify<P: BufPool>(
-    port: PortIndex,
-    own: &Port,
-    data: &[u8],
-    lanes: &mut Lanes<P::Buf>,
-    known: &mut Known,
-    context: &Context<P>,
-) -> Result<Class, Reason> {
-    if own.vlan == 0
-        && let Some((head, payload)) = data.split_first_chunk::<{ ethernet::HEADER_LEN }>()
-        && head.first_chunk() == Some(&own.mac.0)
-        && head.last_chunk() == Some(&TYPE_IPV4.to_be_bytes())
-        && let Some(plain) = Plain::read(payload)
-    {
-        return classify_plain(port, data, plain, lanes, known, context);
-    }
-    classify_any(port, own, data, lanes, context)
-}
-
-/// A plain packet in an untagged frame to this node.
-#[inline(always)]
-fn classify_plain<P: BufPool>(
-    port: PortIndex,
-    data: &[u8],
-    plain: Plain,
-    lanes: &mut Lanes<P::Buf>,
-    known: &mut Known,
-    context: &Context<P>,
-) -> Result<Class, Reason> {
-    const AT: u16 = ethernet::HEADER_LEN as u16;
-    let overlay = plain.protocol() == UDP && plain.dst_port() == GENEVE_PORT;
-    let end = AT + plain.len();
-    if overlay
-        && end as usize >= known::FRAME_HEAD
-        && let Some((answer, passing)) = known.find(data)
-    {
-        let place = Place { geneve_at: known::GENEVE_AT as u16, end };
-        return match answer {
-            Answer::Transit(transit) => {
-                let hop_limit_at = wire::HOP_LIMIT_AT as u16;
-                Ok(Class::Transit(Copy { place, hop_limit_at, stream: passing.stream }, *transit))
-            }
-            Answer::Arrival(way) => {
-                lanes.arrivals.note(way.arrival(
-                    place,
-                    known::FRAME_HEAD as u16,
-                    &passing,
-                    context.tables,
-                )?);
-                Ok(Class::Arrival)
-            }
-        };
-    }
-    match context.tables.local.get(plain.dst()).ok_or(Reason::NoDestination)? {
-        Local::Vip(application) => {
-            lanes.plain.ingress.note(Ingress::admit(port, AT, plain, application)?);
-            Ok(Class::PlainIngress)
-        }
-        Local::Pool => {
-            lanes.plain.replies.note(Reply::admit(port, AT, plain, &[])?);
-            Ok(Class::PlainReply)
-        }
-        Local::Underlay if overlay => overlay_packet(AT, data, &plain.packet(), lanes, Some(known), context),
-        Local::Underlay | Local::Own => Ok(Class::Local),
-    }
-}
-
-/// Any frame, read the general way.
-#[inline(never)]
-fn classify_any<P: BufPool>(
     port: PortIndex,
     own: &Port,
     data: &[u8],
@@ -213,7 +253,7 @@ fn overlay_packet<P: BufPool>(
     data: &[u8],
     outer: &Packet,
     lanes: &mut Lanes<P::Buf>,
-    known: Option<&mut Known>,
+    known: Option<(&mut Known, PortIndex)>,
     context: &Context<P>,
 ) -> Result<Class, Reason> {
     let tables = context.tables;
@@ -229,21 +269,17 @@ fn overlay_packet<P: BufPool>(
     let known = known.filter(|_| usual);
     if found.header.destination == tables.node {
         let way = terminate::admit(sender, &found.header, tables)?;
-        let arrival = way.arrival(
-            place,
-            place.geneve_at + found.inner_at as u16,
-            &Passing::from(&found.header),
-            tables,
-        )?;
-        lanes.arrivals.note(arrival);
-        if let Some(known) = known {
-            known.learn(data, Answer::Arrival(way));
+        let passing = Passing::of(&found.header, place.end);
+        lanes.arrivals.note(way.arrival(place.geneve_at + found.inner_at as u16, &passing, tables)?);
+        if let Some((known, port)) = known {
+            known.learn(port, data, Answer::Arrival(way));
         }
         Ok(Class::Arrival)
     } else {
         let transit = intermediate::admit(outer.version, sender, &found.header, tables)?;
-        if let Some(known) = known {
-            known.learn(data, Answer::Transit(transit));
+        if let Some((known, port)) = known {
+            let express = Express::of(&transit, tables);
+            known.learn(port, data, express.map_or(Answer::Transit(transit), Answer::Express));
         }
         Ok(Class::Transit(Copy::of(place, &found), transit))
     }

@@ -72,7 +72,13 @@ impl<H: Headers> Request<H> {
         }
         // Of an ICMP error the service is that of the packet it quotes, which the translation looks up.
         if packet.icmp_kind() == Kind::Error {
-            return Ok(Request { packet, edge, service: ServiceId(u32::MAX), hash: 0, guess: Guess::default() });
+            return Ok(Request {
+                packet,
+                edge,
+                service: ServiceId(u32::MAX),
+                hash: 0,
+                guess: Guess::default(),
+            });
         }
         let number = tables.service_of(packet.dst(), packet.protocol()).ok_or(Reason::UnknownService)?;
         let service = tables.services.get(number as usize).ok_or(Reason::UnknownService)?;

@@ -1,8 +1,10 @@
 //! The intermediate: no flow state; the next hop comes from the packet and this node's own table (A7, D5, D6).
 
+use crate::batch::PortIndex;
 use crate::classify::{Place, came_along};
 use crate::emit::Context;
-use crate::tables::{Link, Tables};
+use crate::known::{self, Passing};
+use crate::tables::{LINK_LEN_MAX, Link, Tables, Template};
 use overlay::topology::{NodeId, PathId};
 use overlay::wire::{self, Header, Located};
 use packet::{BufPool, IpVersion, PacketBuf, Reason};
@@ -75,6 +77,56 @@ pub fn admit(
         }
     };
     Ok(Transit { next, last, path_slot: path.slot })
+}
+
+/// A way by one link of untagged Ethernet and IPv4, of copies that came in by such a link: nothing moves, and all that
+/// is needed stands here.
+#[derive(Clone, Copy, Debug)]
+pub struct Express {
+    template: Template<LINK_LEN_MAX>,
+    /// Bytes that a frame may have.
+    frame_max: u16,
+    port: PortIndex,
+    path_slot: u16,
+}
+
+impl Express {
+    /// The express way of a transit, if it has one.
+    pub fn of(transit: &Transit, tables: &Tables) -> Option<Express> {
+        let Next::Link(number) = transit.next else { return None };
+        let link = tables.links.get(number as usize)?;
+        let same_kind = link.template.is_plain() && link.egress.mac.is_some();
+        let spread_by_stream_alone = !transit.last || !link.is_steered();
+        (same_kind && spread_by_stream_alone).then_some(Express {
+            template: link.template,
+            frame_max: link.mtu().saturating_add(link.template.ip_at() as u16),
+            port: link.egress.hop.port,
+            path_slot: transit.path_slot,
+        })
+    }
+
+    /// Sends a copy on, as [`forward`] does.
+    #[inline(always)]
+    pub fn forward<P: BufPool>(&self, mut buf: P::Buf, passing: &Passing, context: &mut Context<P>) {
+        if passing.end > self.frame_max {
+            return context.drop(buf, Reason::TooBig);
+        }
+        buf.truncate(passing.end as usize);
+        let Some(head) = buf.data_mut().first_chunk_mut::<{ known::FRAME_HEAD }>() else {
+            return context.drop(buf, Reason::OverlayTruncated);
+        };
+        let hop_limit = &mut head[known::GENEVE_AT + wire::HOP_LIMIT_AT];
+        if *hop_limit == 0 {
+            return context.drop(buf, Reason::OverlayHopLimit);
+        }
+        *hop_limit -= 1;
+        self.template.write_plain(head, passing.end, Link::source_port(passing.stream));
+        if let Some(path) = context.counters.paths.get(self.path_slot as usize) {
+            path.forwarded.add(1);
+        }
+        context.counters.roles.intermediate.add(1);
+        context.transmit(self.port, buf);
+    }
 }
 
 /// What passing a copy on needs of its headers.

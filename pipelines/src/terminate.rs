@@ -1,7 +1,7 @@
 //! The end of the overlay: the first copy of each packet passes, the others are eliminated (A8), and what is inside
 //! goes to the gateway's translation or to the edge's clients.
 
-use crate::classify::{Place, came_along};
+use crate::classify::came_along;
 use crate::edge;
 use crate::emit::Context;
 use crate::forwarder::{Lanes, Sorted};
@@ -59,19 +59,13 @@ pub fn admit(sender: NodeId, header: &Header, tables: &Tables) -> Result<Way, Re
 impl Way {
     /// A copy that came this way, of a stream that its sender may send. `inner_at` is where the inner packet starts.
     #[inline(always)]
-    pub fn arrival(
-        &self,
-        place: Place,
-        inner_at: u16,
-        passing: &Passing,
-        tables: &Tables,
-    ) -> Result<Arrival, Reason> {
-        let Passing { stream, sequence, inner } = *passing;
+    pub fn arrival(&self, inner_at: u16, passing: &Passing, tables: &Tables) -> Result<Arrival, Reason> {
+        let Passing { end, stream, sequence, inner } = *passing;
         if wire::bucket(stream) as u16 >= tables.streams || wire::worker(stream) as u16 >= self.workers {
             return Err(Reason::OverlayUnknownStream);
         }
         let Way { source, path_slot, .. } = *self;
-        Ok(Arrival { source, stream, sequence, inner_at, end: place.end, inner, path_slot, place: None })
+        Ok(Arrival { source, stream, sequence, inner_at, end, inner, path_slot, place: None })
     }
 }
 

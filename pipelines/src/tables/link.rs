@@ -41,6 +41,11 @@ impl Link {
         self.egress.mtu
     }
 
+    /// Whether UDP source ports decide which worker of the far end has a packet.
+    pub fn is_steered(&self) -> bool {
+        !self.steer.is_empty()
+    }
+
     /// The UDP source port of a stream on this link: entropy for whoever spreads packets on the way.
     #[inline(always)]
     pub fn source_port(stream: u16) -> u16 {

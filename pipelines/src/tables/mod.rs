@@ -18,7 +18,7 @@ pub use flight::{Copy, Departure, Flight};
 pub use link::Link;
 pub use registry::Registry;
 pub use routes::{Egress, Interface, NextHop, Route, Routes};
-pub use template::Passenger;
+pub use template::{LINK_LEN_MAX, Passenger, Template};
 
 use crate::batch::PortIndex;
 use foldhash::fast::FixedState;

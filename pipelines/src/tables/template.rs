@@ -20,7 +20,7 @@ const PLAIN_COPY_LEN: usize = PLAIN_LINK_LEN + HEADER_LEN;
 
 /// Headers of at most `MAX` bytes; their content is complete but for what [`Template::write_link`] and
 /// [`Template::write_copy`] fill in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Template<const MAX: usize> {
     bytes: [u8; MAX],
     len: u8,
@@ -77,6 +77,22 @@ impl Template<LINK_LEN_MAX> {
         bytes[own..own + HEADER_LEN].copy_from_slice(overlay);
         let Template { ip_at, v4, plain, sum, .. } = *self;
         Template { bytes, len: (own + HEADER_LEN) as u8, ip_at, v4, plain, sum }
+    }
+
+    /// Whether it is of untagged Ethernet and IPv4.
+    pub fn is_plain(&self) -> bool {
+        self.plain
+    }
+
+    /// As [`Template::write_link`], where the headers are known to be plain: to the start of a frame of so many bytes.
+    #[inline(always)]
+    pub fn write_plain(&self, head: &mut [u8], total: u16, source_port: u16) {
+        if let (Some(head), Some(bytes)) =
+            (head.first_chunk_mut::<PLAIN_LINK_LEN>(), self.bytes.first_chunk())
+        {
+            *head = *bytes;
+            self.patch(head, ETHERNET_LEN, PLAIN_LINK_LEN, total as usize, source_port);
+        }
     }
 
     /// Writes the headers to the start of `frame`, which already holds the UDP payload behind them.
