@@ -195,6 +195,16 @@ impl PacketBuf for Mbuf {
     }
 
     #[inline(always)]
+    fn keep(&mut self, from: usize, len: usize) -> Result<(), NoRoom> {
+        if from + len > self.len() {
+            return Err(NoRoom);
+        }
+        set!(self, PROA_MBUF_DATA_OFF, u16, self.data_off() + from as u16);
+        self.set_len(len as u16);
+        Ok(())
+    }
+
+    #[inline(always)]
     fn append(&mut self, count: usize) -> Result<(), NoRoom> {
         if count > self.tailroom() {
             return Err(NoRoom);

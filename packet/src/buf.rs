@@ -45,6 +45,19 @@ pub trait PacketBuf: Sized {
     /// Cuts the packet to its first `len` bytes; does nothing where it is shorter.
     fn truncate(&mut self, len: usize);
 
+    /// Keeps `len` bytes from `from` on, and nothing else.
+    ///
+    /// # Errors
+    /// [`NoRoom`] where the packet ends before that; it is then unchanged.
+    #[inline(always)]
+    fn keep(&mut self, from: usize, len: usize) -> Result<(), NoRoom> {
+        if from + len > self.len() {
+            return Err(NoRoom);
+        }
+        self.truncate(from + len);
+        self.trim_front(from)
+    }
+
     /// Hints that the packet's first bytes are read soon.
     #[inline(always)]
     fn prefetch(&self) {}

@@ -35,7 +35,7 @@ pub trait Headers: Copy {
     /// Where the transport header starts, bytes from the IP header's start.
     fn transport_at(&self) -> u16;
     /// The packet's length by its IP header, bytes.
-    fn len(&self) -> u16;
+    fn total_len(&self) -> u16;
 
     /// For ICMP and ICMPv6 of the packet's own IP version: what the message is for.
     #[inline(always)]
@@ -109,7 +109,7 @@ impl Headers for Packet {
         self.transport_at
     }
     #[inline(always)]
-    fn len(&self) -> u16 {
+    fn total_len(&self) -> u16 {
         self.len
     }
 }

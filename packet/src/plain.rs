@@ -133,7 +133,7 @@ impl Headers for Plain {
         TRANSPORT_AT as u16
     }
     #[inline(always)]
-    fn len(&self) -> u16 {
+    fn total_len(&self) -> u16 {
         self.len
     }
     // It is never ICMP.

@@ -3,7 +3,7 @@
 use crate::batch::{Burst, Cause, Lane, PortIndex};
 use crate::edge::Ingress;
 use crate::emit::Context;
-use crate::forwarder::Lanes;
+use crate::forwarder::{Lanes, Stores};
 use crate::gateway::Reply;
 use crate::intermediate::{self, Copy, Express, Transit};
 use crate::known::{self, Answer, Known, Passing};
@@ -39,6 +39,7 @@ pub fn run<P: BufPool>(
     burst: &mut Burst<P::Buf>,
     lanes: &mut Lanes<P::Buf>,
     known: &mut Known,
+    stores: Stores,
     context: &mut Context<P>,
 ) {
     let Some(own) = context.tables.ports.get(port.0 as usize) else {
@@ -49,9 +50,9 @@ pub fn run<P: BufPool>(
         if let Some((answer, passing)) = known.find(port, buf.data()) {
             pass(port, buf, answer, &passing, lanes, context);
         } else if let Some(packet) = plain(own, buf.data()) {
-            sort_plain(port, buf, packet, lanes, known, context);
+            sort_plain(port, buf, packet, lanes, known, stores, context);
         } else {
-            sort_any(port, own, buf, lanes, context);
+            sort_any(port, own, buf, lanes, stores, context);
         }
     }
 }
@@ -100,18 +101,19 @@ fn sort_plain<P: BufPool>(
     packet: Plain,
     lanes: &mut Lanes<P::Buf>,
     known: &mut Known,
+    stores: Stores,
     context: &mut Context<P>,
 ) {
     const AT: u16 = ethernet::HEADER_LEN as u16;
     match context.tables.local.get(packet.dst()) {
-        Some(Local::Vip(application)) => match Ingress::admit(port, AT, packet, application) {
+        Some(Local::Vip(application)) => match Ingress::admit(port, AT, packet, application, stores.flows) {
             Ok(ingress) => {
                 lanes.plain.ingress.note(ingress);
                 lanes.plain.ingress.take(buf);
             }
             Err(reason) => context.drop(buf, reason),
         },
-        Some(Local::Pool) => match Reply::admit(port, AT, packet, &[]) {
+        Some(Local::Pool) => match Reply::admit(port, AT, packet, &[], stores.nat) {
             Ok(reply) => keep(&mut lanes.plain.replies, reply, buf, port, context, Reply::owner),
             Err(reason) => context.drop(buf, reason),
         },
@@ -132,9 +134,10 @@ fn sort_any<P: BufPool>(
     own: &Port,
     buf: P::Buf,
     lanes: &mut Lanes<P::Buf>,
+    stores: Stores,
     context: &mut Context<P>,
 ) {
-    let class = classify(port, own, buf.data(), lanes, context);
+    let class = classify(port, own, buf.data(), lanes, stores, context);
     put(port, buf, class, lanes, context);
 }
 
@@ -198,6 +201,7 @@ fn classify<P: BufPool>(
     own: &Port,
     data: &[u8],
     lanes: &mut Lanes<P::Buf>,
+    stores: Stores,
     context: &Context<P>,
 ) -> Result<Class, Reason> {
     let frame = ethernet::parse(data)?;
@@ -228,11 +232,17 @@ fn classify<P: BufPool>(
     let at = frame.payload_at as u16;
     match local {
         Local::Vip(application) => {
-            lanes.general.ingress.note(Ingress::admit(port, at, packet, application)?);
+            lanes.general.ingress.note(Ingress::admit(port, at, packet, application, stores.flows)?);
             Ok(Class::Ingress)
         }
         Local::Pool => {
-            lanes.general.replies.note(Reply::admit(port, at, packet, &data[frame.payload_at..])?);
+            lanes.general.replies.note(Reply::admit(
+                port,
+                at,
+                packet,
+                &data[frame.payload_at..],
+                stores.nat,
+            )?);
             Ok(Class::Reply)
         }
         Local::Underlay if packet.protocol == UDP && packet.dst_port == GENEVE_PORT => {

@@ -21,18 +21,26 @@ pub struct Ingress<H> {
     port: PortIndex,
     /// The application behind the virtual IP.
     application: u16,
-    /// The flow's hash, once computed.
+    /// The flow's hash.
     hash: u64,
     /// Where the flow stands, once guessed.
     guess: Guess,
 }
 
 impl<H: Headers> Ingress<H> {
-    /// Whether a client's packet to a virtual IP of this application may enter.
+    /// Whether a client's packet to a virtual IP of this application may enter. Its flow is looked for from here on.
     #[inline(always)]
-    pub fn admit(port: PortIndex, at: u16, packet: H, application: u16) -> Result<Ingress<H>, Reason> {
+    pub fn admit(
+        port: PortIndex,
+        at: u16,
+        packet: H,
+        application: u16,
+        flows: &FlowTable,
+    ) -> Result<Ingress<H>, Reason> {
         may_enter(&packet)?;
-        Ok(Ingress { packet, at, port, application, hash: 0, guess: Guess::default() })
+        let hash = flows.hash(&FlowKey::of(&packet));
+        flows.prefetch(hash);
+        Ok(Ingress { packet, at, port, application, hash, guess: Guess::default() })
     }
 }
 
@@ -63,10 +71,6 @@ pub fn ingress<P: BufPool, H: Headers>(
     context: &mut Context<P>,
 ) {
     for entry in lane.iter_mut() {
-        entry.hash = flows.hash(&FlowKey::of(&entry.packet));
-        flows.prefetch(entry.hash);
-    }
-    for entry in lane.iter_mut() {
         entry.guess = flows.guess(entry.hash);
     }
     lane.drain(|buf, entry| match flight(entry, flows, context) {
@@ -83,7 +87,7 @@ fn flight<P: BufPool, H: Headers>(
     context: &Context<P>,
 ) -> Result<(u16, u8), Reason> {
     let key = FlowKey::of(&entry.packet);
-    match flows.find(entry.guess, entry.hash, &key) {
+    match flows.find(entry.guess, entry.hash, key) {
         Some(flow) => {
             if flow.epoch != context.tables.epoch {
                 let way = compile(&entry.packet.packet(), entry.application, context)?;
@@ -140,13 +144,12 @@ fn enter<P: BufPool, H: Headers>(
     if packet.ttl() <= 1 {
         return context.answer_on_wire(buf, entry.port, entry.at, &packet.packet(), Answer::TimeExceeded);
     }
-    if packet.len() > flight.mtu {
+    if packet.total_len() > flight.mtu {
         let answer = Answer::TooBig(flight.mtu);
         return context.answer_on_wire(buf, entry.port, entry.at, &packet.packet(), answer);
     }
     // Ethernet pads short frames; the padding stays behind.
-    buf.truncate((entry.at + packet.len()) as usize);
-    if buf.trim_front(entry.at as usize).is_err() {
+    if buf.keep(entry.at as usize, packet.total_len() as usize).is_err() {
         return context.drop(buf, Reason::IpTruncated);
     }
     ip::decrement_ttl(buf.data_mut());

@@ -45,23 +45,20 @@ impl<P: BufPool> Context<'_, P> {
             return self.drop(buf, Reason::OverlayUnknownNode);
         };
         let passenger = Passenger { version, stream: stream_id(self.sequences.worker, bucket), sequence };
-        let Some((first, others)) = flight.copies.split_first() else {
-            return self.drop(buf, Reason::NoRoute);
-        };
-        for copy in others {
+        for copy in &flight.others {
             // A copy for which there is no buffer counts as made and dropped, so that the counters add up.
             self.counters.roles.copies_made.add(1);
             match self.pool.copy(&buf) {
-                Some(twin) => self.send_copy(copy, &passenger, twin),
+                Some(twin) => self.send_copy(copy, passenger, twin),
                 None => self.counters.drop(Reason::NoBuffer),
             }
         }
-        self.send_copy(first, &passenger, buf);
+        self.send_copy(&flight.first, passenger, buf);
     }
 
     /// Puts the outer headers of one path before a copy and transmits it.
     #[inline(always)]
-    fn send_copy(&mut self, copy: &Copy, passenger: &Passenger, mut buf: P::Buf) {
+    fn send_copy(&mut self, copy: &Copy, passenger: Passenger, mut buf: P::Buf) {
         let Some(departure) = copy.departure(passenger.stream) else {
             return self.drop(buf, Reason::NoRoute);
         };

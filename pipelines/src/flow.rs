@@ -147,18 +147,18 @@ impl FlowTable {
 
     /// The flow of a key, which almost always stands where it was guessed to.
     #[inline(always)]
-    pub fn find(&mut self, Guess(slot): Guess, hash: u64, key: &FlowKey) -> Option<&mut Flow> {
-        if self.flows.get(slot as usize).is_some_and(|flow| flow.key == *key) {
+    pub fn find(&mut self, Guess(slot): Guess, hash: u64, key: FlowKey) -> Option<&mut Flow> {
+        if self.flows.get(slot as usize).is_some_and(|flow| flow.key == key) {
             return self.flows.get_mut(slot as usize);
         }
         self.search(hash, key)
     }
 
     #[cold]
-    fn search(&mut self, hash: u64, key: &FlowKey) -> Option<&mut Flow> {
+    fn search(&mut self, hash: u64, key: FlowKey) -> Option<&mut Flow> {
         let flows = &self.flows;
         let slot =
-            self.index.find(hash, |slot| flows.get(slot as usize).is_some_and(|flow| flow.key == *key))?;
+            self.index.find(hash, |slot| flows.get(slot as usize).is_some_and(|flow| flow.key == key))?;
         self.flows.get_mut(slot as usize)
     }
 
@@ -251,8 +251,8 @@ mod tests {
         assert_eq!(table.insert(hash, key(100), WAY, 100), Err(Reason::FlowTableFull));
         table.sweep(150, 100, 1000);
         assert_eq!(table.len(), 49);
-        assert!(table.find(Guess::default(), table.hash(&key(50)), &key(50)).is_none());
-        assert!(table.find(Guess::default(), table.hash(&key(51)), &key(51)).is_some());
+        assert!(table.find(Guess::default(), table.hash(&key(50)), key(50)).is_none());
+        assert!(table.find(Guess::default(), table.hash(&key(51)), key(51)).is_some());
         let mut listed = 0;
         let mut cursor = Some(0);
         while let Some(at) = cursor {

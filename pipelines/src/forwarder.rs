@@ -16,7 +16,7 @@ use nat::Nat;
 use overlay::elimination::Elimination;
 use packet::ip::Packet;
 use packet::plain::Plain;
-use packet::{BufPool, Headers, Reason};
+use packet::{BufPool, Headers};
 use std::sync::Arc;
 
 /// Packets of a burst that have been read into one form of headers, sorted by what is to be done.
@@ -49,6 +49,15 @@ impl<B> Default for Lanes<B> {
     fn default() -> Lanes<B> {
         Lanes { plain: Sorted::default(), general: Sorted::default(), arrivals: Lane::default() }
     }
+}
+
+/// The tables in which packets are looked for as soon as they have been classified.
+#[derive(Clone, Copy)]
+pub struct Stores<'a> {
+    /// The edge's flows.
+    pub flows: &'a FlowTable,
+    /// The gateway's sessions.
+    pub nat: Option<&'a Nat>,
 }
 
 /// What a worker is made with; memory is claimed once, by these numbers.
@@ -87,12 +96,7 @@ fn serve<P: BufPool, H: Headers>(
     if !sorted.ingress.is_empty() {
         edge::ingress(&mut sorted.ingress, flows, context);
     }
-    let Some(nat) = nat else {
-        // A reload may make the node a gateway; translation is set up at the start only.
-        sorted.requests.drain(|buf, _| context.drop(buf, Reason::WrongRole));
-        sorted.replies.drain(|buf, _| context.drop(buf, Reason::WrongRole));
-        return;
-    };
+    let Some(nat) = nat else { return };
     if !sorted.requests.is_empty() {
         gateway::requests(&mut sorted.requests, nat, context);
     }
@@ -193,9 +197,10 @@ impl<P: BufPool> Forwarder<P> {
             Context { now_ns, now_s, worker, workers, tables, counters, pool, out, sequences, answers };
         let context = &mut context;
 
-        classify::run(port, burst, lanes, known, context);
+        let stores = Stores { flows, nat: nat.as_ref() };
+        classify::run(port, burst, lanes, known, stores, context);
         if !lanes.arrivals.is_empty() {
-            terminate::run(lanes, elimination, context);
+            terminate::run(lanes, elimination, nat.as_ref(), context);
         }
         serve(&mut lanes.plain, flows, nat.as_mut(), context);
         serve(&mut lanes.general, flows, nat.as_mut(), context);

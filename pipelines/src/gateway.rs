@@ -63,9 +63,9 @@ impl Way {
 
 impl<H: Headers> Request<H> {
     /// Whether a packet out of the overlay may go to an origin: to a virtual IP that its edge holds. The caller has
-    /// seen that its source is none of this node's addresses.
+    /// seen that its source is none of this node's addresses. Its session is looked for from here on.
     #[inline(always)]
-    pub fn admit(packet: H, edge: NodeId, tables: &Tables) -> Result<Request<H>, Reason> {
+    pub fn admit(packet: H, edge: NodeId, tables: &Tables, nat: &Nat) -> Result<Request<H>, Reason> {
         may_enter(&packet)?;
         if packet.icmp_kind() == Kind::EchoReply {
             return Err(Reason::NatIcmp);
@@ -87,9 +87,14 @@ impl<H: Headers> Request<H> {
         }
         let echo = packet.icmp_kind() != Kind::Other;
         let port = if echo { 0 } else { packet.dst_port() };
-        Ok(Request { packet, edge, service: service_id(number, port), hash: 0, guess: Guess::default() })
+        let mut request =
+            Request { packet, edge, service: service_id(number, port), hash: 0, guess: Guess::default() };
+        request.hash = nat.hash(&request.key());
+        nat.prefetch(request.hash);
+        Ok(request)
     }
 
+    #[inline(always)]
     fn key(&self) -> Key {
         Key { client: self.packet.src(), port: self.packet.src_port(), service: self.service }
     }
@@ -102,10 +107,6 @@ pub fn requests<P: BufPool, H: Headers>(
     nat: &mut Nat,
     context: &mut Context<P>,
 ) {
-    for entry in lane.iter_mut() {
-        entry.hash = nat.hash(&entry.key());
-        nat.prefetch(entry.hash);
-    }
     for entry in lane.iter_mut() {
         entry.guess = nat.guess(entry.hash);
     }
@@ -139,7 +140,7 @@ fn request<P: BufPool, H: Headers>(
     if packet.ttl() <= 1 {
         return answer_to_client(buf, &packet.packet(), entry, Answer::TimeExceeded, context);
     }
-    if packet.len() > egress.mtu {
+    if packet.total_len() > egress.mtu {
         return answer_to_client(buf, &packet.packet(), entry, Answer::TooBig(egress.mtu), context);
     }
     nat.forward(Seconds(context.now_s), session, buf.data_mut(), packet);
@@ -290,7 +291,15 @@ pub struct Reply<H> {
 impl<H: Headers> Reply<H> {
     /// Whether a packet from the origins' side may enter; `bytes` starts at its IP header.
     #[inline(always)]
-    pub fn admit(port: PortIndex, at: u16, packet: H, bytes: &[u8]) -> Result<Reply<H>, Reason> {
+    pub fn admit(
+        port: PortIndex,
+        at: u16,
+        packet: H,
+        bytes: &[u8],
+        nat: Option<&Nat>,
+    ) -> Result<Reply<H>, Reason> {
+        // A reload may make the node a gateway; translation is set up at the start only.
+        let nat = nat.ok_or(Reason::WrongRole)?;
         may_enter(&packet)?;
         let (protocol, external_port) = match packet.icmp_kind() {
             Kind::EchoRequest => return Err(Reason::NatIcmp),
@@ -299,7 +308,11 @@ impl<H: Headers> Reply<H> {
             }
             _ => (packet.protocol(), packet.dst_port()),
         };
-        Ok(Reply { packet, at, port, protocol, external_port, slot: None })
+        let slot = nat.reverse_slot(packet.dst(), protocol, external_port);
+        if let Some(slot) = slot {
+            nat.prefetch_reverse(slot);
+        }
+        Ok(Reply { packet, at, port, protocol, external_port, slot })
     }
 
     /// The worker that has the session: ports are partitioned among workers.
@@ -316,12 +329,6 @@ pub fn replies<P: BufPool, H: Headers>(
     nat: &mut Nat,
     context: &mut Context<P>,
 ) {
-    for entry in lane.iter_mut() {
-        entry.slot = nat.reverse_slot(entry.packet.dst(), entry.protocol, entry.external_port);
-        if let Some(slot) = entry.slot {
-            nat.prefetch_reverse(slot);
-        }
-    }
     for entry in lane.iter_mut() {
         if let Some(slot) = entry.slot {
             nat.guess_prefetch_reverse(slot);
@@ -344,7 +351,7 @@ fn reply<P: BufPool, H: Headers>(
     let packet = &entry.packet;
     let now = Seconds(context.now_s);
     let bytes_at = entry.at as usize;
-    let end = bytes_at + packet.len() as usize;
+    let end = bytes_at + packet.total_len() as usize;
     let session = if packet.icmp_kind() == Kind::Error {
         // An error is translated at once: it tells which session it is about, and it fits every path, being short.
         let Some(bytes) = buf.data_mut().get_mut(bytes_at..end) else {
@@ -370,14 +377,13 @@ fn reply<P: BufPool, H: Headers>(
         context.answer_on_wire(buf, entry.port, entry.at, &packet.packet(), Answer::TimeExceeded);
         return Ok(());
     }
-    if packet.len() > flight.mtu {
+    if packet.total_len() > flight.mtu {
         context.answer_on_wire(buf, entry.port, entry.at, &packet.packet(), Answer::TooBig(flight.mtu));
         return Ok(());
     }
-    if buf.trim_front(bytes_at).is_err() {
+    if buf.keep(bytes_at, packet.total_len() as usize).is_err() {
         return Err((buf, Reason::IpTruncated));
     }
-    buf.truncate(packet.len() as usize);
     if packet.icmp_kind() != Kind::Error {
         nat.reverse(now, session, buf.data_mut(), packet);
     }

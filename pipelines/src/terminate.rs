@@ -8,6 +8,7 @@ use crate::forwarder::{Lanes, Sorted};
 use crate::gateway::Request;
 use crate::known::Passing;
 use crate::tables::{Local, Tables};
+use nat::Nat;
 use overlay::elimination::{Elimination, StreamIndex, StreamKey};
 use overlay::topology::NodeId;
 use overlay::window::Verdict;
@@ -79,7 +80,12 @@ impl Arrival {
 
 /// Eliminates and decapsulates a lane of copies.
 #[inline(always)]
-pub fn run<P: BufPool>(lanes: &mut Lanes<P::Buf>, elimination: &mut Elimination, context: &mut Context<P>) {
+pub fn run<P: BufPool>(
+    lanes: &mut Lanes<P::Buf>,
+    elimination: &mut Elimination,
+    nat: Option<&Nat>,
+    context: &mut Context<P>,
+) {
     for entry in lanes.arrivals.iter_mut() {
         entry.place = elimination.stream(StreamKey { source: entry.source, stream: entry.stream }).ok();
         if let Some(place) = entry.place {
@@ -107,8 +113,7 @@ pub fn run<P: BufPool>(lanes: &mut Lanes<P::Buf>, elimination: &mut Elimination,
             Verdict::Pass | Verdict::PassOutOfOrder => {}
         }
         let mut buf = buf;
-        buf.truncate(entry.end as usize);
-        if buf.trim_front(entry.inner_at as usize).is_err() {
+        if buf.keep(entry.inner_at as usize, (entry.end - entry.inner_at) as usize).is_err() {
             return context.drop(buf, Reason::OverlayTruncated);
         }
         // Only a copy that is whole may take its sequence number, or a damaged one would cost the good one.
@@ -119,15 +124,16 @@ pub fn run<P: BufPool>(lanes: &mut Lanes<P::Buf>, elimination: &mut Elimination,
         };
         let announced = entry.inner;
         if announced == IpVersion::V4
-            && let Some(packet) = Plain::read(buf.data()).filter(|packet| packet.len() as usize == buf.len())
+            && let Some(packet) =
+                Plain::read(buf.data()).filter(|packet| packet.total_len() as usize == buf.len())
         {
             pass();
-            return hand_on(buf, packet, entry.source, plain, context);
+            return hand_on(buf, packet, entry.source, plain, nat, context);
         }
         match ip::parse(buf.data()) {
             Ok(packet) if packet.version == announced && packet.len as usize == buf.len() => {
                 pass();
-                hand_on(buf, packet, entry.source, general, context);
+                hand_on(buf, packet, entry.source, general, nat, context);
             }
             _ => context.drop(buf, Reason::OverlayInner),
         }
@@ -141,6 +147,7 @@ fn hand_on<P: BufPool, H: Headers>(
     packet: H,
     source: NodeId,
     sorted: &mut Sorted<P::Buf, H>,
+    nat: Option<&Nat>,
     context: &mut Context<P>,
 ) {
     let tables = context.tables;
@@ -150,14 +157,15 @@ fn hand_on<P: BufPool, H: Headers>(
     if tables.roles.edge && matches!(own, Some(Local::Vip(_))) {
         return edge::egress(buf, &packet, context);
     }
-    if !tables.roles.gateway {
+    // A reload may make the node a gateway; translation is set up at the start only.
+    let Some(nat) = nat.filter(|_| tables.roles.gateway) else {
         return context.drop(buf, Reason::WrongRole);
-    }
+    };
     // A client that claims one of the node's own addresses would have its reply come back here for ever.
     if own.is_some() {
         return context.drop(buf, Reason::IpAddress);
     }
-    match Request::admit(packet, source, tables) {
+    match Request::admit(packet, source, tables, nat) {
         Ok(request) => {
             sorted.requests.note(request);
             sorted.requests.take(buf);

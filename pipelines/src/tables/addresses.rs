@@ -5,10 +5,62 @@
 
 use packet::Addr;
 
-/// Which value belongs to an address.
+/// Which value belongs to an address. IPv4 and IPv6 addresses stand apart, so that both are compared in their own size.
 pub struct AddressTable<T> {
+    v4: Places<u32, T>,
+    v6: Places<u128, T>,
+}
+
+impl<T: Copy> AddressTable<T> {
+    /// An empty table.
+    pub fn new(seed: u64) -> AddressTable<T> {
+        AddressTable { v4: Places::new(seed), v6: Places::new(seed) }
+    }
+
+    /// The value of an address.
+    #[inline(always)]
+    pub fn get(&self, address: Addr) -> Option<T> {
+        if address.is_v4() { self.v4.get(address.to_bits() as u32) } else { self.v6.get(address.to_bits()) }
+    }
+
+    /// Adds an address or changes its value.
+    pub fn insert(&mut self, address: Addr, value: T) {
+        match address.is_v4() {
+            true => self.v4.insert(address.to_bits() as u32, value),
+            false => self.v6.insert(address.to_bits(), value),
+        }
+    }
+
+    /// All addresses with their values.
+    pub fn iter(&self) -> impl Iterator<Item = (Addr, T)> {
+        let v4 = self.v4.iter().map(|(bits, value)| (Addr::from_v4(bits.to_be_bytes()), value));
+        v4.chain(self.v6.iter().map(|(bits, value)| (Addr::from_v6(bits.to_be_bytes()), value)))
+    }
+}
+
+/// The bits of an address.
+trait Bits: Copy + PartialEq {
+    /// Folded into one word.
+    fn fold(self) -> u64;
+}
+
+impl Bits for u32 {
+    #[inline(always)]
+    fn fold(self) -> u64 {
+        self as u64
+    }
+}
+
+impl Bits for u128 {
+    #[inline(always)]
+    fn fold(self) -> u64 {
+        self as u64 ^ ((self >> 64) as u64).rotate_left(31)
+    }
+}
+
+struct Places<K, T> {
     /// A power of two of places; an entry lies at its hash's or at one of the next, before any empty one.
-    places: Box<[Option<(Addr, T)>]>,
+    places: Box<[Option<(K, T)>]>,
     /// An odd number that nobody outside knows.
     factor: u64,
     shift: u32,
@@ -17,31 +69,27 @@ pub struct AddressTable<T> {
 
 const PLACES_MIN: usize = 16;
 
-impl<T: Copy> AddressTable<T> {
-    /// An empty table.
-    pub fn new(seed: u64) -> AddressTable<T> {
-        AddressTable::with_places(PLACES_MIN, (seed | 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+impl<K: Bits, T: Copy> Places<K, T> {
+    fn new(seed: u64) -> Places<K, T> {
+        Places::with(PLACES_MIN, (seed | 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
-    fn with_places(places: usize, factor: u64) -> AddressTable<T> {
+    fn with(places: usize, factor: u64) -> Places<K, T> {
         let shift = u64::BITS - places.ilog2();
-        AddressTable { places: (0..places).map(|_| None).collect(), factor, shift, len: 0 }
+        Places { places: (0..places).map(|_| None).collect(), factor, shift, len: 0 }
     }
 
     #[inline(always)]
-    fn place(&self, address: Addr) -> usize {
-        let bits = address.to_bits();
-        let folded = bits as u64 ^ ((bits >> 64) as u64).rotate_left(31);
-        (folded.wrapping_mul(self.factor) >> self.shift) as usize
+    fn place(&self, key: K) -> usize {
+        (key.fold().wrapping_mul(self.factor) >> self.shift) as usize
     }
 
-    /// The value of an address.
     #[inline(always)]
-    pub fn get(&self, address: Addr) -> Option<T> {
-        let mut at = self.place(address);
+    fn get(&self, key: K) -> Option<T> {
+        let mut at = self.place(key);
         loop {
             match self.places.get(at) {
-                Some(Some((key, value))) if *key == address => return Some(*value),
+                Some(Some((held, value))) if *held == key => return Some(*value),
                 Some(Some(_)) => at += 1,
                 Some(None) => return None,
                 // Past the end it goes on at the front; there is always an empty place.
@@ -50,23 +98,21 @@ impl<T: Copy> AddressTable<T> {
         }
     }
 
-    /// Adds an address or changes its value.
-    pub fn insert(&mut self, address: Addr, value: T) {
+    fn insert(&mut self, key: K, value: T) {
         if (self.len + 1) * 4 > self.places.len() {
-            let mut larger = AddressTable::with_places(self.places.len() * 2, self.factor);
-            self.iter().for_each(|(address, value)| larger.insert(address, value));
+            let mut larger = Places::with(self.places.len() * 2, self.factor);
+            self.iter().for_each(|(key, value)| larger.insert(key, value));
             *self = larger;
         }
-        let mut at = self.place(address);
-        while self.places[at].is_some_and(|(key, _)| key != address) {
+        let mut at = self.place(key);
+        while self.places[at].is_some_and(|(held, _)| held != key) {
             at = (at + 1) % self.places.len();
         }
         self.len += self.places[at].is_none() as usize;
-        self.places[at] = Some((address, value));
+        self.places[at] = Some((key, value));
     }
 
-    /// All addresses with their values.
-    pub fn iter(&self) -> impl Iterator<Item = (Addr, T)> {
+    fn iter(&self) -> impl Iterator<Item = (K, T)> {
         self.places.iter().flatten().copied()
     }
 }

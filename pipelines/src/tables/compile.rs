@@ -215,7 +215,8 @@ impl Tables {
             if let Some(set) = topology.path_set(self.region, application.gateway).filter(|_| ours) {
                 let nodes = topology.nodes.iter();
                 for node in nodes.filter(|node| node.roles.gateway && node.region == application.gateway) {
-                    gateways.push((node.id, self.add_flight(topology, set, application, node.id, true)));
+                    let flight = self.add_flight(topology, set, application, node.id, true);
+                    gateways.extend(flight.map(|flight| (node.id, flight)));
                 }
             }
             if self.roles.gateway && application.gateway == self.region {
@@ -245,8 +246,9 @@ impl Tables {
             let edge = topology.node(vip.node).map(|node| node.region);
             let set = edge.and_then(|edge| topology.path_set(edge, application.gateway));
             if let Some(set) = set.filter(|_| !self.returns.contains_key(&(vip.node, index))) {
-                let flight = self.add_flight(topology, set, application, vip.node, false);
-                self.returns.insert((vip.node, index), flight);
+                if let Some(flight) = self.add_flight(topology, set, application, vip.node, false) {
+                    self.returns.insert((vip.node, index), flight);
+                }
             }
         }
     }
@@ -293,6 +295,7 @@ impl Tables {
         }
     }
 
+    /// `None` for a set without a path.
     fn add_flight(
         &mut self,
         topology: &Topology,
@@ -300,7 +303,7 @@ impl Tables {
         application: &topology::Application,
         destination: NodeId,
         towards_gateway: bool,
-    ) -> u16 {
+    ) -> Option<u16> {
         let mut mtu = u16::MAX;
         let mut copies = Vec::new();
         for path in set.paths.iter().take(application.copies.max(1) as usize) {
@@ -329,9 +332,11 @@ impl Tables {
             let path_slot = number(&mut self.registry.paths, path.id);
             copies.push(Copy::new(path_slot, links(), &bytes));
         }
+        let mut copies = copies.into_iter();
+        let first = copies.next()?;
         let number = number(&mut self.registry.destinations, destination);
-        self.flights.push(Flight { destination, number, copies, mtu });
-        self.flights.len() as u16 - 1
+        self.flights.push(Flight { destination, number, first, others: copies.collect(), mtu });
+        Some(self.flights.len() as u16 - 1)
     }
 }
 

@@ -13,8 +13,10 @@ pub struct Flight {
     pub destination: NodeId,
     /// The destination's number in the registry: its sequence counters.
     pub number: u16,
-    /// One copy per path.
-    pub copies: Vec<Copy>,
+    /// The copy on the first path.
+    pub first: Copy,
+    /// The copies on the other paths.
+    pub others: Vec<Copy>,
     /// Bytes that an inner packet may have: it must fit every path.
     pub mtu: u16,
 }
@@ -24,8 +26,10 @@ pub struct Flight {
 pub struct Copy {
     /// The slot of the path's counters.
     pub path_slot: u16,
-    /// Headers to the nodes of the path's first intermediate region; a stream takes one of them.
-    departures: Vec<Departure>,
+    /// Headers to the node of the path's first intermediate region; `None` where no link leads there.
+    departure: Option<Departure>,
+    /// Headers to the other nodes of that region, if there are more: a stream takes one of all.
+    others: Vec<Departure>,
 }
 
 /// The headers of one path from its first link to the overlay's own.
@@ -40,17 +44,20 @@ pub struct Departure {
 impl Copy {
     /// A copy over a path by one of these links, with this overlay header.
     pub fn new<'a>(path_slot: u16, links: impl Iterator<Item = &'a Link>, header: &[u8; HEADER_LEN]) -> Copy {
-        let depart = |link: &Link| Departure { template: link.template.with(header), egress: link.egress };
-        Copy { path_slot, departures: links.map(depart).collect() }
+        let mut departures =
+            links.map(|link| Departure { template: link.template.with(header), egress: link.egress });
+        Copy { path_slot, departure: departures.next(), others: departures.collect() }
     }
 
     /// How a stream's packets leave.
     #[inline(always)]
     pub fn departure(&self, stream: u16) -> Option<&Departure> {
-        match self.departures.as_slice() {
-            [only] => Some(only),
-            [] => None,
-            several => several.get(overlay::wire::bucket(stream) as usize % several.len()),
+        if self.others.is_empty() {
+            return self.departure.as_ref();
+        }
+        match overlay::wire::bucket(stream) as usize % (self.others.len() + 1) {
+            0 => self.departure.as_ref(),
+            several => self.others.get(several - 1),
         }
     }
 }

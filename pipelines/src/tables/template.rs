@@ -134,7 +134,7 @@ pub struct Passenger {
 impl Template<COPY_LEN_MAX> {
     /// Writes the headers to the start of `frame`, which already holds the inner packet behind them.
     #[inline(always)]
-    pub fn write_copy(&self, frame: &mut [u8], source_port: u16, passenger: &Passenger) {
+    pub fn write_copy(&self, frame: &mut [u8], source_port: u16, passenger: Passenger) {
         let total = frame.len();
         if self.plain
             && let Some(head) = frame.first_chunk_mut::<PLAIN_COPY_LEN>()
@@ -149,7 +149,7 @@ impl Template<COPY_LEN_MAX> {
     }
 
     #[inline(never)]
-    fn write_any(&self, frame: &mut [u8], source_port: u16, passenger: &Passenger) {
+    fn write_any(&self, frame: &mut [u8], source_port: u16, passenger: Passenger) {
         let (len, total) = (self.len as usize, frame.len());
         if let (Some(head), Some(bytes)) = (frame.get_mut(..len), self.bytes.get(..len)) {
             head.copy_from_slice(bytes);
