@@ -2,7 +2,7 @@
 
 use core::fmt::{self, Display, Formatter};
 
-use overlay::disjoint::certify;
+use overlay::disjoint::shared;
 use overlay::topology::{PathSet, RegionIndex};
 
 use crate::Config;
@@ -32,7 +32,7 @@ impl Config {
         let name = |index: RegionIndex| {
             self.topology.region(index).map_or_else(|| "?".to_owned(), |region| region.name.clone())
         };
-        let shared = certify(&set.paths).err().unwrap_or_default();
+        let shared = shared(set.paths.iter().map(|path| (path.id, path.via.as_slice())));
         Certificate {
             path_set: set.name.clone(),
             edge: name(set.edge),
@@ -44,7 +44,7 @@ impl Config {
                 .collect(),
             shared: shared
                 .into_iter()
-                .map(|one| (name(one.region), one.paths.iter().map(|id| id.0).collect()))
+                .map(|one| (name(one.shared), one.paths.iter().map(|id| id.0).collect()))
                 .collect(),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use overlay::disjoint::certify;
+use overlay::disjoint::shared;
 use overlay::topology::{Path, PathId, RegionIndex, Roles};
 
 use super::addresses::title;
@@ -50,7 +50,7 @@ pub(crate) fn check(file: &TopologyFile, links: &Links, p: &mut Problems) {
             }
         }
         each_path(set, ends, p);
-        shared(set, ends, file, p);
+        together(set, ends, file, p);
     }
 }
 
@@ -101,7 +101,7 @@ fn each_path(set: &At<RawPathSet>, ends: &PathSetLinks, p: &mut Problems) {
     }
 }
 
-fn shared(set: &At<RawPathSet>, ends: &PathSetLinks, file: &TopologyFile, p: &mut Problems) {
+fn together(set: &At<RawPathSet>, ends: &PathSetLinks, file: &TopologyFile, p: &mut Problems) {
     let who = title("path set", &set.value.name);
     let paths: Option<Vec<Path>> = set
         .value
@@ -115,7 +115,7 @@ fn shared(set: &At<RawPathSet>, ends: &PathSetLinks, file: &TopologyFile, p: &mu
         })
         .collect();
     let Some(paths) = paths.filter(|_| set.value.paths.complete) else { return };
-    match (paths.len(), certify(&paths)) {
+    match (paths.len(), shared(paths.iter().map(|path| (path.id, path.via.as_slice())))) {
         (0, _) => {
             error(set.place, format!("{who} has no path"))
                 .help(p, "write paths = [{ id = 1, via = [\"…\"] }]");
@@ -124,8 +124,8 @@ fn shared(set: &At<RawPathSet>, ends: &PathSetLinks, file: &TopologyFile, p: &mu
             warning(set.place, format!("{who} has one path only: when that fails, nothing arrives"))
                 .help(p, "add a second path that shares no intermediate region with the first");
         }
-        (_, Ok(_)) => {}
-        (_, Err(shared)) => {
+        (_, shared) if shared.is_empty() => {}
+        (_, shared) => {
             let name = |index: RegionIndex| {
                 let region = file.regions.items.get(usize::from(index.0));
                 region.and_then(|region| region.value.as_ref()).map_or("?", |name| name.value.as_str())
@@ -134,7 +134,7 @@ fn shared(set: &At<RawPathSet>, ends: &PathSetLinks, file: &TopologyFile, p: &mu
                 .iter()
                 .map(|one| {
                     let ids: Vec<String> = one.paths.iter().map(|id| id.0.to_string()).collect();
-                    format!("`{}` (paths {})", name(one.region), ids.join(", "))
+                    format!("`{}` (paths {})", name(one.shared), ids.join(", "))
                 })
                 .collect();
             let message = format!("paths of {who} share intermediate regions: {}", regions.join("; "));
