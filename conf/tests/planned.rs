@@ -77,3 +77,51 @@ fn a_number_in_use_is_left_alone() {
     let after = numbers(&load(&file).config.topology);
     assert_eq!((after[0], after[1]), (before[0] + 1, before[1]));
 }
+
+/// Hundreds of regions, thousands of links: read, planned and checked as a whole.
+#[test]
+fn a_large_overlay_is_planned() {
+    use std::fmt::Write;
+    let (regions, edges) = (300u32, 60);
+    let mut file = text("planned.toml").split("[[link]]").next().unwrap().to_owned();
+    let listed: String = (0..regions).map(|number| format!(", {{ name = \"r{number}\" }}")).collect();
+    file = file.replacen(", { name = \"lyon\" }", &format!(", {{ name = \"lyon\" }}{listed}"), 1);
+    let mut link = |a: &str, b: &str, number: u32| {
+        let latency = 1 + (number.wrapping_mul(0x9e37_79b1) >> 25);
+        let risk = number / 3;
+        writeln!(
+            file,
+            "[[link]]\nbetween = [\"{a}\", \"{b}\"]\nlatency_ms = {latency}.25\nshared_risk = [\"c{risk}\"]"
+        )
+        .unwrap();
+    };
+    let mut number = 0;
+    for a in 0..regions {
+        for step in [1, 2, 7, 19, 40, 77, 101] {
+            link(&format!("r{a}"), &format!("r{}", (a + step) % regions), number);
+            number += 1;
+        }
+    }
+    for a in (0..regions).step_by(9) {
+        link("frankfurt", &format!("r{a}"), number);
+        link("paris", &format!("r{}", (a + 4) % regions), number + 1);
+        number += 2;
+    }
+    for a in 0..regions {
+        let edge = if a < edges { ", \"edge\"" } else { "" };
+        let underlay = format!("10.77.{}.{}", a / 200, a % 200 + 1);
+        writeln!(file, "[[node]]\nname = \"n{a}\"\nid = {}\nregion = \"r{a}\"\nroles = [\"intermediate\"{edge}]\nunderlay = [\"{underlay}\"]", a + 100).unwrap();
+    }
+    for edge in (0..edges).map(|a| format!("r{a}")).chain(["paris".to_owned()]) {
+        writeln!(
+            file,
+            "[[path_set]]\nname = \"{edge}-frankfurt\"\nedge = \"{edge}\"\ngateway = \"frankfurt\"\nplan = 3"
+        )
+        .unwrap();
+    }
+    file += &text("planned.toml")[text("planned.toml").find("[[application]]").unwrap()..];
+    let loaded = load(&file);
+    assert!(loaded.warnings.len() <= 1, "{:?}", loaded.warnings);
+    assert_eq!(plan::verify(&loaded.config.topology), Ok(()));
+    assert!(loaded.config.topology.path_sets.iter().all(|set| set.paths.len() == 3));
+}

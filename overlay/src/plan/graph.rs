@@ -3,7 +3,7 @@
 use super::cost::Quality;
 use crate::topology::{LinkIndex, RegionIndex, RiskIndex, Topology};
 
-/// Most regions of a graph: sums of [`Weight`]s over all of them then fit into 64 bits.
+/// Most regions of a graph: sums of weights over all of them then fit into 64 bits.
 pub const REGIONS_MAX: usize = 1024;
 
 /// What the planner minimizes: costs in µs, shifted up by [`SHIFT`], above marks that no two sets of links should have

@@ -67,7 +67,7 @@ struct Outcome {
 }
 
 impl Solver {
-    /// For one gateway region of the graph, which must be the same in every call until [`Solver::forget`].
+    /// For one gateway region of the graph, which must be the same in every call.
     pub fn new(gateway: RegionIndex, via_max: usize) -> Solver {
         Solver {
             gateway: usize::from(gateway.0),

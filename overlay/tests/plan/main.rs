@@ -1,6 +1,7 @@
 //! Plans against oracles: max-flow says how many disjoint paths there are, a walk through all paths what they cost at least.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
+mod certificate;
 mod draw;
 mod oracle;
 mod replan;

@@ -11,6 +11,12 @@ pub struct Walk {
     risks: u64,
 }
 
+impl Walk {
+    pub fn risks(&self) -> Vec<RiskIndex> {
+        (0..64).filter(|bit| self.risks & 1 << bit != 0).map(RiskIndex).collect()
+    }
+}
+
 /// Risks of a set of regions and links as bits.
 fn bits(risks: &[RiskIndex]) -> u64 {
     risks.iter().fold(0, |bits, risk| bits | 1 << risk.0)
