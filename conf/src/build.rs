@@ -3,11 +3,13 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use overlay::plan::Certificate;
 use overlay::topology::{
     Application, IpVersion, Node, NodeId, Origin, Path, PathId, PathSet, Region, RegionIndex, Topology, Vip,
 };
 
 use crate::check::names::Links;
+use crate::ground::{ground, index};
 use crate::local::{Control, Eal, Local, Port, Route, Workers};
 use crate::node_file::NodeFile;
 use crate::reader::List;
@@ -23,14 +25,20 @@ const OVERLAY_ID: u32 = 1;
 const MTU_BYTES: u16 = 1500;
 
 /// The topology as the data path reads it.
-pub(crate) fn topology(file: &TopologyFile, links: &Links) -> Option<Topology> {
+pub(crate) fn topology(
+    file: &TopologyFile,
+    links: &Links,
+    certificates: Vec<Certificate>,
+) -> Option<Topology> {
     let mut topology = Topology {
+        certificates,
+        ground: ground(file, links),
         overlay_id: file.overlay_id.as_ref().map_or(OVERLAY_ID, |at| at.value),
         streams: file.streams.as_ref().map_or(STREAMS, |at| at.value),
         ..Topology::default()
     };
     for region in &file.regions.items {
-        topology.regions.push(Region { name: region.value.as_ref()?.value.clone() });
+        topology.regions.push(Region { name: region.value.name.as_ref()?.value.clone() });
     }
     for (node, region) in file.nodes.items.iter().zip(&links.node_regions) {
         topology.nodes.push(build_node(&node.value, index((*region)?)?)?);
@@ -59,10 +67,6 @@ pub(crate) fn topology(file: &TopologyFile, links: &Links) -> Option<Topology> {
         topology.applications.push(application);
     }
     Some(topology)
-}
-
-fn index(position: usize) -> Option<RegionIndex> {
-    u16::try_from(position).ok().map(RegionIndex)
 }
 
 fn values<T: Clone>(list: &List<T>) -> Vec<T> {

@@ -10,10 +10,12 @@
 mod build;
 mod certificate;
 mod check;
+mod ground;
 mod load;
 mod local;
 mod node_file;
 mod node_values;
+mod plan;
 mod problem;
 mod problems;
 mod reader;
@@ -27,7 +29,7 @@ mod values;
 
 use overlay::topology::{Node, NodeId, Topology};
 
-pub use crate::certificate::Certificate;
+pub use crate::certificate::{Certificate, CertifiedPath};
 pub use crate::local::{Control, Eal, Limits, Local, Poll, Port, Route, Timeouts, Workers};
 pub use crate::problem::{Errors, Problem, Severity};
 pub use crate::source::FILE_BYTES_MAX;

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::DeTable;
 
-use crate::check::{addresses, applications, local, names, nodes, paths};
+use crate::check::{addresses, applications, links, local, names, nodes, paths};
 use crate::node_file::{self, NodeFile};
 use crate::problem::Errors;
 use crate::problems::{At, File, Place, Problems, error};
 use crate::reader::root;
 use crate::source::{FILE_BYTES_MAX, Source, Span, read};
 use crate::topology_file::{self, TopologyFile};
-use crate::{Config, Loaded, build};
+use crate::{Config, Loaded, build, ground, plan};
 
 impl Config {
     /// Reads and checks the node file and the topology file that it names.
@@ -128,9 +128,13 @@ fn parse<'t>(file: File, text: &'t str, p: &mut Problems) -> Spanned<DeTable<'t>
 }
 
 /// Checks what the files say of each other, and builds the configuration if all is well.
-fn finish(mut p: Problems, node: Option<NodeFile>, topology: Option<TopologyFile>) -> Result<Loaded, Errors> {
+fn finish(
+    mut p: Problems,
+    node: Option<NodeFile>,
+    mut topology: Option<TopologyFile>,
+) -> Result<Loaded, Errors> {
     let broken = p.recovering(File::Node) || p.recovering(File::Topology);
-    let config = if broken { None } else { check(node.as_ref(), topology.as_ref(), &mut p) };
+    let config = if broken { None } else { check(node.as_ref(), topology.as_mut(), &mut p) };
     if p.errors() == 0 && config.is_none() {
         let help = "report this with both files: no error was found, yet something is missing".to_owned();
         p.without_text(PathBuf::new(), "the configuration is incomplete".to_owned(), help);
@@ -142,27 +146,31 @@ fn finish(mut p: Problems, node: Option<NodeFile>, topology: Option<TopologyFile
     }
 }
 
-fn check(node: Option<&NodeFile>, topology: Option<&TopologyFile>, p: &mut Problems) -> Option<Config> {
+fn check(node: Option<&NodeFile>, topology: Option<&mut TopologyFile>, p: &mut Problems) -> Option<Config> {
     let checked = topology.map(|file| {
-        let links = names::check(file, p);
+        let mut found = names::check(file, p);
+        links::check(file, &found, p);
+        let ground = ground::topology(file, &found);
+        let planned = plan::paths(file, &mut found, &ground);
+        let file = &*file;
         let claims = addresses::check(file, p);
         nodes::check(file, p);
-        paths::check(file, &links, p);
-        applications::check(file, &links, p);
-        (file, links, claims)
+        let certificates = paths::check(file, &found, &ground, planned, p);
+        applications::check(file, &found, p);
+        (file, found, claims, certificates)
     });
     let node = node?;
     let name: Option<&At<String>> = node.node.as_ref();
-    let this = checked.as_ref().and_then(|(file, _, _)| names::this_node(file, name?, p));
-    let raw = checked.as_ref().and_then(|(file, _, _)| file.nodes.items.get(this?));
+    let this = checked.as_ref().and_then(|(file, ..)| names::this_node(file, name?, p));
+    let raw = checked.as_ref().and_then(|(file, ..)| file.nodes.items.get(this?));
     local::cores(node, raw.map(|at| &at.value), p);
-    local::ports(node, checked.as_ref().and_then(|(file, _, claims)| Some((*file, claims, this?))), p);
+    local::ports(node, checked.as_ref().and_then(|(file, _, claims, _)| Some((*file, claims, this?))), p);
 
-    let (file, links, _) = checked?;
+    let (file, links, _, certificates) = checked?;
     if p.errors() > 0 {
         return None;
     }
-    let topology = build::topology(file, &links)?;
+    let topology = build::topology(file, &links, certificates)?;
     let id = topology.nodes.get(this?)?.id;
     Some(Config { topology, node: id, local: build::local(node)? })
 }

@@ -159,6 +159,11 @@ impl<'t> Table<'t> {
         self.optional(key, problems, read)
     }
 
+    /// Whether there is such a key, whatever its value.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
     /// The elements of a list that may be left out, and then is empty.
     pub(crate) fn list<T>(
         &mut self,

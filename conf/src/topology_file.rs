@@ -3,15 +3,18 @@
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
-use overlay::topology::{IpVersion, Roles, Rss, Service};
+use overlay::plan::{LATENCY_US_MAX, LOSS_PPM_MAX, PATHS_MAX as PLAN_MAX};
+use overlay::topology::{Disjoint, IpVersion, Roles, Rss, Service};
 
 use crate::problems::{At, Problems, error};
 use crate::reader::{Item, List, Table, list, table};
 use crate::topology_values::{address_range, roles, rss, service};
-use crate::values::{host, integer, name, word};
+use crate::values::{decimal, host, integer, name, word};
 
 /// Most entries of each kind; the checks' work and the tables' memory grow with them.
 pub(crate) const REGIONS_MAX: usize = 1024;
+pub(crate) const LINKS_MAX: usize = 32_768;
+pub(crate) const RISKS_MAX: usize = 16;
 pub(crate) const NODES_MAX: usize = 4096;
 pub(crate) const PATH_SETS_MAX: usize = 4096;
 pub(crate) const PATHS_MAX: usize = 16;
@@ -23,23 +26,32 @@ pub(crate) const SERVICES_MAX: usize = 64;
 pub(crate) const ORIGINS_MAX: usize = 256;
 pub(crate) const POOL_RANGES_MAX: usize = 64;
 
-/// What to do with paths that share an intermediate region.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Disjoint {
-    Require,
-    Warn,
-}
-
 /// The topology file as read; what could not be read is missing and has been told.
 #[derive(Clone, Debug)]
 pub(crate) struct TopologyFile {
     pub(crate) overlay_id: Option<At<u32>>,
     pub(crate) streams: Option<At<u16>>,
     pub(crate) disjoint: Option<At<Disjoint>>,
-    pub(crate) regions: List<Option<At<String>>>,
+    pub(crate) regions: List<RawRegion>,
+    pub(crate) links: List<RawLink>,
     pub(crate) nodes: List<RawNode>,
     pub(crate) path_sets: List<RawPathSet>,
     pub(crate) applications: List<RawApplication>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct RawRegion {
+    pub(crate) name: Option<At<String>>,
+    pub(crate) shared_risk: List<String>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct RawLink {
+    pub(crate) between: List<String>,
+    pub(crate) latency_us: Option<At<u32>>,
+    /// Parts per million.
+    pub(crate) loss_ppm: Option<At<u32>>,
+    pub(crate) shared_risk: List<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -59,6 +71,8 @@ pub(crate) struct RawPathSet {
     pub(crate) name: Option<At<String>>,
     pub(crate) edge: Option<At<String>>,
     pub(crate) gateway: Option<At<String>>,
+    /// How many paths to plan, where none are written.
+    pub(crate) plan: Option<At<u8>>,
     pub(crate) paths: List<RawPath>,
 }
 
@@ -101,8 +115,12 @@ pub(crate) fn read(t: &mut Table<'_>, p: &mut Problems) -> TopologyFile {
             word(&[("require", Disjoint::Require), ("warn", Disjoint::Warn)]),
         ),
         regions: entries(t, "region", REGIONS_MAX, p, |item, p| {
-            table(item, "[[region]]", p, |t, p| t.required("name", "name = \"paris\"", p, name))
+            table(item, "[[region]]", p, |t, p| RawRegion {
+                name: t.required("name", "name = \"paris\"", p, name),
+                shared_risk: t.list("shared_risk", RISKS_MAX, p, name),
+            })
         }),
+        links: t.list("link", LINKS_MAX, p, |item, p| table(item, "[[link]]", p, link)),
         nodes: entries(t, "node", NODES_MAX, p, |item, p| table(item, "[[node]]", p, node)),
         path_sets: entries(t, "path_set", PATH_SETS_MAX, p, |item, p| {
             table(item, "[[path_set]]", p, path_set)
@@ -110,6 +128,29 @@ pub(crate) fn read(t: &mut Table<'_>, p: &mut Problems) -> TopologyFile {
         applications: entries(t, "application", APPLICATIONS_MAX, p, |item, p| {
             table(item, "[[application]]", p, application)
         }),
+    }
+}
+
+fn link(t: &mut Table<'_>, p: &mut Problems) -> RawLink {
+    let between = t.required("between", "between = [\"…\", \"…\"], the two regions", p, list(2, name));
+    if let Some(ends) = between.as_ref().filter(|ends| ends.value.complete && ends.value.items.len() < 2) {
+        error(ends.place, "a link joins two regions")
+            .help(p, "name both, as in between = [\"paris\", \"london\"]");
+    }
+    let micros = |value: f64| (value * 1e3).round() as u32;
+    let parts = |value: f64| (value * 1e6).round() as u32;
+    let latency = t.required(
+        "latency_ms",
+        "latency_ms = 12.5, the latency in one direction",
+        p,
+        decimal(0.0..=f64::from(LATENCY_US_MAX) / 1e3),
+    );
+    let loss = t.optional("loss", p, decimal(0.0..=f64::from(LOSS_PPM_MAX) / 1e6));
+    RawLink {
+        between: between.map_or(List { items: Vec::new(), complete: false }, |list| list.value),
+        latency_us: latency.map(|at| At { value: micros(at.value), place: at.place }),
+        loss_ppm: loss.map(|at| At { value: parts(at.value), place: at.place }),
+        shared_risk: t.list("shared_risk", RISKS_MAX, p, name),
     }
 }
 
@@ -145,31 +186,33 @@ fn node(t: &mut Table<'_>, p: &mut Problems) -> RawNode {
 }
 
 fn path_set(t: &mut Table<'_>, p: &mut Problems) -> RawPathSet {
+    let example = "plan = 2, or paths = [{ id = 1, via = [\"london\"] }]";
+    let planned = t.has("plan");
+    let written = t.has("paths");
+    let plan = t.optional("plan", p, integer(2..=PLAN_MAX as u8));
+    let paths =
+        if planned && !written { None } else { t.required("paths", example, p, list(PATHS_MAX, path)) };
+    if let (Some(plan), Some(paths)) = (&plan, &paths) {
+        error(plan.place, "this path set is both planned and written out")
+            .also(paths.place, "written here")
+            .help(p, "keep `plan` or `paths`");
+    }
     RawPathSet {
         name: t.required("name", "name = \"paris-frankfurt\"", p, name),
         edge: t.required("edge", "edge = \"…\", the region at the clients' end", p, name),
         gateway: t.required("gateway", "gateway = \"…\", the region at the origins' end", p, name),
-        paths: t
-            .required(
-                "paths",
-                "paths = [{ id = 1, via = [\"london\"] }]",
-                p,
-                list(PATHS_MAX, |item, p| {
-                    table(item, "a path", p, |t, p| RawPath {
-                        id: t.required(
-                            "id",
-                            "id = 1, a number that no other path has",
-                            p,
-                            integer(1..=u16::MAX),
-                        ),
-                        via: t
-                            .required("via", "via = [\"…\"], the regions between", p, list(VIA_MAX, name))
-                            .map_or(List { items: Vec::new(), complete: false }, |list| list.value),
-                    })
-                }),
-            )
-            .map_or(List { items: Vec::new(), complete: false }, |list| list.value),
+        plan: plan.filter(|_| !written),
+        paths: paths.map_or(List { items: Vec::new(), complete: false }, |list| list.value),
     }
+}
+
+fn path(item: &Item<'_>, p: &mut Problems) -> Option<RawPath> {
+    table(item, "a path", p, |t, p| RawPath {
+        id: t.required("id", "id = 1, a number that no other path has", p, integer(1..=u16::MAX)),
+        via: t
+            .required("via", "via = [\"…\"], the regions between", p, list(VIA_MAX, name))
+            .map_or(List { items: Vec::new(), complete: false }, |list| list.value),
+    })
 }
 
 fn application(t: &mut Table<'_>, p: &mut Problems) -> RawApplication {

@@ -47,6 +47,32 @@ where
     }
 }
 
+/// A number of a range, with or without a fraction.
+pub(crate) fn decimal(range: RangeInclusive<f64>) -> impl Fn(&Item<'_>, &mut Problems) -> Option<f64> {
+    move |item, problems| {
+        let (written, value) = match item.value {
+            DeValue::Float(digits) => (digits.to_string(), digits.as_str().replace('_', "").parse().ok()),
+            DeValue::Integer(digits) => {
+                let value = i128::from_str_radix(digits.as_str(), digits.radix()).ok();
+                (digits.to_string(), value.map(|value| value as f64))
+            }
+            _ => {
+                let help =
+                    format!("write a number from {} to {}, without quotes", range.start(), range.end());
+                wrong_type(item, "a number", &help, problems);
+                return None;
+            }
+        };
+        let value = value.filter(|value: &f64| range.contains(value));
+        if value.is_none() {
+            let message = format!("`{}` is {}, which is out of range", item.key, shown(&written));
+            error(item.place, message)
+                .help(problems, format!("use a number from {} to {}", range.start(), range.end()));
+        }
+        value
+    }
+}
+
 /// Text of one line that is not empty.
 pub(crate) fn text(item: &Item<'_>, problems: &mut Problems) -> Option<String> {
     let DeValue::String(text) = item.value else {

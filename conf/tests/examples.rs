@@ -68,7 +68,8 @@ fn the_certificate_names_every_path() {
     assert!(certificates.iter().all(Certificate::is_disjoint));
     assert_eq!(
         certificates[0].to_string(),
-        "path set paris-frankfurt: 2 paths, no intermediate region on two of them\n  \
-         path 1: paris > london > frankfurt\n  path 2: paris > madrid > frankfurt"
+        "path set paris-frankfurt: 2 paths, no intermediate region or shared risk on two of them, cost 33.5 ms\n  \
+         path 1: paris > london > frankfurt (11 ms) [channel-tunnel]\n  \
+         path 2: paris > madrid > frankfurt (22.5 ms)"
     );
 }

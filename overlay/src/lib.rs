@@ -1,4 +1,4 @@
-//! The overlay: its wire format, streams and their elimination, topology and disjoint paths.
+//! The overlay: its wire format, streams and their elimination, topology, disjoint paths and their planning.
 //!
 //! Pure: no clock, I/O, randomness or threads.
 #![forbid(unsafe_code)]
@@ -6,6 +6,7 @@
 pub mod disjoint;
 pub mod elimination;
 pub mod pick;
+pub mod plan;
 pub mod steering;
 pub mod topology;
 pub mod window;

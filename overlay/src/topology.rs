@@ -7,6 +7,8 @@ use core::net::IpAddr;
 use core::ops::RangeInclusive;
 pub use packet::IpVersion;
 
+use crate::plan::{Certificate, Quality};
+
 /// An index into [`Topology::regions`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RegionIndex(pub u16);
@@ -18,6 +20,14 @@ pub struct NodeId(pub u16);
 /// A path's number on the wire, unique in the overlay; never 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PathId(pub u16);
+
+/// An index into [`Ground::links`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkIndex(pub u32);
+
+/// An index into [`Ground::risks`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RiskIndex(pub u16);
 
 /// The whole overlay, the same on every node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +42,11 @@ pub struct Topology {
     pub nodes: Vec<Node>,
     /// Path sets, at most one for each pair of edge and gateway region.
     pub path_sets: Vec<PathSet>,
+    /// What the planner, or whoever checked paths written by hand, states of path sets, one certificate for a set at
+    /// most. Where a set has none, [`crate::plan::verify`] holds the same against what it finds itself.
+    pub certificates: Vec<Certificate>,
+    /// What paths run over.
+    pub ground: Ground,
     /// Applications.
     pub applications: Vec<Application>,
 }
@@ -41,6 +56,47 @@ pub struct Topology {
 pub struct Region {
     /// The operator's name for it.
     pub name: String,
+}
+
+/// What paths run over: links between regions, and what links and regions share.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ground {
+    /// What to do with a path set whose paths can fail together.
+    pub disjoint: Disjoint,
+    /// Groups of links and regions that fail together.
+    pub risks: Vec<Risk>,
+    /// Links between regions, at most one for each pair. None at all: nothing is known of links, and any hop will do.
+    pub links: Vec<Link>,
+}
+
+/// What to do with a path set whose paths can fail together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Disjoint {
+    /// Refuse it.
+    #[default]
+    Require,
+    /// Use it, and warn.
+    Warn,
+}
+
+/// A shared-risk group: one event stops everything in it, as a cut through a duct or a failed power grid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Risk {
+    /// The operator's name for it.
+    pub name: String,
+    /// Regions that it stops. Links name their risks themselves.
+    pub regions: Vec<RegionIndex>,
+}
+
+/// All ways between the nodes of two regions, both directions: a path names regions only, so these are one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The two regions.
+    pub between: [RegionIndex; 2],
+    /// How good it is.
+    pub quality: Quality,
+    /// What it shares with other links and regions.
+    pub risks: Vec<RiskIndex>,
 }
 
 /// What a node does.

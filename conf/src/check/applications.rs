@@ -84,12 +84,18 @@ fn vips(application: &At<RawApplication>, ends: &ApplicationLinks, overlay: &Ove
             && usize::from(copies.value) > paths
             && paths > 0
         {
+            let plan = set.value.plan.as_ref();
+            // With fewer paths than planned that is told at the set, and where it is accepted, so are fewer copies.
+            if plan.is_some_and(|wanted| paths < usize::from(wanted.value) && copies.value <= wanted.value) {
+                continue;
+            }
+            let more = if plan.is_some() { "plan more paths" } else { "add paths to the set" };
             let set = title("path set", &set.value.name);
             error(
                 copies.place,
                 format!("{who} wants {} copies, but {set} has {}", copies.value, counted(paths, "path")),
             )
-            .help(p, format!("set copies = {paths}, or add paths to the set"));
+            .help(p, format!("set copies = {paths}, or {more}"));
         }
     }
 }
@@ -247,7 +253,7 @@ impl Overlay<'_> {
 
     fn region(&self, position: usize) -> &str {
         let region = self.file.regions.items.get(position);
-        region.and_then(|region| region.value.as_ref()).map_or("?", |name| name.value.as_str())
+        region.and_then(|region| region.value.name.as_ref()).map_or("?", |name| name.value.as_str())
     }
 
     fn gateways(&self, region: usize) -> impl Iterator<Item = (usize, &RawNode)> {

@@ -2,7 +2,10 @@
 
 pub(crate) mod addresses;
 pub(crate) mod applications;
+pub(crate) mod disjoint;
+pub(crate) mod links;
 pub(crate) mod local;
 pub(crate) mod names;
 pub(crate) mod nodes;
 pub(crate) mod paths;
+pub(crate) mod risks;

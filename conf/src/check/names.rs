@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
 
+use super::risks::{self, RiskLinks};
 use crate::problems::{At, Place, Problems, error};
 use crate::suggest::nearest;
 use crate::topology_file::TopologyFile;
@@ -13,6 +14,10 @@ use crate::topology_file::TopologyFile;
 pub(crate) struct Links {
     /// By node: its region.
     pub(crate) node_regions: Vec<Option<usize>>,
+    /// By link: its two regions.
+    pub(crate) links: Vec<[Option<usize>; 2]>,
+    /// What regions and links name as shared risks.
+    pub(crate) risks: RiskLinks,
     /// By path set.
     pub(crate) path_sets: Vec<PathSetLinks>,
     /// By application.
@@ -34,19 +39,28 @@ pub(crate) struct ApplicationLinks {
 
 /// Tells what is given twice, and what every reference leads to.
 pub(crate) fn check(file: &TopologyFile, p: &mut Problems) -> Links {
-    let regions = names("region", file.regions.items.iter().map(|region| region.value.as_ref()), p);
+    let regions = names("region", file.regions.items.iter().map(|region| region.value.name.as_ref()), p);
     let nodes = names("node", file.nodes.items.iter().map(|node| node.value.name.as_ref()), p);
     names("path set", file.path_sets.items.iter().map(|set| set.value.name.as_ref()), p);
     names("application", file.applications.items.iter().map(|app| app.value.name.as_ref()), p);
     numbers(file, p);
 
     let regions_known =
-        file.regions.complete && file.regions.items.iter().all(|region| region.value.is_some());
+        file.regions.complete && file.regions.items.iter().all(|region| region.value.name.is_some());
     let nodes_known = file.nodes.complete && file.nodes.items.iter().all(|node| node.value.name.is_some());
     let region_of = |name: &Option<At<String>>, p: &mut Problems| {
         name.as_ref().and_then(|name| find("region", &regions, name, regions_known, p))
     };
     let node_regions = file.nodes.items.iter().map(|node| region_of(&node.value.region, p)).collect();
+    let links = file.links.items.iter();
+    let links = links
+        .map(|link| {
+            let mut ends = link.value.between.items.iter();
+            [ends.next(), ends.next()]
+                .map(|name| name.and_then(|name| find("region", &regions, name, regions_known, p)))
+        })
+        .collect();
+    let risks = risks::check(file, p);
     let mut path_sets = Vec::new();
     for set in &file.path_sets.items {
         let edge = region_of(&set.value.edge, p);
@@ -68,7 +82,7 @@ pub(crate) fn check(file: &TopologyFile, p: &mut Problems) -> Links {
         }
         applications.push(ApplicationLinks { gateway, vip_nodes });
     }
-    Links { node_regions, path_sets, applications }
+    Links { node_regions, links, risks, path_sets, applications }
 }
 
 /// The position of this node, which the node file names.

@@ -1,21 +1,32 @@
-//! Path sets: every path leads from end to end through others' regions, and no two through the same.
+//! Path sets: every path leads from end to end through others' regions.
 
 use std::collections::HashSet;
 
-use overlay::disjoint::certify;
-use overlay::topology::{Path, PathId, RegionIndex, Roles};
+use overlay::plan::{Certificate, Checker};
+use overlay::topology::{Roles, Topology};
 
 use super::addresses::title;
+use super::disjoint;
 use super::names::{Links, PathSetLinks, Unique};
-use crate::problems::{At, Problems, error, warning};
-use crate::topology_file::{Disjoint, RawPathSet, TopologyFile};
+use crate::plan::Planned;
+use crate::problems::{At, Problems, error};
+use crate::topology_file::{RawPathSet, TopologyFile};
 
-/// Tells path sets that cannot work, and those whose paths can fail together.
-pub(crate) fn check(file: &TopologyFile, links: &Links, p: &mut Problems) {
+/// Tells path sets that cannot work, and those whose paths can fail together. Gives the certificates of the sets that
+/// could be read.
+pub(crate) fn check(
+    file: &TopologyFile,
+    links: &Links,
+    ground: &Topology,
+    planned: Vec<Option<Planned>>,
+    p: &mut Problems,
+) -> Vec<Certificate> {
     let regions = Regions::new(file, links);
+    let checker = Checker::new(ground);
+    let mut certificates = Vec::new();
     let mut pairs = Unique::default();
     let mut told = HashSet::new();
-    for (set, ends) in file.path_sets.items.iter().zip(&links.path_sets) {
+    for ((set, ends), planned) in file.path_sets.items.iter().zip(&links.path_sets).zip(planned) {
         let who = title("path set", &set.value.name);
         if let (Some(edge), Some(gateway)) = (ends.edge, ends.gateway) {
             let message = || format!("{who} joins two regions that another path set joins already");
@@ -50,8 +61,10 @@ pub(crate) fn check(file: &TopologyFile, links: &Links, p: &mut Problems) {
             }
         }
         each_path(set, ends, p);
-        shared(set, ends, file, p);
+        let about = disjoint::About { set, ends, file, ground, checker: &checker };
+        certificates.extend(about.check(planned, p));
     }
+    certificates
 }
 
 /// Which roles the nodes of each region have.
@@ -97,55 +110,6 @@ fn each_path(set: &At<RawPathSet>, ends: &PathSetLinks, p: &mut Problems) {
             }
             let message = || format!("this path passes through region `{}` twice", name.value);
             passed.add(*region, name.place, message, "name every region of a path once", p);
-        }
-    }
-}
-
-fn shared(set: &At<RawPathSet>, ends: &PathSetLinks, file: &TopologyFile, p: &mut Problems) {
-    let who = title("path set", &set.value.name);
-    let paths: Option<Vec<Path>> = set
-        .value
-        .paths
-        .items
-        .iter()
-        .zip(&ends.via)
-        .map(|(path, via)| {
-            let via = via.iter().map(|region| Some(RegionIndex(u16::try_from((*region)?).ok()?)));
-            Some(Path { id: PathId(path.value.id.as_ref()?.value), via: via.collect::<Option<_>>()? })
-        })
-        .collect();
-    let Some(paths) = paths.filter(|_| set.value.paths.complete) else { return };
-    match (paths.len(), certify(&paths)) {
-        (0, _) => {
-            error(set.place, format!("{who} has no path"))
-                .help(p, "write paths = [{ id = 1, via = [\"…\"] }]");
-        }
-        (1, _) => {
-            warning(set.place, format!("{who} has one path only: when that fails, nothing arrives"))
-                .help(p, "add a second path that shares no intermediate region with the first");
-        }
-        (_, Ok(_)) => {}
-        (_, Err(shared)) => {
-            let name = |index: RegionIndex| {
-                let region = file.regions.items.get(usize::from(index.0));
-                region.and_then(|region| region.value.as_ref()).map_or("?", |name| name.value.as_str())
-            };
-            let regions: Vec<String> = shared
-                .iter()
-                .map(|one| {
-                    let ids: Vec<String> = one.paths.iter().map(|id| id.0.to_string()).collect();
-                    format!("`{}` (paths {})", name(one.region), ids.join(", "))
-                })
-                .collect();
-            let message = format!("paths of {who} share intermediate regions: {}", regions.join("; "));
-            let require = file.disjoint.as_ref().is_none_or(|at| at.value == Disjoint::Require);
-            let help = "lead them through different regions, so that one failure cannot stop every copy";
-            if require {
-                let help = format!("{help}; or write disjoint = \"warn\" at the top to accept it");
-                error(set.place, message).help(p, help);
-            } else {
-                warning(set.place, message).help(p, help);
-            }
         }
     }
 }

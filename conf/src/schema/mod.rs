@@ -53,7 +53,7 @@ impl Transform for NotNull {
             }
         }
         // The reader knows the widths of integers by their ranges.
-        if schema.get("type").is_some_and(|kind| kind == "integer") {
+        if schema.get("type").is_some_and(|kind| kind == "integer" || kind == "number") {
             schema.remove("format");
         }
     }
@@ -72,7 +72,8 @@ fn schemas() -> [(&'static str, Value); 2] {
 
 fn of_file(name: &str) -> &'static str {
     if name.starts_with("node")
-        || !matches!(name, "overlay.toml" | "topology.toml") && !name.starts_with("topology-")
+        || !matches!(name, "overlay.toml" | "topology.toml" | "planned.toml")
+            && !name.starts_with("topology-")
     {
         "node.schema.json"
     } else {

@@ -14,12 +14,15 @@ pub(super) struct TopologyFile {
     /// Over how many streams a node spreads its clients; at least as many as any node has workers.
     #[schemars(range(min = 1, max = 256), extend("default" = 16))]
     streams: Option<u16>,
-    /// What to do with a path set whose paths share an intermediate region.
+    /// What to do with a path set whose paths share an intermediate region or a risk, or of which planning finds too few.
     #[schemars(extend("enum" = ["require", "warn"], "default" = "require"))]
     disjoint: Option<String>,
     /// Places whose nodes may fail together.
     #[schemars(length(min = 1, max = 1024))]
     region: Vec<Region>,
+    /// How regions are joined: what paths are planned and checked over. Without any, every hop is taken as possible.
+    #[schemars(length(max = 32768))]
+    link: Option<Vec<Link>>,
     /// The servers of the overlay.
     #[schemars(length(min = 1, max = 4096))]
     node: Vec<Node>,
@@ -37,6 +40,26 @@ struct Region {
     /// Its name.
     #[schemars(regex(pattern = NAME))]
     name: String,
+    /// What stops it together with other regions or links, by names of one's own.
+    #[schemars(length(max = 16), inner(regex(pattern = NAME)))]
+    shared_risk: Option<Vec<String>>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Link {
+    /// The two regions that it joins, in either order.
+    #[schemars(length(min = 2, max = 2), inner(regex(pattern = NAME)))]
+    between: Vec<String>,
+    /// Latency in one direction, milliseconds; the mean where the directions differ.
+    #[schemars(range(min = 0, max = 2000))]
+    latency_ms: f64,
+    /// The part of packets that is lost: 0.01 is one percent.
+    #[schemars(range(min = 0, max = 0.999999), extend("default" = 0))]
+    loss: Option<f64>,
+    /// What stops it together with other links or regions, by names of one's own.
+    #[schemars(length(max = 16), inner(regex(pattern = NAME)))]
+    shared_risk: Option<Vec<String>>,
 }
 
 #[derive(JsonSchema)]
@@ -101,9 +124,12 @@ struct PathSet {
     /// The region at the origins' end.
     #[schemars(regex(pattern = NAME))]
     gateway: String,
-    /// Paths in order of preference: an application with N copies uses the first N.
+    /// How many paths to plan over the links, instead of `paths`.
+    #[schemars(range(min = 2, max = 8))]
+    plan: Option<u8>,
+    /// Paths in order of preference: an application with N copies uses the first N. Either these or `plan`.
     #[schemars(length(min = 1, max = 16))]
-    paths: Vec<Path>,
+    paths: Option<Vec<Path>>,
 }
 
 #[derive(JsonSchema)]

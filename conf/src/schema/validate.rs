@@ -10,22 +10,25 @@ pub(super) fn faults(schema: &Value, value: &Value, at: &str) -> Vec<String> {
             faults.push(format!("{at}: {what}"));
         }
     };
-    let number = |key: &str| schema.get(key).and_then(Value::as_i64);
+    let number = |key: &str| schema.get(key).and_then(Value::as_f64);
     let length = match value {
         Value::Array(elements) => elements.len() as i64,
         _ => 0,
     };
     for (keyword, rule) in schema.as_object().unwrap() {
         match keyword.as_str() {
-            "type" => check(kind(value) == rule.as_str().unwrap(), "type"),
-            "enum" => check(rule.as_array().unwrap().contains(value), "enum"),
-            "minimum" => check(value.as_i64().is_none_or(|it| it >= number(keyword).unwrap()), "minimum"),
-            "maximum" => check(value.as_i64().is_none_or(|it| it <= number(keyword).unwrap()), "maximum"),
-            "multipleOf" => {
-                check(value.as_i64().is_none_or(|it| it % number(keyword).unwrap() == 0), "multipleOf")
+            "type" => {
+                let number = rule == "number" && kind(value) == "integer";
+                check(number || kind(value) == rule.as_str().unwrap(), "type");
             }
-            "minItems" => check(!value.is_array() || length >= number(keyword).unwrap(), "minItems"),
-            "maxItems" => check(!value.is_array() || length <= number(keyword).unwrap(), "maxItems"),
+            "enum" => check(rule.as_array().unwrap().contains(value), "enum"),
+            "minimum" => check(value.as_f64().is_none_or(|it| it >= number(keyword).unwrap()), "minimum"),
+            "maximum" => check(value.as_f64().is_none_or(|it| it <= number(keyword).unwrap()), "maximum"),
+            "multipleOf" => {
+                check(value.as_f64().is_none_or(|it| it % number(keyword).unwrap() == 0.0), "multipleOf")
+            }
+            "minItems" => check(!value.is_array() || length as f64 >= number(keyword).unwrap(), "minItems"),
+            "maxItems" => check(!value.is_array() || length as f64 <= number(keyword).unwrap(), "maxItems"),
             "required" => {
                 for key in rule.as_array().unwrap() {
                     check(value.get(key.as_str().unwrap()).is_some(), &format!("{key} is missing"));

@@ -11,6 +11,7 @@ use crate::slow;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use ipnetwork::IpNetwork;
+use overlay::plan::{self, Refused};
 use overlay::topology::{self, IpVersion, NodeId, PathSet, RegionIndex, Topology};
 use overlay::wire::{HEADER_LEN, HOP_LIMIT_DEFAULT, Header, PROTOCOL_REPLICATE};
 use packet::transport::{ICMP, ICMPV6, TCP, UDP};
@@ -49,6 +50,9 @@ pub enum CompileError {
         "{0} paths have appeared since the start, more than the {PATHS_MAX} that can be counted: restart the node"
     )]
     Paths(usize),
+    /// Paths that are not what they claim: copies over them could all be lost at once.
+    #[error("{0}")]
+    PathSet(#[from] Refused),
 }
 
 /// Index of an IP version in pairs.
@@ -76,7 +80,8 @@ impl Tables {
     /// Compiles a snapshot.
     ///
     /// # Errors
-    /// [`CompileError`], where the topology asks for what no snapshot can hold. References inside the topology
+    /// [`CompileError`], where the topology asks for what no snapshot can hold, or its paths are not disjoint as their
+    /// certificates and its policy say: the caller keeps what it has. Other references inside the topology
     /// were checked by whoever read it; one that leads nowhere is left out.
     pub fn compile(input: &Input) -> Result<Tables, CompileError> {
         let Input { topology, node, interfaces, .. } = *input;
@@ -84,6 +89,7 @@ impl Tables {
         if interfaces.len() > PORTS_MAX {
             return Err(CompileError::Ports(interfaces.len()));
         }
+        plan::verify(topology)?;
         let hasher = || FixedState::with_seed(input.seed);
         let mut tables = Tables {
             epoch: input.previous.map_or(1, |before| before.epoch.wrapping_add(!input.neighbors_only as u16)),

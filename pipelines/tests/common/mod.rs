@@ -81,6 +81,7 @@ pub fn topology() -> Topology {
             copies: 2,
             underlay: IpVersion::V4,
         }],
+        ..Topology::default()
     }
 }
 
