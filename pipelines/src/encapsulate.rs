@@ -62,7 +62,7 @@ impl<P: BufPool> Context<'_, P> {
         let Some(departure) = copy.departure(passenger.stream) else {
             return self.drop(buf, Reason::NoRoute);
         };
-        if buf.prepend(departure.template.len()).is_err() {
+        if buf.prepend(departure.template.header_len()).is_err() {
             return self.drop(buf, Reason::NoHeadroom);
         }
         departure.template.write_copy(buf.data_mut(), Link::source_port(passenger.stream), passenger);

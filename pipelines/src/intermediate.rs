@@ -159,7 +159,7 @@ pub fn forward<P: BufPool>(mut buf: P::Buf, copy: &Copy, transit: &Transit, cont
     }
     buf.truncate(end);
     // Between links of one kind the headers have one length, and nothing moves.
-    let link_len = link.template.len();
+    let link_len = link.template.header_len();
     if geneve_at != link_len && (buf.trim_front(geneve_at).is_err() || buf.prepend(link_len).is_err()) {
         return context.drop(buf, Reason::NoHeadroom);
     }

@@ -201,7 +201,7 @@ impl Tables {
                     self.paths.resize(place + 1, None);
                 }
                 self.paths[place] =
-                    Some(PathEntry { slot, edge: set.edge, gateway: set.gateway, beside, next });
+                    Some(Box::new(PathEntry { slot, edge: set.edge, gateway: set.gateway, beside, next }));
             }
         }
         Ok(())
@@ -251,10 +251,10 @@ impl Tables {
         for vip in &application.vips {
             let edge = topology.node(vip.node).map(|node| node.region);
             let set = edge.and_then(|edge| topology.path_set(edge, application.gateway));
-            if let Some(set) = set.filter(|_| !self.returns.contains_key(&(vip.node, index))) {
-                if let Some(flight) = self.add_flight(topology, set, application, vip.node, false) {
-                    self.returns.insert((vip.node, index), flight);
-                }
+            if let Some(set) = set.filter(|_| !self.returns.contains_key(&(vip.node, index)))
+                && let Some(flight) = self.add_flight(topology, set, application, vip.node, false)
+            {
+                self.returns.insert((vip.node, index), flight);
             }
         }
     }

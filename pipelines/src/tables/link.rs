@@ -32,7 +32,7 @@ impl Link {
     /// Bytes that the IP packet has with this much behind the UDP header.
     #[inline(always)]
     pub fn ip_len(&self, payload: usize) -> usize {
-        self.template.len() - self.template.ip_at() + payload
+        self.template.header_len() - self.template.ip_at() + payload
     }
 
     /// Bytes that an IP packet may have on this link.

@@ -169,8 +169,8 @@ pub struct Tables {
     pub members: AddressTable<NodeId>,
     /// Nodes by number; `None` where no node has it.
     pub peers: Vec<Option<Peer>>,
-    /// Paths by number; `None` where no path has it.
-    pub paths: Vec<Option<PathEntry>>,
+    /// Paths by number; `None` where no path has it. Numbers reach far: a place takes a word.
+    pub paths: Vec<Option<Box<PathEntry>>>,
     /// Outer headers to each neighbouring node.
     pub links: Vec<Link>,
     /// How packets reach a node that takes them out of the overlay.
@@ -203,7 +203,7 @@ impl Tables {
     /// A path by its number.
     #[inline(always)]
     pub fn path(&self, id: overlay::topology::PathId) -> Option<&PathEntry> {
-        self.paths.get(id.0 as usize)?.as_ref()
+        self.paths.get(id.0 as usize)?.as_deref()
     }
 
     /// The number of a virtual IP's service.

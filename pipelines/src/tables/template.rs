@@ -176,7 +176,7 @@ impl Passenger {
 impl<const MAX: usize> Template<MAX> {
     /// Bytes of all headers.
     #[inline(always)]
-    pub fn len(&self) -> usize {
+    pub fn header_len(&self) -> usize {
         self.len as usize
     }
 
