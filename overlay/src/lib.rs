@@ -1,12 +1,17 @@
-//! The overlay: its wire format, streams and their elimination, topology, disjoint paths and their planning.
+//! The overlay: its wire format, streams and their elimination, topology, disjoint paths and their planning, and
+//! whether links and paths live and how well.
 //!
 //! Pure: no clock, I/O, randomness or threads.
 #![forbid(unsafe_code)]
 
+pub mod allowance;
+pub mod bfd;
 pub mod disjoint;
 pub mod elimination;
+pub mod health;
 pub mod pick;
 pub mod plan;
+pub mod quality;
 pub mod steering;
 pub mod topology;
 pub mod window;

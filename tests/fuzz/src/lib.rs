@@ -2,6 +2,7 @@
 //! the same code. A target panics where a promise is broken; any input at all must pass.
 #![forbid(unsafe_code)]
 
+pub mod bfd;
 pub mod config;
 pub mod frame;
 pub mod headers;
@@ -10,6 +11,7 @@ mod mend;
 pub mod nat;
 mod reply;
 pub mod seeds;
+pub mod stamp;
 pub mod wire;
 mod world;
 
@@ -23,4 +25,6 @@ pub const TARGETS: &[Target] = &[
     ("config", config::run),
     ("nat", nat::run),
     ("frame", frame::run),
+    ("bfd", bfd::run),
+    ("stamp", stamp::run),
 ];

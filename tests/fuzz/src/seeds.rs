@@ -25,8 +25,58 @@ pub fn of(target: &str, root: &Path) -> Vec<Seed> {
         "config" => configurations(root),
         "nat" => translations(),
         "frame" => scenes(root),
+        "bfd" => handshakes(),
+        "stamp" => answers(),
         _ => Vec::new(),
     }
+}
+
+/// Control packets that bring the fuzzed session up, then take it down.
+fn handshakes() -> Vec<Seed> {
+    use overlay::bfd::{Packet, State};
+    let sound = Packet {
+        detect_multiplier: 3,
+        my_discriminator: 9,
+        desired_min_tx_us: 50_000,
+        required_min_rx_us: 50_000,
+        ..Packet::default()
+    };
+    let known = Packet { your_discriminator: 0x0102_0304, ..sound };
+    let scenes: [(&str, &[(u8, Packet)]); 3] = [
+        ("stranger", &[(1, sound), (200, sound), (200, sound)]),
+        (
+            "up",
+            &[
+                (1, Packet { state: State::Down, ..sound }),
+                (1, Packet { state: State::Init, ..known }),
+                (40, Packet { state: State::Up, poll: true, ..known }),
+                (40, Packet { state: State::Up, is_final: true, ..known }),
+                (200, Packet { state: State::Up, ..known }),
+            ],
+        ),
+        (
+            "down",
+            &[
+                (1, Packet { state: State::Init, ..known }),
+                (40, Packet { state: State::Down, ..known }),
+                (40, Packet { state: State::AdminDown, ..known }),
+            ],
+        ),
+    ];
+    let bytes = |records: &[(u8, Packet)]| {
+        records.iter().flat_map(|(ms, packet)| [*ms].into_iter().chain(packet.to_bytes())).collect()
+    };
+    scenes.iter().map(|(name, records)| ((*name).to_owned(), bytes(records))).collect()
+}
+
+/// Answers as they come, out of order, with jumps, and foreign.
+fn answers() -> Vec<Seed> {
+    let foreign = [[50, 2].as_slice(), &[0x5a; 44]].concat();
+    vec![
+        ("in-order".to_owned(), [50, 0].repeat(20)),
+        ("jumps".to_owned(), (0..20u8).flat_map(|n| [50, 1, n / 7, n.wrapping_mul(31)]).collect()),
+        ("foreign".to_owned(), foreign.repeat(3)),
+    ]
 }
 
 fn vectors(root: &Path, name: &str) -> Vec<Seed> {

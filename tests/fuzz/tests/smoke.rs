@@ -121,6 +121,16 @@ fn frame() {
     smoke("frame");
 }
 
+#[test]
+fn bfd() {
+    smoke("bfd");
+}
+
+#[test]
+fn stamp() {
+    smoke("stamp");
+}
+
 /// The seeds lead through the whole data path: else the fuzzer would have to find the way.
 #[test]
 fn seeds_of_frame_reach_every_role() {
