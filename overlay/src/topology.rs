@@ -49,6 +49,32 @@ pub struct Topology {
     pub ground: Ground,
     /// Applications.
     pub applications: Vec<Application>,
+    /// How nodes watch their links and paths; `None` for not at all.
+    pub liveness: Option<Liveness>,
+    /// How the ends of paths measure them; `None` for not at all.
+    pub quality: Option<Probing>,
+}
+
+/// How nodes watch their links and paths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Liveness {
+    /// Interval between packets in each direction, milliseconds.
+    pub interval_ms: u32,
+    /// Packets in a row that must be missing before a link or path is dead.
+    pub multiplier: u8,
+    /// How long a link or path must live again before it is used, milliseconds.
+    pub hold_down_ms: u32,
+    /// Time in which the penalty of one that flaps halves, seconds; 0 for no damping.
+    pub damping_seconds: u32,
+}
+
+/// How the ends of paths measure them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probing {
+    /// Interval between probes of each path, milliseconds.
+    pub interval_ms: u32,
+    /// Lengths of the probes' inner packets, bytes, taken in turn; at least one.
+    pub packet_bytes: Vec<u16>,
 }
 
 /// A place with one or more nodes that fail together.

@@ -76,8 +76,10 @@ const INNER_V4: u16 = 0x0800;
 const INNER_V6: u16 = 0x86dd;
 /// Options, 32-bit words, in the sender's layout.
 const OPTION_WORDS: u8 = ((HEADER_LEN - GENEVE_LEN) / 4) as u8;
-/// GENEVE's O bit: a control packet.
-const CONTROL: u8 = 0x80;
+/// GENEVE's O bit: a control packet, which is a probe of its path.
+pub const CONTROL: u8 = 0x80;
+/// Where GENEVE's O bit stands, bytes.
+pub const CONTROL_AT: usize = 1;
 /// GENEVE's C bit: critical options are present.
 const CRITICAL: u8 = 0x40;
 /// The route option's header in the sender's layout.
@@ -123,6 +125,8 @@ pub struct Located {
     pub hop_limit_at: usize,
     /// Where the inner packet starts, bytes from the start of GENEVE.
     pub inner_at: usize,
+    /// A control packet (O): a probe, which the destination's control thread takes and no stream counts.
+    pub control: bool,
 }
 
 impl Header {
@@ -170,7 +174,7 @@ impl Header {
 /// The reason to drop the packet, the first that applies:
 /// - [`Reason::OverlayTruncated`]: shorter than GENEVE's header, or than the options it announces;
 /// - [`Reason::OverlayVersion`]: GENEVE's version is not 0, or the route option's is not [`VERSION`];
-/// - [`Reason::OverlayOption`]: a control packet (O), no critical options announced (C), an unknown critical
+/// - [`Reason::OverlayOption`]: no critical options announced (C), an unknown critical
 ///   option, or one of ours missing, twice there, of a wrong length or beyond the options' end;
 /// - [`Reason::OverlayInner`]: the inner packet is announced as neither IPv4 nor IPv6;
 /// - [`Reason::OverlayProtocol`]: the routing protocol is unknown;
@@ -183,7 +187,7 @@ pub fn locate(geneve: &[u8]) -> Result<Located, Reason> {
             let route = chunk(bytes, GENEVE_LEN + OPTION_HEADER_LEN);
             let stream = chunk(bytes, HEADER_LEN - OPTION_DATA_LEN);
             let header = decode(chunk(bytes, 0), route, stream)?;
-            Ok(Located { header, hop_limit_at: HOP_LIMIT_AT, inner_at: HEADER_LEN })
+            Ok(Located { header, hop_limit_at: HOP_LIMIT_AT, inner_at: HEADER_LEN, control: false })
         }
         _ => walk::locate(geneve),
     }
@@ -225,7 +229,8 @@ pub const fn initial_sequence(unix_ms: u64) -> u64 {
     unix_ms << 20
 }
 
-/// Whether these bytes are laid out as [`Header::write`] does; bits that a receiver ignores may differ.
+/// Whether these bytes are laid out as [`Header::write`] does; bits that a receiver ignores may differ. Control packets
+/// are few, and read the general way.
 #[inline(always)]
 fn is_canonical(bytes: &[u8; HEADER_LEN]) -> bool {
     bytes[0] == OPTION_WORDS

@@ -18,6 +18,7 @@ local protocols = { [2] = "replicate" }
 local f = {
     vni = ProtoField.uint24("proa.overlay", "Overlay", base.DEC),
     inner = ProtoField.uint16("proa.inner", "Inner packet", base.HEX, inner_types),
+    probe = ProtoField.bool("proa.probe", "Probe of its path", 8, nil, 0x80),
     route = ProtoField.none("proa.route", "Route"),
     version = ProtoField.uint8("proa.version", "Version", base.DEC, nil, 0xf0),
     flags = ProtoField.uint8("proa.flags", "Flags", base.HEX, nil, 0x0f),
@@ -107,9 +108,7 @@ end
 -- Says what is wrong with a packet as a whole, in the order in which a node looks. nil: nothing.
 local function judge(tvb, found)
     local flags = tvb(1, 1):uint()
-    if bit.band(flags, 0x80) ~= 0 then
-        return fault("overlay_option", "a GENEVE control packet")
-    elseif bit.band(flags, 0x40) == 0 then
+    if bit.band(flags, 0x40) == 0 then
         return fault("overlay_option", "GENEVE's C bit says that no option is critical")
     elseif found.version and found.version ~= VERSION then
         return fault("overlay_version", "version " .. found.version, refused)
@@ -212,7 +211,10 @@ local function show(tvb, pinfo, tree)
     end
     local summary = "path " .. stream(2, 2):uint() .. ", sequence " .. tostring(stream(8, 8):uint64())
     branch:append_text(", " .. summary)
-    if proa.prefs.copies then
+    if bit.band(tvb(1, 1):uint(), 0x80) ~= 0 then
+        branch:add(f.probe, tvb(1, 1))
+        summary = "probe of " .. summary
+    elseif proa.prefs.copies then
         show_copy(branch, pinfo, tvb, route, stream)
     end
     return summary

@@ -106,6 +106,17 @@ fn bits_that_a_receiver_ignores() {
 }
 
 #[test]
+fn a_control_packet_is_read_like_any_other_and_says_so() {
+    let mut bytes = written(&header());
+    assert!(!locate(&bytes).unwrap().control);
+    bytes[CONTROL_AT] |= CONTROL;
+    let found = locate(&bytes).unwrap();
+    assert_eq!((found.header, found.control), (header(), true));
+    bytes[CONTROL_AT] &= !CRITICAL;
+    assert_eq!(locate(&bytes), Err(Reason::OverlayOption));
+}
+
+#[test]
 fn malformed_options_are_refused() {
     let (route, stream) = our_options();
     let long = option(OPTION_CLASS, TYPE_STREAM, 5, &stream[4..]);
@@ -165,7 +176,6 @@ fn single_fields_have_their_reasons() {
     };
     assert_eq!(refused(0, 0x4a), Reason::OverlayVersion);
     assert_eq!(refused(0, 0x3f), Reason::OverlayTruncated);
-    assert_eq!(refused(1, 0xc0), Reason::OverlayOption);
     assert_eq!(refused(1, 0x00), Reason::OverlayOption);
     assert_eq!(refused(2, 0x65), Reason::OverlayInner);
     assert_eq!(refused(8, 0xfe), Reason::OverlayOption);

@@ -1,7 +1,7 @@
 //! Reads a header option by option: for every layout but the sender's own.
 
 use super::{
-    CONTROL, CRITICAL, GENEVE_LEN, HOP_LIMIT_IN_ROUTE, Located, OPTION_CLASS, OPTION_DATA_LEN,
+    CONTROL, CONTROL_AT, CRITICAL, GENEVE_LEN, HOP_LIMIT_IN_ROUTE, Located, OPTION_CLASS, OPTION_DATA_LEN,
     OPTION_HEADER_LEN, TYPE_ROUTE, TYPE_STREAM, VERSION, decode,
 };
 use packet::Reason;
@@ -19,7 +19,7 @@ pub(super) fn locate(geneve: &[u8]) -> Result<Located, Reason> {
     }
     let options_len = usize::from(head[0] & 0x3f) * 4;
     let options = rest.get(..options_len).ok_or(Reason::OverlayTruncated)?;
-    if head[1] & (CONTROL | CRITICAL) != CRITICAL {
+    if head[CONTROL_AT] & CRITICAL == 0 {
         return Err(Reason::OverlayOption);
     }
     let found = Found::walk(options);
@@ -36,6 +36,7 @@ pub(super) fn locate(geneve: &[u8]) -> Result<Located, Reason> {
         header: decode(head, route, stream)?,
         hop_limit_at: GENEVE_LEN + route_at + HOP_LIMIT_IN_ROUTE,
         inner_at: GENEVE_LEN + options_len,
+        control: head[CONTROL_AT] & CONTROL != 0,
     })
 }
 

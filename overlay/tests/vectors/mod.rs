@@ -52,6 +52,7 @@ impl Vector {
             },
             hop_limit_at: self.number("hop_limit_at"),
             inner_at: self.number("inner_at"),
+            control: self.fields.get("control") == Some(&"yes"),
         }
     }
 
