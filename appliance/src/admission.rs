@@ -2,8 +2,11 @@
 //!
 //! Of ARP and neighbour discovery the answers to our own questions matter most: without them neighbours in use would
 //! be given up. Questions to us come next; what other stations ask each other, on a large link most of it, only
-//! updates what is known.
+//! updates what is known. What tells whether links and paths live has a rate for each member, so that a flood with one
+//! member's address leaves the others theirs.
 
+use overlay::bfd;
+use overlay::topology::NodeId;
 use packet::PacketBuf;
 use packet::ethernet::{self, Arp, TYPE_ARP};
 use packet::icmp::V6_NEIGHBOR_SOLICITATION;
@@ -15,6 +18,13 @@ use zerocopy::FromBytes;
 
 /// Packets per second of each kind, in the order of [`Kind`].
 const PER_SECOND: [u32; 5] = [2000, 1000, 200, 1000, 5000];
+
+/// BFD packets per second of one member: both IP versions at the shortest interval, and as much again.
+const BFD_PER_SECOND: u32 = 500;
+/// Probes and answers per second of one member: sixteen paths at the shortest interval, and a little more.
+const PROBES_PER_SECOND: u32 = 4000;
+/// Rates for members; those whose numbers are equal modulo this share one.
+const MEMBERS: usize = 256;
 
 /// What a punted packet is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,23 +39,43 @@ pub enum Kind {
     Local,
     /// On its way, but without a known neighbour.
     Unresolved,
+    /// A member's BFD packet.
+    Bfd(NodeId),
+    /// A member's probe, or its answer to one.
+    Probe(NodeId),
 }
 
 /// One worker's rates.
 pub struct Admission {
     rates: [Bucket; PER_SECOND.len()],
+    bfd: Box<[Bucket]>,
+    probes: Box<[Bucket]>,
 }
 
 impl Default for Admission {
     fn default() -> Admission {
-        Admission { rates: PER_SECOND.map(Bucket::new) }
+        let members = |per_second| vec![Bucket::new(per_second); MEMBERS].into_boxed_slice();
+        Admission {
+            rates: PER_SECOND.map(Bucket::new),
+            bfd: members(BFD_PER_SECOND),
+            probes: members(PROBES_PER_SECOND),
+        }
     }
 }
 
 impl Admission {
     /// Whether a packet may go.
     pub fn admit(&mut self, now_ns: u64, kind: Kind) -> bool {
-        self.rates[kind as usize].take(now_ns)
+        let rate = match kind {
+            Kind::Answer => &mut self.rates[0],
+            Kind::Question => &mut self.rates[1],
+            Kind::Foreign => &mut self.rates[2],
+            Kind::Local => &mut self.rates[3],
+            Kind::Unresolved => &mut self.rates[4],
+            Kind::Bfd(node) => &mut self.bfd[node.0 as usize % MEMBERS],
+            Kind::Probe(node) => &mut self.probes[node.0 as usize % MEMBERS],
+        };
+        rate.take(now_ns)
     }
 }
 
@@ -54,9 +84,20 @@ pub fn kind<P: BufPool>(punt: &Punt<P::Buf>, forwarder: &Forwarder<P>) -> Kind {
     match punt.cause {
         Cause::Local => Kind::Local,
         Cause::Unresolved(_) => Kind::Unresolved,
+        Cause::Liveness => liveness(punt.buf.data(), |addr| forwarder.tables().members.get(addr)),
         Cause::NeighborDiscovery => {
             discovery(punt.buf.data(), |addr| forwarder.tables().local.get(addr).is_some())
         }
+    }
+}
+
+/// By its outer source, which classification has found to be a member's.
+fn liveness(frame: &[u8], member: impl Fn(Addr) -> Option<NodeId>) -> Kind {
+    let packet = ethernet::parse(frame).ok().and_then(|link| ip::parse(frame.get(link.payload_at..)?).ok());
+    match packet.map(|packet| (packet.dst_port, member(packet.src))) {
+        Some((bfd::PORT, Some(node))) => Kind::Bfd(node),
+        Some((_, Some(node))) => Kind::Probe(node),
+        _ => Kind::Local,
     }
 }
 
@@ -115,5 +156,18 @@ mod tests {
         let admitted = (0..100_000).filter(|_| admission.admit(1, Kind::Foreign)).count();
         assert_eq!(admitted, 20);
         assert!(admission.admit(1, Kind::Answer) && admission.admit(1, Kind::Question));
+    }
+
+    #[test]
+    fn a_flood_with_one_members_address_leaves_the_others_theirs() {
+        let mut admission = Admission::default();
+        let admitted = (0..100_000).filter(|_| admission.admit(1, Kind::Bfd(NodeId(7)))).count();
+        assert_eq!(admitted, 50);
+        assert!(admission.admit(1, Kind::Bfd(NodeId(8))) && admission.admit(1, Kind::Probe(NodeId(7))));
+        let flood = [Kind::Local, Kind::Unresolved, Kind::Foreign];
+        for at in 0..100_000 {
+            let _ = admission.admit(1, flood[at % 3]);
+        }
+        assert!(admission.admit(1, Kind::Bfd(NodeId(9))));
     }
 }

@@ -44,9 +44,9 @@ impl Balance {
             transmitted: ports().map(|port| port.tx_packets.get()).sum(),
             dropped: workers().map(|worker| worker.path.drops_total()).sum(),
             punted: workers().flat_map(|worker| &worker.path.punts).map(packet::Counter::get).sum(),
-            punts_consumed: slow.consumed,
+            punts_consumed: slow.consumed + core.live.counters().consumed,
             punts_released: slow.released,
-            punts_dropped: core.slow.drops().iter().sum(),
+            punts_dropped: core.slow.drops().iter().chain(core.live.drops()).sum(),
             buffers_missing,
         }
     }

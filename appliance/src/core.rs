@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use conf::Config;
 use packet::{BufPool, PacketBuf};
+use pipelines::live::{self, Live};
 use pipelines::slow::SlowPath;
 use pipelines::tables::Interface;
 use pipelines::{Cause, Punt, Tables, WorkerCounters};
 
 use crate::exchange::{Exchange, Order};
 use crate::lists::Lists;
-use crate::setup;
+use crate::setup::{self, Start};
 use crate::worker::OwnCounters;
 
 /// Punted frames handled before anything else gets its turn.
@@ -44,6 +45,8 @@ pub struct Core<P: BufPool> {
     pub tables: Arc<Tables>,
     /// ARP, neighbour discovery, echo.
     pub slow: SlowPath,
+    /// BFD with neighbours, probes of paths.
+    pub live: Live,
     /// Queues to the workers.
     pub exchange: Arc<Exchange<P::Buf>>,
     /// What the workers count.
@@ -56,6 +59,8 @@ pub struct Core<P: BufPool> {
     pub injected: u64,
     /// Frames of the slow path that found no buffer or no room in a queue.
     pub not_injected: u64,
+    /// When [`Core::pump`] last ran, ns.
+    pub now_ns: u64,
     seed: u64,
     /// Where its frames' buffers come from.
     pub pool: P,
@@ -63,7 +68,8 @@ pub struct Core<P: BufPool> {
     retired: Vec<Arc<Tables>>,
     /// Snapshots that found a worker's queue full, to be published again.
     unpublished: bool,
-    compiled_version: u64,
+    /// What the snapshot in force was compiled from: the versions of neighbours and of what is dead.
+    compiled_versions: (u64, u64),
     compiled_ns: u64,
 }
 
@@ -79,8 +85,8 @@ pub struct Parts<P: BufPool> {
     pub exchange: Arc<Exchange<P::Buf>>,
     /// What the workers count.
     pub counters: Vec<Counters>,
-    /// Seeds the tables.
-    pub seed: u64,
+    /// Seeds the tables; when the node started.
+    pub start: Start,
     /// Where buffers for the slow path's frames come from.
     pub pool: P,
 }
@@ -88,31 +94,37 @@ pub struct Parts<P: BufPool> {
 impl<P: BufPool> Core<P> {
     /// The state at the start; the node's addresses are announced with the first [`Core::pump`].
     pub fn new(now_ns: u64, parts: Parts<P>) -> Core<P> {
-        let Parts { config, interfaces, tables, exchange, counters, seed, pool } = parts;
+        let Parts { config, interfaces, tables, exchange, counters, start, pool } = parts;
         let slow = SlowPath::new(now_ns, &setup::slow(&config, &interfaces, &tables));
+        let unix_offset_ns = start.unix_ms.wrapping_mul(1_000_000).wrapping_sub(now_ns);
+        let begun = live::Start { unix_offset_ns, seed: start.seed.rotate_left(32) };
+        let live = Live::new(now_ns, begun, &config.topology, &tables);
         let workers = exchange.workers();
         Core {
             config,
             interfaces,
             tables,
             slow,
+            live,
             exchange,
             counters,
             lists: Lists::new(workers),
             reloads: (0, 0),
             injected: 0,
             not_injected: 0,
-            seed,
+            now_ns,
+            seed: start.seed,
             pool,
             retired: Vec::new(),
             unpublished: false,
-            compiled_version: 0,
+            compiled_versions: (0, 0),
             compiled_ns: 0,
         }
     }
 
     /// Does what waits; says whether there is more to do at once.
     pub fn pump(&mut self, now_ns: u64) -> bool {
+        self.now_ns = now_ns;
         let mut left = PUNTS_AT_ONCE;
         while left > 0
             && let Some(punt) = self.exchange.punted()
@@ -120,6 +132,8 @@ impl<P: BufPool> Core<P> {
             self.take(now_ns, punt);
             left -= 1;
         }
+        // What came in counts before anything is found missing.
+        self.live.tick(now_ns, &self.tables);
         self.slow.tick(now_ns);
         self.send();
         self.refresh(now_ns);
@@ -133,21 +147,22 @@ impl<P: BufPool> Core<P> {
     /// When [`Core::pump`] has something to do even if nothing comes in, ns.
     pub fn timeout(&self) -> Option<u64> {
         let compile = self.wants_snapshot().then_some(self.compiled_ns + COMPILE_NS);
-        [self.slow.poll_timeout(), compile].into_iter().flatten().min()
+        [self.live.poll_timeout(), self.slow.poll_timeout(), compile].into_iter().flatten().min()
     }
 
     fn take(&mut self, now_ns: u64, punt: Punt<P::Buf>) {
         let Punt { buf, port, cause } = punt;
         match cause {
             Cause::NeighborDiscovery | Cause::Local => self.slow.handle(now_ns, port, buf.data()),
+            Cause::Liveness => self.live.handle(now_ns, &self.tables, buf.data()),
             Cause::Unresolved(next_hop) => self.slow.resolve(now_ns, port, next_hop, buf.data().to_vec()),
         }
         self.pool.free(buf);
     }
 
-    /// Gives the slow path's frames to workers, each port's to the same one so that they keep their order.
+    /// Gives its frames to workers, those of liveness first, each port's to the same one so that they keep their order.
     fn send(&mut self) {
-        while let Some((port, frame)) = self.slow.poll_frame() {
+        while let Some((port, frame)) = self.live.poll_frame().or_else(|| self.slow.poll_frame()) {
             let worker = port.0 as usize % self.exchange.workers().max(1);
             let filled = self.pool.alloc().and_then(|mut buf| {
                 buf.append(frame.len()).ok()?;
@@ -166,10 +181,15 @@ impl<P: BufPool> Core<P> {
     }
 
     fn wants_snapshot(&self) -> bool {
-        self.unpublished || self.slow.version() != self.compiled_version
+        self.unpublished || self.versions() != self.compiled_versions
     }
 
-    /// Publishes a new snapshot when neighbours have changed.
+    /// What a snapshot depends on beside the configuration.
+    fn versions(&self) -> (u64, u64) {
+        (self.slow.version(), self.live.version())
+    }
+
+    /// Publishes a new snapshot when neighbours or what is dead have changed.
     fn refresh(&mut self, now_ns: u64) {
         self.retired.retain(|tables| Arc::strong_count(tables) > 1);
         if !self.wants_snapshot() || now_ns.saturating_sub(self.compiled_ns) < COMPILE_NS {
@@ -178,7 +198,7 @@ impl<P: BufPool> Core<P> {
         self.compiled_ns = now_ns;
         match self.compile(&self.config.clone(), true) {
             Ok(tables) => self.publish(tables),
-            // The same topology compiled before; neighbours can not make it fail.
+            // The same topology compiled before; neither can make it fail.
             Err(error) => tracing::error!("no new snapshot: {error}"),
         }
     }
@@ -193,11 +213,11 @@ impl<P: BufPool> Core<P> {
         neighbors_only: bool,
     ) -> Result<Tables, pipelines::tables::CompileError> {
         let neighbors: Vec<_> = self.slow.neighbors().collect();
-        let version = self.slow.version();
+        let (versions, dead) = (self.versions(), self.live.dead());
         let previous = Some(&*self.tables);
         let tables =
-            setup::compile(config, &self.interfaces, &neighbors, self.seed, previous, neighbors_only)?;
-        self.compiled_version = version;
+            setup::compile(config, &self.interfaces, &neighbors, self.seed, dead, previous, neighbors_only)?;
+        self.compiled_versions = versions;
         Ok(tables)
     }
 
@@ -213,11 +233,13 @@ impl<P: BufPool> Core<P> {
         self.retired.push(core::mem::replace(&mut self.tables, tables));
     }
 
-    /// Takes a checked configuration over for the addresses that the slow path answers and resolves.
+    /// Takes a checked configuration over for the addresses that the slow path answers and resolves, and for the
+    /// links and paths that are watched.
     pub fn reconfigure_slow_path(&mut self, now_ns: u64) {
         let answered = setup::answered(&self.tables);
         let next_hops = self.tables.next_hops.clone();
         self.slow.reconfigure(now_ns, &answered, &next_hops);
+        self.live.reconfigure(now_ns, &self.config.topology, &self.tables);
     }
 
     /// Whether all workers turn their loops.

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering, fence};
 use crossbeam_queue::ArrayQueue;
 use crossbeam_utils::CachePadded;
 use packet::Reason;
-use pipelines::{Handoff, PortIndex, Punt, Tables};
+use pipelines::{Cause, Handoff, PortIndex, Punt, Tables};
 
 use crate::listing::{Page, Query};
 
@@ -22,6 +22,8 @@ const HANDOFF_FRAMES: usize = 8192;
 const HANDOFF_FRAMES_MIN: usize = 512;
 /// Frames from the control thread that wait for a worker.
 const INJECT_FRAMES: usize = 1024;
+/// Frames about liveness that wait for the control thread, from each worker.
+const URGENT_FRAMES: usize = 1024;
 /// Orders that wait for a worker, and pages that wait for the control thread.
 const ORDERS: usize = 64;
 
@@ -78,6 +80,8 @@ struct Letters<B> {
     orders: ArrayQueue<Order>,
     frames: ArrayQueue<(PortIndex, B)>,
     punts: ArrayQueue<Punt<B>>,
+    /// Punts that tell whether links and paths live: their own queue, so that no other kind keeps them waiting.
+    urgent: ArrayQueue<Punt<B>>,
     pages: ArrayQueue<Page>,
     /// Frames from each other worker, by its number.
     handoffs: Vec<ArrayQueue<Handoff<B>>>,
@@ -98,6 +102,7 @@ impl<B> Exchange<B> {
             orders: ArrayQueue::new(ORDERS),
             frames: ArrayQueue::new(INJECT_FRAMES),
             punts: ArrayQueue::new((punts / workers.max(1)).max(1)),
+            urgent: ArrayQueue::new(URGENT_FRAMES),
             pages: ArrayQueue::new(ORDERS),
             handoffs: (0..workers).map(|_| ArrayQueue::new(handoffs)).collect(),
         };
@@ -136,9 +141,10 @@ impl<B> Exchange<B> {
         Ok(())
     }
 
-    /// Control: the next punted frame of any worker.
+    /// Control: the next punted frame of any worker, urgent ones first.
     pub fn punted(&self) -> Option<Punt<B>> {
-        self.boxes.iter().find_map(|from| from.punts.pop())
+        let urgent = self.boxes.iter().find_map(|from| from.urgent.pop());
+        urgent.or_else(|| self.boxes.iter().find_map(|from| from.punts.pop()))
     }
 
     /// Control: the next page of any worker.
@@ -156,13 +162,16 @@ impl<B> Exchange<B> {
         for letters in &self.boxes {
             while letters.frames.pop().is_some() {}
             while letters.punts.pop().is_some() {}
+            while letters.urgent.pop().is_some() {}
             while letters.handoffs.iter().any(|queue| queue.pop().is_some()) {}
         }
     }
 
     /// Whether something waits for the control thread.
     pub fn control_has_work(&self) -> bool {
-        self.boxes.iter().any(|from| !from.punts.is_empty() || !from.pages.is_empty())
+        let waits =
+            |from: &Letters<B>| !from.punts.is_empty() || !from.urgent.is_empty() || !from.pages.is_empty();
+        self.boxes.iter().any(waits)
     }
 }
 
@@ -236,7 +245,9 @@ impl<B> Desk<B> {
     /// # Errors
     /// The frame, when too many wait.
     pub fn punt(&self, punt: Punt<B>) -> Result<(), B> {
-        self.own().punts.push(punt).map_err(|punt| punt.buf)?;
+        let own = self.own();
+        let queue = if punt.cause == Cause::Liveness { &own.urgent } else { &own.punts };
+        queue.push(punt).map_err(|punt| punt.buf)?;
         self.exchange.alarm.ring();
         Ok(())
     }
@@ -251,7 +262,6 @@ impl<B> Desk<B> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pipelines::Cause;
     use std::sync::atomic::AtomicUsize;
 
     #[test]
@@ -272,6 +282,17 @@ mod tests {
         desk.punt(punt()).unwrap();
         assert_eq!(rings.load(Ordering::Relaxed), 1);
         assert_eq!(core::iter::from_fn(|| exchange.punted()).count(), 3);
+    }
+
+    #[test]
+    fn what_tells_of_liveness_has_its_own_queue_and_comes_first() {
+        let exchange = Exchange::<u32>::new(1, 2, Box::new(|| {}));
+        let desk = Desk::new(&exchange, 0);
+        let punt = |buf, cause| Punt { buf, port: PortIndex(0), cause };
+        while desk.punt(punt(1, Cause::Local)).is_ok() {}
+        desk.punt(punt(2, Cause::Liveness)).unwrap();
+        let taken: Vec<u32> = core::iter::from_fn(|| exchange.punted()).map(|punt| punt.buf).collect();
+        assert_eq!(taken, [2, 1, 1]);
     }
 
     #[test]

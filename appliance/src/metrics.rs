@@ -9,6 +9,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use crate::core::{Core, Counters};
+use crate::metrics_liveness;
 use crate::report::Process;
 
 /// The type of what [`text`] returns.
@@ -16,7 +17,7 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 
 /// One metric: its name without prefix and suffix, what it says, and its values under their labels.
 #[derive(Debug)]
-struct Metric {
+pub(crate) struct Metric {
     name: &'static str,
     help: &'static str,
     kind: MetricType,
@@ -24,11 +25,11 @@ struct Metric {
 }
 
 /// Values under their labels.
-type Values = Vec<(Labels, Value)>;
-type Labels = Vec<(&'static str, String)>;
+pub(crate) type Values = Vec<(Labels, Value)>;
+pub(crate) type Labels = Vec<(&'static str, String)>;
 
 #[derive(Clone, Copy, Debug)]
-enum Value {
+pub(crate) enum Value {
     Count(u64),
     Seconds(f64),
 }
@@ -86,16 +87,18 @@ fn collect<P: BufPool>(core: &Core<P>, process: &Process) -> Vec<Metric> {
     drops(core, &mut metrics);
     ports(core, process, &mut metrics);
     paths(core, &mut metrics);
+    metrics_liveness::path_ends(core, &mut metrics);
+    metrics_liveness::links(core, &mut metrics);
     workers(core, &mut metrics);
     node(core, process, &mut metrics);
     metrics
 }
 
-fn counter(metrics: &mut Vec<Metric>, name: &'static str, help: &'static str, values: Values) {
+pub(crate) fn counter(metrics: &mut Vec<Metric>, name: &'static str, help: &'static str, values: Values) {
     metrics.push(Metric { name, help, kind: MetricType::Counter, values });
 }
 
-fn gauge(metrics: &mut Vec<Metric>, name: &'static str, help: &'static str, values: Values) {
+pub(crate) fn gauge(metrics: &mut Vec<Metric>, name: &'static str, help: &'static str, values: Values) {
     metrics.push(Metric { name, help, kind: MetricType::Gauge, values });
 }
 

@@ -63,6 +63,7 @@ impl<P: BufPool> Core<P> {
             sessions_used: sum(|worker| worker.path.roles.sessions.get()),
             sessions_capacity: capacity(roles.gateway, config.local.limits.sessions),
             neighbors: self.neighbors(),
+            links: self.links(),
         }
     }
 
@@ -146,6 +147,7 @@ impl<P: BufPool> Core<P> {
                 discarded,
                 rogue,
                 out_of_order: counters().map(|c| c.out_of_order.get()).sum(),
+                ends: self.ends(*id),
             };
             if is_configured || path.sent + path.forwarded + path.received > 0 {
                 paths.push(path);
@@ -162,7 +164,7 @@ impl<P: BufPool> Core<P> {
             Reason::MultiSegment => self.counters.iter().map(|worker| worker.own.unfit.get()).sum(),
             _ => 0,
         };
-        workers + unfit + self.slow.drops()[reason.index()]
+        workers + unfit + self.slow.drops()[reason.index()] + self.live.drops()[reason.index()]
     }
 
     /// Answers "drops show".

@@ -12,6 +12,7 @@ use arrayvec::ArrayVec;
 use conf::Config;
 use packet::heap::{HeapBuf, HeapPool};
 use packet::{Mac, PacketBuf};
+use pipelines::tables::Dead;
 use pipelines::{Burst, Forwarder, PORTS_MAX, PortIndex, TX_MAX};
 
 use crate::core::{Core, Counters, Parts};
@@ -84,7 +85,8 @@ impl Sandbox {
         let node =
             config.this_node().ok_or(pipelines::tables::CompileError::NoSuchNode(config.node))?.clone();
         let interfaces = setup::interfaces(&config, macs);
-        let tables = Arc::new(setup::compile(&config, &interfaces, &[], start.seed, None, false)?);
+        let tables =
+            Arc::new(setup::compile(&config, &interfaces, &[], start.seed, &Dead::default(), None, false)?);
         let count = config.local.workers.cores.len();
         let exchange = Exchange::new(count, config.local.limits.punt_queue_packets as usize, Box::new(|| {}));
         let counters: Vec<Counters> = (0..count).map(|_| Counters::default()).collect();
@@ -107,8 +109,7 @@ impl Sandbox {
                 burst_max: config.local.workers.burst as usize,
             }));
         }
-        let parts =
-            Parts { config, interfaces, tables, exchange, counters, seed: start.seed, pool: pool.clone() };
+        let parts = Parts { config, interfaces, tables, exchange, counters, start, pool: pool.clone() };
         Ok(Sandbox { core: Core::new(now_ns, parts), workers, pool, sources, sent })
     }
 

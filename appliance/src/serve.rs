@@ -46,6 +46,8 @@ impl Serving {
         mempool: &Mempool,
     ) {
         let Some((client, asked)) = self.server.ready(token) else { return };
+        // Ages are told as of now.
+        core.now_ns = now_ns;
         match asked {
             Asked::Http(line) => {
                 let process = self.process(now_ns, core, ports, mempool);

@@ -9,6 +9,7 @@ use conf::{Config, Poll};
 use dpdk::{Clock, Eal, Pool, Port};
 use mio::Waker;
 use pipelines::PortIndex;
+use pipelines::tables::Dead;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
@@ -48,7 +49,8 @@ pub(crate) fn start(config_file: &Path, config: Config) -> Result<Node, Error> {
     let started = eal::start_ports(&eal, &config, this, &mempool)?;
     let begun = Start { seed: random()?, unix_ms: unix_ms() };
     let interfaces = setup::interfaces(&config, &eal::macs(&started));
-    let tables = Arc::new(setup::compile(&config, &interfaces, &[], begun.seed, None, false)?);
+    let tables =
+        Arc::new(setup::compile(&config, &interfaces, &[], begun.seed, &Dead::default(), None, false)?);
 
     let workers = local.workers.cores.len();
     let wake = Box::new(move || drop(waker.wake()));
@@ -78,7 +80,7 @@ pub(crate) fn start(config_file: &Path, config: Config) -> Result<Node, Error> {
     }
     log_start(&config, &ports);
     let pool = Pool::new(&mempool);
-    let parts = Parts { config, interfaces, tables, exchange, counters, seed: begun.seed, pool };
+    let parts = Parts { config, interfaces, tables, exchange, counters, start: begun, pool };
     let core = Core::new(clock.now_ns(), parts);
     let serving = Serving::new(server, clock.now_ns(), workers);
     Ok(Node {

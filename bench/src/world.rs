@@ -138,6 +138,7 @@ pub fn tables(role: Role, copies: u8, workers: u16, sessions: u32) -> Result<Tab
         neighbors: &neighbors,
         seed: 0x5eed,
         previous: None,
+        dead: &pipelines::tables::Dead::default(),
         neighbors_only: false,
     })
 }

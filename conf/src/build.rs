@@ -11,6 +11,7 @@ use overlay::topology::{
 use crate::check::names::Links;
 use crate::ground::{ground, index};
 use crate::local::{Control, Eal, Local, Port, Route, Workers};
+use crate::monitoring;
 use crate::node_file::NodeFile;
 use crate::reader::List;
 use crate::topology_file::{RawApplication, RawNode, TopologyFile};
@@ -37,6 +38,7 @@ pub(crate) fn topology(
         streams: file.streams.as_ref().map_or(STREAMS, |at| at.value),
         ..Topology::default()
     };
+    (topology.liveness, topology.quality) = monitoring::build(&file.liveness, &file.quality);
     for region in &file.regions.items {
         topology.regions.push(Region { name: region.value.name.as_ref()?.value.clone() });
     }

@@ -13,6 +13,7 @@ mod check;
 mod ground;
 mod load;
 mod local;
+mod monitoring;
 mod node_file;
 mod node_values;
 mod plan;

@@ -6,6 +6,7 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use crate::check::{addresses, applications, links, local, names, nodes, paths};
+use crate::monitoring;
 use crate::node_file::{self, NodeFile};
 use crate::problem::Errors;
 use crate::problems::{At, File, Place, Problems, error};
@@ -157,6 +158,7 @@ fn check(node: Option<&NodeFile>, topology: Option<&mut TopologyFile>, p: &mut P
         nodes::check(file, p);
         let certificates = paths::check(file, &found, &ground, planned, p);
         applications::check(file, &found, p);
+        monitoring::check(&file.liveness, &file.quality, p);
         (file, found, claims, certificates)
     });
     let node = node?;

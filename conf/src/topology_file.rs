@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use overlay::plan::{LATENCY_US_MAX, LOSS_PPM_MAX, PATHS_MAX as PLAN_MAX};
 use overlay::topology::{Disjoint, IpVersion, Roles, Rss, Service};
 
+use crate::monitoring::{self, RawLiveness, RawQuality};
 use crate::problems::{At, Problems, error};
 use crate::reader::{Item, List, Table, list, table};
 use crate::topology_values::{address_range, roles, rss, service};
@@ -37,6 +38,8 @@ pub(crate) struct TopologyFile {
     pub(crate) nodes: List<RawNode>,
     pub(crate) path_sets: List<RawPathSet>,
     pub(crate) applications: List<RawApplication>,
+    pub(crate) liveness: RawLiveness,
+    pub(crate) quality: RawQuality,
 }
 
 #[derive(Clone, Debug)]
@@ -128,6 +131,12 @@ pub(crate) fn read(t: &mut Table<'_>, p: &mut Problems) -> TopologyFile {
         applications: entries(t, "application", APPLICATIONS_MAX, p, |item, p| {
             table(item, "[[application]]", p, application)
         }),
+        liveness: t
+            .optional("liveness", p, |item, p| table(item, "[liveness]", p, monitoring::liveness))
+            .map_or_else(RawLiveness::default, |at| at.value),
+        quality: t
+            .optional("quality", p, |item, p| table(item, "[quality]", p, monitoring::quality))
+            .map_or_else(RawQuality::default, |at| at.value),
     }
 }
 

@@ -6,12 +6,14 @@
 
 pub mod cli;
 mod client;
+mod liveness;
 mod protocol;
 mod response;
 mod show;
 mod table;
 
 pub use client::{Error, ask};
+pub use liveness::{Neighbor, PathEnd, Percentiles, Quality};
 pub use protocol::{Family, Filter, ListRequest, REQUEST_BYTES_MAX, Request};
 pub use response::{Drop, End, Flow, Link, NeighborStatus, Path, Port, Response, Session, Status, Worker};
 pub use show::print;

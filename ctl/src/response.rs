@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::Family;
+use crate::liveness::{Neighbor, PathEnd};
 
 /// One line of the daemon's answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -67,6 +68,9 @@ pub struct Status {
     pub sessions_capacity: u64,
     /// Neighbours.
     pub neighbors: NeighborStatus,
+    /// Links to neighbouring nodes, where liveness is on.
+    #[serde(default)]
+    pub links: Vec<Neighbor>,
 }
 
 /// What is known of stations on the node's links.
@@ -132,7 +136,7 @@ pub struct Worker {
 }
 
 /// What a path has done, as this node saw it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Path {
     /// The path's number.
     pub path: u16,
@@ -154,6 +158,9 @@ pub struct Path {
     pub rogue: u64,
     /// Of those passed, the ones that came after a younger packet.
     pub out_of_order: u64,
+    /// Nodes at its other end, where it ends here and is watched.
+    #[serde(default)]
+    pub ends: Vec<PathEnd>,
 }
 
 /// Packets dropped for one reason.

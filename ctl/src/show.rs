@@ -1,5 +1,6 @@
 //! Answers in the form that people read.
 
+use crate::liveness::{Neighbor, Percentiles};
 use crate::response::{Drop, End, Flow, Path, Port, Response, Session, Status, Worker};
 use crate::table::{Table, percent, thousands};
 
@@ -46,6 +47,10 @@ fn show_status(status: &Status) -> String {
     text.push('\n');
     text += &show_workers(&status.workers);
     text.push('\n');
+    if !status.links.is_empty() {
+        text += &show_links(&status.links);
+        text.push('\n');
+    }
     let mut table = Table::new(&["", "used", "of", ""]);
     for (name, used, capacity) in [
         ("buffers", status.buffers_used, status.buffers_capacity),
@@ -130,7 +135,85 @@ fn show_paths(paths: &[Path]) -> String {
         let name = [path.path.to_string(), path.regions.join(" - ")];
         table.row(name.into_iter().chain(counts.map(thousands)).chain([percent(path.passed, won)]));
     }
-    if paths.is_empty() { "none\n".to_owned() } else { table.text() }
+    if paths.is_empty() { "none\n".to_owned() } else { table.text() + &show_ends(paths) }
+}
+
+fn show_links(links: &[Neighbor]) -> String {
+    let mut table = Table::new(&[
+        "link to",
+        "address",
+        "BFD",
+        "used",
+        "for",
+        "deaths",
+        "interval",
+        "detection",
+        "sent",
+        "received",
+        "refused",
+    ]);
+    for link in links {
+        let session = match link.session.as_str() {
+            "up" => "up".to_owned(),
+            state => format!("{state} ({})", link.diagnostic),
+        };
+        let name = [link.node.clone(), link.address.to_string(), session, link.state.clone()];
+        let times = [
+            duration(link.since_ms / 1000),
+            thousands(link.deaths),
+            format!("{} ms", link.interval_us / 1000),
+            format!("{} ms", link.detection_ms),
+        ];
+        let counts = [link.sent, link.received, link.refused].map(thousands);
+        table.row(name.into_iter().chain(times).chain(counts));
+    }
+    table.text()
+}
+
+/// Of paths that end here: whether they live, and how well.
+fn show_ends(paths: &[Path]) -> String {
+    let mut table = Table::new(&[
+        "path",
+        "to",
+        "used",
+        "state",
+        "for",
+        "deaths",
+        "loss there",
+        "loss back",
+        "round trip ms",
+        "variation there ms",
+        "variation back ms",
+    ]);
+    let mut count = 0;
+    for (path, end) in paths.iter().flat_map(|path| path.ends.iter().map(move |end| (path, end))) {
+        let share =
+            |percent: Option<f64>| percent.map_or("-".to_owned(), |percent| format!("{percent:.2} %"));
+        let quality = end.quality.as_ref();
+        let name = [path.path.to_string(), format!("{} (IPv{})", end.node, end.version)];
+        let state = [
+            if end.usable { "yes" } else { "no" }.to_owned(),
+            end.state.clone(),
+            duration(end.since_ms / 1000),
+            thousands(end.deaths),
+            share(quality.and_then(|quality| quality.loss_forward_percent)),
+            share(quality.and_then(|quality| quality.loss_backward_percent)),
+            percentiles(quality.and_then(|quality| quality.round_trip_us)),
+            percentiles(quality.and_then(|quality| quality.variation_forward_us)),
+            percentiles(quality.and_then(|quality| quality.variation_backward_us)),
+        ];
+        table.row(name.into_iter().chain(state));
+        count += 1;
+    }
+    if count == 0 { String::new() } else { format!("\n{}(times: p50 / p90 / p99)\n", table.text()) }
+}
+
+fn percentiles(us: Option<Percentiles>) -> String {
+    let show = |Percentiles { p50, p90, p99 }| {
+        let [p50, p90, p99] = [p50, p90, p99].map(|us: f64| format!("{:.2}", us / 1000.0));
+        format!("{p50} / {p90} / {p99}")
+    };
+    us.map_or("-".to_owned(), show)
 }
 
 fn show_drops(drops: &[Drop], all: bool) -> String {
@@ -204,6 +287,7 @@ fn duration(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::liveness::{PathEnd, Quality};
 
     #[test]
     fn paths_show_who_won() {
@@ -218,6 +302,36 @@ mod tests {
         let text = print(&[Response::Paths(vec![path(1, 75, 25), path(2, 25, 75)])], false);
         assert!(text.contains("paris - london - frankfurt"), "{text}");
         assert!(text.lines().nth(1).unwrap().ends_with("75.0 %"), "{text}");
+    }
+
+    #[test]
+    fn a_dead_path_is_seen_and_a_path_without_probes_shows_no_figures() {
+        let end = |usable, quality| PathEnd {
+            node: "gateway-1".to_owned(),
+            version: 4,
+            usable,
+            state: if usable { "up" } else { "down" }.to_owned(),
+            since_ms: 65_000,
+            deaths: 1,
+            quality,
+        };
+        let round_trip_us = Some(Percentiles { p50: 1500.0, p90: 2500.0, p99: 12_345.6 });
+        let quality = Quality {
+            probes: 1000,
+            lost_forward: 5,
+            lost_backward: 0,
+            loss_forward_percent: Some(0.5),
+            loss_backward_percent: Some(0.0),
+            round_trip_us,
+            variation_forward_us: None,
+            variation_backward_us: None,
+        };
+        let path =
+            Path { path: 7, ends: vec![end(true, Some(quality)), end(false, None)], ..Path::default() };
+        let text = print(&[Response::Paths(vec![path])], false);
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[4].contains("0.50 %") && lines[4].contains("1.50 / 2.50 / 12.35"), "{text}");
+        assert!(lines[5].contains("down") && !lines[5].contains('%'), "{text}");
     }
 
     #[test]

@@ -86,13 +86,15 @@ pub enum Cause {
     NeighborDiscovery,
     /// An IP packet to one of the node's own addresses.
     Local,
+    /// A member's BFD packet, or its probe of a path that ends here.
+    Liveness,
     /// A frame ready to leave, but for the Ethernet address of this next hop: its destination is all zero.
     Unresolved(Addr),
 }
 
 impl Cause {
     /// Causes there are, for tables indexed by [`Cause::index`].
-    pub const COUNT: usize = 3;
+    pub const COUNT: usize = 4;
 
     /// The cause's number.
     pub fn index(self) -> usize {
@@ -100,6 +102,7 @@ impl Cause {
             Cause::NeighborDiscovery => 0,
             Cause::Local => 1,
             Cause::Unresolved(_) => 2,
+            Cause::Liveness => 3,
         }
     }
 
@@ -108,6 +111,7 @@ impl Cause {
         match self {
             Cause::NeighborDiscovery => "neighbor_discovery",
             Cause::Local => "local",
+            Cause::Liveness => "liveness",
             Cause::Unresolved(_) => "unresolved",
         }
     }

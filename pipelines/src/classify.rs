@@ -9,6 +9,7 @@ use crate::intermediate::{self, Copy, Express, Transit};
 use crate::known::{self, Answer, Known, Passing};
 use crate::tables::{Local, Port};
 use crate::terminate::{self, Arrival};
+use overlay::bfd;
 use overlay::topology::{NodeId, RegionIndex};
 use overlay::wire::{self, GENEVE_PORT};
 use packet::ethernet::{self, TYPE_ARP, TYPE_IPV4, TYPE_IPV6};
@@ -26,6 +27,7 @@ enum Class {
     Arrival,
     Discovery,
     Local,
+    Liveness,
 }
 
 /// Bytes of a UDP header.
@@ -122,7 +124,11 @@ fn sort_plain<P: BufPool>(
             let class = overlay_packet(AT, buf.data(), &packet.packet(), lanes, known, context);
             put(port, buf, class, lanes, context);
         }
-        Some(Local::Underlay | Local::Own) => context.punt(buf, port, Cause::Local),
+        Some(Local::Underlay) => {
+            let class = to_underlay(&packet.packet(), context);
+            put(port, buf, class, lanes, context);
+        }
+        Some(Local::Own) => context.punt(buf, port, Cause::Local),
         None => context.drop(buf, Reason::NoDestination),
     }
 }
@@ -157,6 +163,7 @@ fn put<P: BufPool>(
         Ok(Class::Reply) => settle(&mut lanes.general.replies, buf, port, context, Reply::owner),
         Ok(Class::Discovery) => context.punt(buf, port, Cause::NeighborDiscovery),
         Ok(Class::Local) => context.punt(buf, port, Cause::Local),
+        Ok(Class::Liveness) => context.punt(buf, port, Cause::Liveness),
         Err(reason) => context.drop(buf, reason),
     }
 }
@@ -251,8 +258,18 @@ fn classify<P: BufPool>(
             }
             overlay_packet(at, data, &packet, lanes, None, context)
         }
-        Local::Underlay | Local::Own => Ok(Class::Local),
+        Local::Underlay => to_underlay(&packet, context),
+        Local::Own => Ok(Class::Local),
     }
+}
+
+/// A packet to an underlay address that is none of the overlay: a member's BFD, or for the node itself.
+#[cold]
+fn to_underlay<P: BufPool>(packet: &Packet, context: &Context<P>) -> Result<Class, Reason> {
+    if packet.protocol != UDP || packet.dst_port != bfd::PORT {
+        return Ok(Class::Local);
+    }
+    context.tables.members.get(packet.src).map(|_| Class::Liveness).ok_or(Reason::OverlayNotMember)
 }
 
 /// A packet of the overlay whose way is not known yet: for another node, or to be taken out here. Its way is learnt
@@ -276,11 +293,16 @@ fn overlay_packet<P: BufPool>(
     }
     // Only a header in the layout that senders write has all its fields where they are looked for.
     let usual = found.hop_limit_at == wire::HOP_LIMIT_AT && found.inner_at == wire::HEADER_LEN;
-    let known = known.filter(|_| usual);
+    let known = known.filter(|_| usual && !found.control);
     if found.header.destination == tables.node {
         let way = terminate::admit(sender, &found.header, tables)?;
         let passing = Passing::of(&found.header, place.end);
-        lanes.arrivals.note(way.arrival(place.geneve_at + found.inner_at as u16, &passing, tables)?);
+        let arrival = way.arrival(place.geneve_at + found.inner_at as u16, &passing, tables)?;
+        // A probe came the same way as data, but is for the control thread and moves no stream's window.
+        if found.control {
+            return Ok(Class::Liveness);
+        }
+        lanes.arrivals.note(arrival);
         if let Some((known, port)) = known {
             known.learn(port, data, Answer::Arrival(way));
         }

@@ -24,6 +24,7 @@ mod forwarder;
 mod gateway;
 mod intermediate;
 mod known;
+pub mod live;
 pub mod slow;
 pub mod tables;
 mod terminate;

@@ -221,6 +221,7 @@ fn an_unresolved_next_hop_is_the_control_threads() {
         neighbors: &[],
         seed: 3,
         previous: None,
+        dead: &pipelines::tables::Dead::default(),
         neighbors_only: false,
     };
     let tables = pipelines::Tables::compile(&input).unwrap();

@@ -38,6 +38,7 @@ fn refusal(topology: &Topology) -> Option<Violation> {
         neighbors: &neighbors(),
         seed: 1,
         previous: None,
+        dead: &Default::default(),
         neighbors_only: false,
     });
     match compiled {

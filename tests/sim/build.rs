@@ -5,7 +5,7 @@ use overlay::topology::{self, Topology};
 use overlay::wire::initial_sequence;
 use packet::heap::HeapPool;
 use packet::{Addr, Mac};
-use pipelines::tables::{Input, Interface, Tables, pool_addresses};
+use pipelines::tables::{Dead, Input, Interface, Tables, pool_addresses};
 use pipelines::{Forwarder, PortIndex, Setup, WorkerCounters, slow};
 use std::sync::Arc;
 
@@ -22,7 +22,9 @@ pub(super) fn compile(
 ) -> Tables {
     let node = setup.plan.id;
     let seed = setup.seed;
-    Tables::compile(&Input { topology, node, interfaces, neighbors, seed, previous, neighbors_only }).unwrap()
+    let dead = &Dead::default();
+    Tables::compile(&Input { topology, node, interfaces, neighbors, seed, previous, dead, neighbors_only })
+        .unwrap()
 }
 
 pub(super) fn forwarder(

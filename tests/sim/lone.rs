@@ -133,6 +133,7 @@ fn compile(
             neighbors,
             seed: 7,
             previous,
+            dead: &pipelines::tables::Dead::default(),
             neighbors_only: false,
         })
         .unwrap()

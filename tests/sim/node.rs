@@ -271,7 +271,10 @@ impl Node {
         while let Some(punt) = self.punts.pop_front() {
             let bytes = punt.buf.data();
             match punt.cause {
-                Cause::NeighborDiscovery | Cause::Local => self.slow.handle(now, punt.port, bytes),
+                // No simulated topology asks for liveness: what bears it is as lost as any other packet to the node.
+                Cause::NeighborDiscovery | Cause::Local | Cause::Liveness => {
+                    self.slow.handle(now, punt.port, bytes)
+                }
                 Cause::Unresolved(hop) => self.slow.resolve(now, punt.port, hop, bytes.to_vec()),
             }
             self.pool.free(punt.buf);

@@ -63,7 +63,10 @@ pub enum Error {
 ///
 /// # Errors
 /// [`Error`].
-pub fn replay(config: Config, input: &Path, output: &Path, options: &Options) -> Result<String, Error> {
+pub fn replay(mut config: Config, input: &Path, output: &Path, options: &Options) -> Result<String, Error> {
+    // A capture's nodes answer nobody, and what the node would ask them is not what it did to the capture.
+    config.topology.liveness = None;
+    config.topology.quality = None;
     let names: Vec<String> = config.local.ports.iter().map(|port| port.name.clone()).collect();
     let seen = look(&names, input, options)?;
     let macs = macs(&names, options, &seen.macs)?;

@@ -32,6 +32,44 @@ pub(super) struct TopologyFile {
     /// What clients reach.
     #[schemars(length(min = 1, max = 4096))]
     application: Vec<Application>,
+    /// How nodes watch their links and paths.
+    liveness: Option<Liveness>,
+    /// How the ends of paths measure them.
+    quality: Option<Quality>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Liveness {
+    /// Whether links and paths are watched at all, and dead ones left out.
+    #[schemars(extend("default" = true))]
+    enabled: Option<bool>,
+    /// Interval between packets in each direction, milliseconds.
+    #[schemars(range(min = 10, max = 10_000), extend("default" = 100))]
+    interval_ms: Option<u32>,
+    /// Packets in a row that must be missing before a link or path is dead.
+    #[schemars(range(min = 1, max = 50), extend("default" = 3))]
+    multiplier: Option<u8>,
+    /// How long what was dead must live again before it is used, milliseconds.
+    #[schemars(range(min = 0, max = 3_600_000), extend("default" = 1000))]
+    hold_down_ms: Option<u32>,
+    /// Time in which the penalty of what flaps halves, seconds; 0 for no damping.
+    #[schemars(range(min = 0, max = 3600), extend("default" = 15))]
+    damping_seconds: Option<u32>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Quality {
+    /// Whether paths are measured at all.
+    #[schemars(extend("default" = true))]
+    enabled: Option<bool>,
+    /// Interval between probes of each path, milliseconds. If left out: that of [liveness].
+    #[schemars(range(min = 10, max = 10_000))]
+    interval_ms: Option<u32>,
+    /// Lengths of the packets inside probes, taken in turn.
+    #[schemars(length(min = 1, max = 8), inner(range(min = 92, max = 9000)), extend("default" = [128, 512, 1400]))]
+    packet_bytes: Option<Vec<u16>>,
 }
 
 #[derive(JsonSchema)]

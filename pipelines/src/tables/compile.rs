@@ -1,5 +1,6 @@
 //! From the topology and the node's own interfaces to the snapshot.
 
+use super::dead::Dead;
 use super::flight::{Copy, Flight};
 use super::link::Link;
 use super::registry::{Registry, number};
@@ -32,7 +33,9 @@ pub struct Input<'a> {
     pub seed: u64,
     /// The snapshot before this one: numbers given out stay.
     pub previous: Option<&'a Tables>,
-    /// Whether only neighbours changed since `previous`: flows then stay compiled.
+    /// What is known to be dead now.
+    pub dead: &'a Dead,
+    /// Whether only neighbours or what is dead changed since `previous`: flows then stay compiled.
     pub neighbors_only: bool,
 }
 
@@ -116,8 +119,8 @@ impl Tables {
         };
         tables.add_local(topology, this, interfaces);
         tables.add_peers(topology, this);
-        tables.add_paths(topology)?;
-        tables.add_applications(topology);
+        tables.add_paths(topology, input.dead)?;
+        tables.add_applications(topology, input.dead);
         for interface in interfaces.iter().zip(0..) {
             let hops = interface.0.routes.iter().map(|route| (PortIndex(interface.1), Addr::from(route.via)));
             tables.next_hops.extend(hops);
@@ -176,7 +179,7 @@ impl Tables {
         }
     }
 
-    fn add_paths(&mut self, topology: &Topology) -> Result<(), CompileError> {
+    fn add_paths(&mut self, topology: &Topology, dead: &Dead) -> Result<(), CompileError> {
         for set in &topology.path_sets {
             for path in &set.paths {
                 let slot = number(&mut self.registry.paths, path.id);
@@ -193,7 +196,7 @@ impl Tables {
                 };
                 let next = beside.map(|region| match region {
                     Some(region) if path.via.contains(&region) => [IpVersion::V4, IpVersion::V6]
-                        .map(|version| self.intermediates(topology, region, version)),
+                        .map(|version| self.intermediates(topology, region, version, dead)),
                     _ => [Vec::new(), Vec::new()],
                 });
                 let place = path.id.0 as usize;
@@ -207,13 +210,22 @@ impl Tables {
         Ok(())
     }
 
-    /// Links to a region's intermediate nodes.
-    fn intermediates(&self, topology: &Topology, region: RegionIndex, version: IpVersion) -> Vec<u16> {
+    /// Links to a region's intermediate nodes: those that live, if any does.
+    fn intermediates(
+        &self,
+        topology: &Topology,
+        region: RegionIndex,
+        version: IpVersion,
+        dead: &Dead,
+    ) -> Vec<u16> {
         let nodes = topology.nodes.iter().filter(|node| node.region == region && node.roles.intermediate);
-        nodes.filter_map(|node| self.peer(node.id)?.link[at(version)]).collect()
+        let mut links: Vec<_> =
+            nodes.filter_map(|node| Some((node.id, self.peer(node.id)?.link[at(version)]?))).collect();
+        dead.without_links(&mut links, version);
+        links.into_iter().map(|(_, link)| link).collect()
     }
 
-    fn add_applications(&mut self, topology: &Topology) {
+    fn add_applications(&mut self, topology: &Topology, dead: &Dead) {
         for (index, application) in topology.applications.iter().enumerate() {
             let index = index as u16;
             let mut gateways = Vec::new();
@@ -221,12 +233,12 @@ impl Tables {
             if let Some(set) = topology.path_set(self.region, application.gateway).filter(|_| ours) {
                 let nodes = topology.nodes.iter();
                 for node in nodes.filter(|node| node.roles.gateway && node.region == application.gateway) {
-                    let flight = self.add_flight(topology, set, application, node.id, true);
+                    let flight = self.add_flight(topology, set, application, node.id, true, dead);
                     gateways.extend(flight.map(|flight| (node.id, flight)));
                 }
             }
             if self.roles.gateway && application.gateway == self.region {
-                self.add_returns(topology, application, index);
+                self.add_returns(topology, application, index, dead);
             }
             let mut origins = [Vec::new(), Vec::new()];
             for origin in &application.origins {
@@ -247,12 +259,18 @@ impl Tables {
         }
     }
 
-    fn add_returns(&mut self, topology: &Topology, application: &topology::Application, index: u16) {
+    fn add_returns(
+        &mut self,
+        topology: &Topology,
+        application: &topology::Application,
+        index: u16,
+        dead: &Dead,
+    ) {
         for vip in &application.vips {
             let edge = topology.node(vip.node).map(|node| node.region);
             let set = edge.and_then(|edge| topology.path_set(edge, application.gateway));
             if let Some(set) = set.filter(|_| !self.returns.contains_key(&(vip.node, index)))
-                && let Some(flight) = self.add_flight(topology, set, application, vip.node, false)
+                && let Some(flight) = self.add_flight(topology, set, application, vip.node, false, dead)
             {
                 self.returns.insert((vip.node, index), flight);
             }
@@ -309,17 +327,28 @@ impl Tables {
         application: &topology::Application,
         destination: NodeId,
         towards_gateway: bool,
+        dead: &Dead,
     ) -> Option<u16> {
-        let mut mtu = u16::MAX;
-        let mut copies = Vec::new();
-        for path in set.paths.iter().take(application.copies.max(1) as usize) {
+        let version = application.underlay;
+        let count = application.copies.max(1) as usize;
+        let links = |tables: &Tables, path: &topology::Path, dead| {
             let first = if towards_gateway { path.via.first() } else { path.via.last() };
-            let links = first
-                .map_or_else(Vec::new, |region| self.intermediates(topology, *region, application.underlay));
-            let links = || links.iter().filter_map(|link| self.links.get(*link as usize));
-            for link in links() {
-                mtu = mtu.min(link.mtu().saturating_sub(link.ip_len(HEADER_LEN) as u16));
-            }
+            first.map_or_else(Vec::new, |region| tables.intermediates(topology, *region, version, dead))
+        };
+        let chosen = dead.choose(set, count, destination, version);
+        // Paths that come and go must not change the MTU, so those that are preferred count dead or alive.
+        let all = Dead::default();
+        let preferred = set.paths.iter().take(count);
+        let mtu = preferred
+            .chain(chosen.iter().copied())
+            .flat_map(|path| links(self, path, &all))
+            .filter_map(|link| self.links.get(link as usize))
+            .map(|link| link.mtu().saturating_sub(link.ip_len(HEADER_LEN) as u16))
+            .min()
+            .unwrap_or(u16::MAX);
+        let mut copies = Vec::new();
+        for path in chosen {
+            let links = links(self, path, dead);
             let header = Header {
                 vni: self.overlay_id,
                 inner: IpVersion::V4,
@@ -336,7 +365,8 @@ impl Tables {
             let mut bytes = [0; HEADER_LEN];
             header.write(&mut bytes);
             let path_slot = number(&mut self.registry.paths, path.id);
-            copies.push(Copy::new(path_slot, links(), &bytes));
+            let links = links.iter().filter_map(|link| self.links.get(*link as usize));
+            copies.push(Copy::new(path_slot, links, &bytes));
         }
         let mut copies = copies.into_iter();
         let first = copies.next()?;

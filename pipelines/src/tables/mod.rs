@@ -6,6 +6,7 @@
 
 mod addresses;
 mod compile;
+mod dead;
 mod flight;
 mod link;
 mod registry;
@@ -14,6 +15,7 @@ mod template;
 
 pub use addresses::AddressTable;
 pub use compile::{CompileError, Input, pool_addresses};
+pub use dead::Dead;
 pub use flight::{Copy, Departure, Flight};
 pub use link::Link;
 pub use registry::Registry;

@@ -122,6 +122,7 @@ pub fn tables(topology: &Topology, node: usize, previous: Option<&Tables>) -> Ta
         neighbors: &neighbors(),
         seed: 3,
         previous,
+        dead: &pipelines::tables::Dead::default(),
         neighbors_only: false,
     };
     Tables::compile(&input).unwrap()

@@ -78,6 +78,7 @@ pub fn compile(
         neighbors,
         seed: 1,
         previous,
+        dead: &pipelines::tables::Dead::default(),
         neighbors_only: false,
     };
     Tables::compile(&input).expect("a checked configuration compiles")

@@ -1,0 +1,89 @@
+//! What the daemon tells of links and paths: whether they live, and how well.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// A link to a neighbouring node, watched by BFD.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Neighbor {
+    /// The node's name.
+    pub node: String,
+    /// Its underlay address.
+    pub address: IpAddr,
+    /// The session's state: `up`, `init`, `down`, `admin_down`.
+    pub session: String,
+    /// The state that the other end has told.
+    pub remote: String,
+    /// Why the session last went down.
+    pub diagnostic: String,
+    /// Whether the link is used: `up`, `starting`; or not: `held`, `down`.
+    pub state: String,
+    /// Since when, milliseconds ago.
+    pub since_ms: u64,
+    /// Times that it died.
+    pub deaths: u64,
+    /// Interval between packets of this end, microseconds.
+    pub interval_us: u32,
+    /// How long the other end may be silent, milliseconds.
+    pub detection_ms: u64,
+    /// Packets sent.
+    pub sent: u64,
+    /// Packets received that counted.
+    pub received: u64,
+    /// Packets received that did not: of an earlier life, too many, or forged.
+    pub refused: u64,
+}
+
+/// A path to one node at its other end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PathEnd {
+    /// The node's name.
+    pub node: String,
+    /// IP version of the underlay, 4 or 6.
+    pub version: u8,
+    /// Whether packets take the path as far as there is a choice.
+    pub usable: bool,
+    /// What its probes say: `up`, `starting`, `held`, `down`.
+    pub state: String,
+    /// Since when, milliseconds ago.
+    pub since_ms: u64,
+    /// Times that it died.
+    pub deaths: u64,
+    /// What its probes measure; nothing where it is not probed.
+    pub quality: Option<Quality>,
+}
+
+/// What a path's probes measure. Losses are counted since the start; shares and percentiles are of the last one to two
+/// minutes. Of packets that are lost while no answer comes at all, the direction is told by the next answer; until then
+/// they count as lost on the way there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Quality {
+    /// Probes sent, and answered or given up since.
+    pub probes: u64,
+    /// Of these, lost on the way there.
+    pub lost_forward: u64,
+    /// Of these, lost on the way back.
+    pub lost_backward: u64,
+    /// Share lost on the way there, percent.
+    pub loss_forward_percent: Option<f64>,
+    /// Share lost on the way back, percent.
+    pub loss_backward_percent: Option<f64>,
+    /// Round-trip time.
+    pub round_trip_us: Option<Percentiles>,
+    /// Delay variation between consecutive probes on the way there.
+    pub variation_forward_us: Option<Percentiles>,
+    /// Delay variation between consecutive probes on the way back.
+    pub variation_backward_us: Option<Percentiles>,
+}
+
+/// Percentiles of a time, microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Percentiles {
+    /// The median.
+    pub p50: f64,
+    /// Nine of ten are not above.
+    pub p90: f64,
+    /// Ninety-nine of a hundred are not above.
+    pub p99: f64,
+}

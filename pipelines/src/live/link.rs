@@ -1,0 +1,154 @@
+//! The link to one neighbouring node: a BFD session between both underlay addresses.
+
+use overlay::bfd::{self, Packet, Refusal, Session, State};
+use overlay::health::Health;
+use overlay::topology::{IpVersion, NodeId, RegionIndex, Roles, Topology};
+use packet::Addr;
+
+use super::frame::{self, Headers};
+use super::random::Random;
+use super::{addresses, health, versions};
+use crate::PortIndex;
+use crate::tables::Tables;
+
+/// Links watched at most, the first of the topology.
+const LINKS_MAX: usize = 4096;
+/// Class selector 6, network control (RFC 4594 section 3.1).
+const NETWORK_CONTROL: u8 = 0xc0;
+
+/// A link.
+pub struct Link {
+    /// The node at its other end.
+    pub node: NodeId,
+    /// IP version of the underlay.
+    pub version: IpVersion,
+    /// This node's underlay address.
+    pub own: Addr,
+    /// The other node's.
+    pub peer: Addr,
+    /// The session.
+    pub session: Session,
+    /// Whether it is used.
+    pub health: Health,
+    /// Packets sent.
+    pub sent: u64,
+    /// Packets received that counted.
+    pub received: u64,
+    /// Packets received that did not.
+    pub refused: u64,
+    was_up: bool,
+}
+
+impl Link {
+    pub(super) fn handle(&mut self, now_ns: u64, packet: &Packet) -> Result<(), Refusal> {
+        let taken = self.session.handle(now_ns, packet);
+        match taken {
+            Ok(()) => self.received += 1,
+            Err(_) => self.refused += 1,
+        }
+        taken
+    }
+
+    /// The next frame, to be called until there is none; one that can not be sent yet is `Some(None)`.
+    pub(super) fn poll(
+        &mut self,
+        now_ns: u64,
+        tables: &Tables,
+        random: &mut Random,
+    ) -> Option<Option<(PortIndex, Vec<u8>)>> {
+        let packet = self.session.poll(now_ns, random.next());
+        let is_up = self.session.state() == State::Up;
+        self.was_up |= is_up;
+        // What was never up is not dead yet, but unknown.
+        self.health.update(now_ns, self.was_up.then_some(is_up));
+        packet.map(|packet| {
+            let headers = Headers {
+                from: self.own,
+                to: self.peer,
+                ports: (bfd::SOURCE_PORT_MIN | self.node.0, bfd::PORT),
+                class: NETWORK_CONTROL,
+                ttl: 255,
+            };
+            let link = tables.peer(self.node)?.link[(self.version == IpVersion::V6) as usize]?;
+            let egress = tables.links.get(link as usize)?.egress;
+            let frame = frame::ethernet(tables, egress, &headers.packet(&packet.to_bytes(), 0))?;
+            self.sent += 1;
+            Some(frame)
+        })
+    }
+
+    pub(super) fn timeout(&self) -> u64 {
+        self.health.timeout().map_or(u64::MAX, |until| until).min(self.session.timeout())
+    }
+}
+
+/// Brings the sessions in line with a topology; those that stay, go on.
+pub(super) fn reconfigure(
+    links: &mut Vec<Link>,
+    now_ns: u64,
+    topology: &Topology,
+    node: NodeId,
+    random: &mut Random,
+) {
+    let mut before = core::mem::take(links);
+    let Some(liveness) = topology.liveness else { return };
+    let settings = bfd::Settings {
+        interval_us: liveness.interval_ms.saturating_mul(1000),
+        multiplier: liveness.multiplier,
+    };
+    for other in neighbors(topology, node) {
+        for version in versions(topology, |_| true) {
+            let Some((own, peer)) = addresses(topology, node, other, version) else { continue };
+            if links.len() == LINKS_MAX {
+                return;
+            }
+            if let Some(at) = before.iter().position(|link| link.own == own && link.peer == peer) {
+                let mut link = before.swap_remove(at);
+                link.node = other;
+                link.session.configure(settings);
+                link.health.configure(health(topology));
+                links.push(link);
+                continue;
+            }
+            links.push(Link {
+                node: other,
+                version,
+                own,
+                peer,
+                session: Session::new(now_ns, settings, random.next() as u32),
+                health: Health::new(now_ns, health(topology)),
+                sent: 0,
+                received: 0,
+                refused: 0,
+                was_up: false,
+            });
+        }
+    }
+}
+
+/// A place on a path: its region, and the role of the nodes there.
+type Stop = (RegionIndex, fn(&Roles) -> bool);
+
+/// The nodes that a node exchanges packets with on some path, in the topology's order.
+fn neighbors(topology: &Topology, node: NodeId) -> Vec<NodeId> {
+    let Some(this) = topology.node(node) else { return Vec::new() };
+    let mut places: Vec<Stop> = Vec::new();
+    for set in &topology.path_sets {
+        for path in &set.paths {
+            let mut stops: Vec<Stop> = vec![(set.edge, |roles| roles.edge)];
+            stops.extend(path.via.iter().map(|region| -> Stop { (*region, |roles| roles.intermediate) }));
+            stops.push((set.gateway, |roles| roles.gateway));
+            for (at, (region, has_role)) in stops.iter().enumerate() {
+                if *region == this.region && has_role(&this.roles) {
+                    places.extend(at.checked_sub(1).and_then(|before| stops.get(before)));
+                    places.extend(stops.get(at + 1));
+                }
+            }
+        }
+    }
+    let is_beside = |other: &&overlay::topology::Node| {
+        other.id != node
+            && places.iter().any(|(region, has_role)| other.region == *region && has_role(&other.roles))
+    };
+    topology.nodes.iter().filter(is_beside).map(|other| other.id).collect()
+}
