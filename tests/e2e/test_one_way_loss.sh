@@ -2,6 +2,11 @@
 # One direction of one path is dead: nothing is lost either way, and the other direction still uses that path.
 source "$(dirname "$0")/lab.sh"
 
+# With liveness, both directions of the path would be given up.
+extra_topology='
+[liveness]
+enabled = false
+'
 lab_up
 origin_up
 nodes_up
