@@ -124,7 +124,8 @@ impl Message {
     }
 }
 
-fn prefilter(receiver: &PublicIdentity, message: &[u8]) -> u64 {
+/// What stands behind a message to the node of this identity.
+pub fn prefilter(receiver: &PublicIdentity, message: &[u8]) -> u64 {
     let key = digest(&SHA256, &[PREFILTER_DOMAIN, &receiver.0].concat());
     SipHasher24::new_with_key(&array(key.as_ref(), 0)).hash(message)
 }

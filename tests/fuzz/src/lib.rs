@@ -6,6 +6,7 @@ pub mod config;
 pub mod frame;
 pub mod headers;
 mod input;
+pub mod keys;
 mod mend;
 pub mod nat;
 mod reply;
@@ -23,4 +24,5 @@ pub const TARGETS: &[Target] = &[
     ("config", config::run),
     ("nat", nat::run),
     ("frame", frame::run),
+    ("keys", keys::run),
 ];

@@ -1,7 +1,7 @@
 //! The seeds of each target's corpus, made from test vectors, captures and example files.
 
 use crate::world::{EDGE, GATEWAY, MID, examples};
-use crate::{frame, nat};
+use crate::{frame, keys, nat};
 use etherparse::PacketBuilder;
 use std::path::Path;
 
@@ -25,6 +25,7 @@ pub fn of(target: &str, root: &Path) -> Vec<Seed> {
         "config" => configurations(root),
         "nat" => translations(),
         "frame" => scenes(root),
+        "keys" => keys::seeds(),
         _ => Vec::new(),
     }
 }
