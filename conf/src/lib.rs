@@ -11,6 +11,7 @@ mod build;
 mod certificate;
 mod check;
 mod ground;
+pub mod key;
 mod load;
 mod local;
 mod node_file;
