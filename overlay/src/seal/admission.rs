@@ -5,7 +5,7 @@
 //! the header says, so no stream can be downgraded; and a node that holds keys can still only speak for its own
 //! virtual IPs, not for another edge's.
 
-use crate::topology::{Application, NodeId, RegionIndex, Topology};
+use crate::topology::{NodeId, RegionIndex, Topology};
 use foldhash::fast::FixedState;
 use packet::index::HashIndex;
 use packet::{Addr, Reason};
@@ -39,13 +39,15 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// The answers that a topology gives. `seal` says how each application is carried.
-    pub fn new(topology: &Topology, seal: impl Fn(&Application) -> Seal, seed: u64) -> Admission {
+    /// The answers that a topology gives. `seals` says how each application is carried, in the topology's
+    /// order; one that is not in it is sealed.
+    pub fn new(topology: &Topology, seals: &[Seal], seed: u64) -> Admission {
         let entries: Vec<Entry> = topology
             .applications
             .iter()
-            .flat_map(|application| {
-                let (gateway, seal) = (application.gateway, seal(application));
+            .enumerate()
+            .flat_map(|(number, application)| {
+                let (gateway, seal) = (application.gateway, seals.get(number).copied().unwrap_or_default());
                 let vips = application.vips.iter();
                 vips.map(move |vip| Entry { vip: vip.address.into(), edge: vip.node, gateway, seal })
             })
@@ -101,7 +103,7 @@ impl Admission {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::topology::{IpVersion, Node, Roles, Vip};
+    use crate::topology::{Application, IpVersion, Node, Roles, Vip};
     use core::net::IpAddr;
 
     const WEB: &str = "203.0.113.10";
@@ -135,7 +137,7 @@ mod tests {
             applications: vec![application("web", WEB, 1, 1), application("open", OPEN, 2, 2)],
             ..Topology::default()
         };
-        Admission::new(&topology, |one| if one.name == "open" { Seal::None } else { Seal::Aes256Gcm }, 7)
+        Admission::new(&topology, &[Seal::Aes256Gcm, Seal::None], 7)
     }
 
     fn vip(text: &str) -> Addr {
