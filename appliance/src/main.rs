@@ -56,6 +56,9 @@ fn check_config(config: &Path, with_host: bool) -> ExitCode {
         Err(code) => return code,
     };
     print!("{}", check::summary(&loaded));
+    if let Err(error) = loaded.config.identity() {
+        return result(Err(error.to_string()));
+    }
     if !with_host {
         return ExitCode::SUCCESS;
     }

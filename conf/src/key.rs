@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use overlay::keys::Identity;
+use overlay::keys::{Identity, PublicIdentity};
 use zeroize::{Zeroize, Zeroizing};
 
 /// What stands before the digits.
@@ -29,6 +29,9 @@ pub enum KeyError {
     /// It holds something else.
     #[error("the key file {path} holds no private key; it should have a line {PREFIX} with 64 hexadecimal digits, as `proa key generate` writes it", path = .0.display())]
     NoKey(PathBuf),
+    /// It holds another node's key. The second value is the public half of what it holds.
+    #[error("the key file {path} is not the key that the topology has for this node; put public_key = \"{public}\" there, or name the right file", path = .0.display(), public = .1)]
+    Other(PathBuf, PublicIdentity),
 }
 
 /// Reads the identity of a key file.
