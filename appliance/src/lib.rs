@@ -18,6 +18,7 @@ pub mod exchange;
 pub mod host;
 pub mod idle;
 pub mod io;
+pub mod key;
 pub mod listing;
 pub mod lists;
 pub mod metrics;

@@ -72,6 +72,7 @@ write_application() {
 		gateway = "frankfurt"
 		origins = [$(printf '{ address = "%s" }, ' "${origins_v4[@]}" "${origins_v6[@]}")]
 		copies = $4
+		seal = "none"
 		underlay = "$underlay"
 	END
 }
