@@ -114,24 +114,23 @@ fn build_application(
         origins,
         copies: raw.copies.as_ref()?.value,
         underlay: raw.underlay.as_ref().map_or(default, |at| at.value),
+        seal: raw.seal.as_ref().and_then(|at| at.value).unwrap_or_default(),
     })
 }
 
-/// Who has which key, and what is sealed.
+/// Who has which key.
 pub(crate) fn keys(topology: &TopologyFile, node: &NodeFile) -> Option<Keys> {
     let mut identities = Vec::new();
     for node in &topology.nodes.items {
         let id = NodeId(node.value.id.as_ref()?.value);
         identities.extend(node.value.public_key.as_ref().and_then(|key| Some((id, key.value?))));
     }
-    let applications = topology.applications.items.iter();
-    let seals = applications.map(|one| one.value.seal.as_ref().and_then(|at| at.value).unwrap_or_default());
     let file = match &node.key_file {
         Some(file) => Some(PathBuf::from(&file.value.as_ref()?.value)),
         None => None,
     };
     let rotation_s = topology.key_rotation_s.as_ref().map_or(ROTATION_DEFAULT_S, |at| at.value);
-    Some(Keys { file, rotation_s, identities, seals: seals.collect() })
+    Some(Keys { file, rotation_s, identities })
 }
 
 /// This node's own settings.

@@ -32,7 +32,6 @@ mod values;
 use std::path::PathBuf;
 
 use overlay::keys::{Identity, PublicIdentity};
-use overlay::seal::Seal;
 use overlay::topology::{Node, NodeId, Topology};
 
 pub use crate::certificate::{Certificate, CertifiedPath};
@@ -53,7 +52,7 @@ pub struct Config {
     pub keys: Keys,
 }
 
-/// Who has which key, and what is sealed. No private key is in it.
+/// Who has which key. No private key is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keys {
     /// The file of this node's private key; there where this node has a public key.
@@ -62,8 +61,6 @@ pub struct Keys {
     pub rotation_s: u32,
     /// The public keys of the nodes that have one; all nodes on the way of what is sealed do.
     pub identities: Vec<(NodeId, PublicIdentity)>,
-    /// How each application is carried, in the order of the topology's. Default [`Seal::Aes256Gcm`].
-    pub seals: Vec<Seal>,
 }
 
 /// A configuration that can be used, with what is odd about it.

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use overlay::keys::{PublicIdentity, ROTATION_MAX_S, ROTATION_MIN_S};
 use overlay::plan::{LATENCY_US_MAX, LOSS_PPM_MAX, PATHS_MAX as PLAN_MAX};
-use overlay::seal::Seal;
+use overlay::topology::Seal;
 use overlay::topology::{Disjoint, IpVersion, Roles, Rss, Service};
 
 use crate::monitoring::{self, RawLiveness, RawQuality};

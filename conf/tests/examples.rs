@@ -81,7 +81,7 @@ fn the_certificate_names_every_path() {
 fn a_private_key_must_be_the_one_that_the_topology_names() {
     let edge = load("edge-1.toml").config;
     assert_eq!((edge.keys.identities.len(), edge.keys.rotation_s), (4, 3600));
-    assert_eq!(edge.keys.seals, [overlay::seal::Seal::Aes256Gcm]);
+    assert_eq!(edge.topology.applications[0].seal, overlay::topology::Seal::Aes256Gcm);
     assert_eq!(edge.keys.file.as_deref(), Some(examples().join("edge-1.key").as_path()));
     // The examples come without private keys.
     assert!(matches!(edge.identity(), Err(KeyError::Unreadable(..))));

@@ -11,16 +11,13 @@
 //!  for each copy:                hop limit - 1                   look at the window
 //!    [HopKey::authenticator]     [HopKey::authenticator] out     [Opener::open]
 //!                                                                mark the window
-//!                                                                [Admission]
 //! ```
 
-mod admission;
 mod hop;
 mod sealer;
 mod shared;
 mod table;
 
-pub use admission::{Admission, Seal};
 pub use hop::{Hop, HopKey, TAIL_LEN, tail};
 pub use sealer::{Opener, Sealer};
 pub use shared::Shared;

@@ -70,6 +70,8 @@ pub const HOP_LIMIT_AT: usize = 14;
 pub const STREAM_AT: usize = 32;
 /// Where the path stands in a header as [`Header::write`] lays it out, bytes.
 pub const PATH_AT: usize = 34;
+/// Where the key epoch stands in a header as [`Header::write`] lays it out, bytes.
+pub const EPOCH_AT: usize = 36;
 /// Where the sequence stands in a header as [`Header::write`] lays it out, bytes.
 pub const SEQUENCE_AT: usize = 40;
 

@@ -105,6 +105,8 @@ reasons! {
     Rogue => "rogue",
     /// The buffer has too little headroom for the outer headers.
     NoHeadroom => "no_headroom",
+    /// The buffer has too little room behind the packet for the seal.
+    NoTailroom => "no_tailroom",
     /// The buffer pool is exhausted.
     NoBuffer => "no_buffer",
     /// The packet spans several buffers.

@@ -7,6 +7,7 @@ use crate::forwarder::{Lanes, Stores};
 use crate::gateway::Reply;
 use crate::intermediate::{self, Copy, Express, Transit};
 use crate::known::{self, Answer, Known, Passing};
+use crate::seal;
 use crate::tables::{Local, Port};
 use crate::terminate::{self, Arrival};
 use overlay::bfd;
@@ -287,13 +288,14 @@ fn overlay_packet<P: BufPool>(
     let place = Place { geneve_at: at + outer.transport_at + UDP_LEN as u16, end: at + outer.len };
     let sender = tables.members.get(outer.src).ok_or(Reason::OverlayNotMember)?;
     let geneve = data.get(place.geneve_at as usize..place.end as usize).ok_or(Reason::OverlayTruncated)?;
-    let found = wire::locate(geneve)?;
+    let found = wire::locate_keyed(geneve)?;
     if found.header.vni != tables.overlay_id {
         return Err(Reason::OverlayNotMember);
     }
-    // Only a header in the layout that senders write has all its fields where they are looked for.
+    seal::check_hop(context.keys, sender, geneve, &found)?;
+    // A link with a key is checked packet by packet. Only a header in the layout that senders write has all its fields where they are looked for.
     let usual = found.hop_limit_at == wire::HOP_LIMIT_AT && found.inner_at == wire::HEADER_LEN;
-    let known = known.filter(|_| usual && !found.control);
+    let known = known.filter(|_| usual && !found.control && context.keys.peer(sender).is_none());
     if found.header.destination == tables.node {
         let way = terminate::admit(sender, &found.header, tables)?;
         let passing = Passing::of(&found.header, place.end);
@@ -310,7 +312,7 @@ fn overlay_packet<P: BufPool>(
     } else {
         let transit = intermediate::admit(outer.version, sender, &found.header, tables)?;
         if let Some((known, port)) = known {
-            let express = Express::of(&transit, tables);
+            let express = Express::of(&transit, tables, context.keys);
             known.learn(port, data, express.map_or(Answer::Transit(transit), Answer::Express));
         }
         Ok(Class::Transit(Copy::of(place, &found), transit))

@@ -25,6 +25,7 @@ mod gateway;
 mod intermediate;
 mod known;
 pub mod live;
+mod seal;
 pub mod slow;
 pub mod tables;
 mod terminate;

@@ -1,6 +1,6 @@
 //! Keys: every node that carries what is sealed has one, and each its own.
 
-use overlay::seal::Seal;
+use overlay::topology::Seal;
 
 use super::addresses::title;
 use super::names::Unique;

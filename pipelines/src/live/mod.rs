@@ -19,10 +19,12 @@ mod path;
 mod random;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use overlay::bfd::{self, Packet};
 use overlay::health;
 use overlay::quality::{self, Reflected, Test};
+use overlay::seal::SealTable;
 use overlay::topology::{IpVersion, NodeId, PathId, Topology};
 use overlay::wire::{self, GENEVE_PORT};
 use packet::{Addr, Reason};
@@ -30,6 +32,7 @@ use packet::{Addr, Reason};
 pub use link::Link;
 pub use path::Path;
 
+use path::Way;
 use random::Random;
 
 use crate::PortIndex;
@@ -67,6 +70,7 @@ pub struct Live {
     random: Random,
     /// Whether anything may be dead: liveness is on.
     judges: bool,
+    keys: Arc<SealTable>,
     links: Vec<Link>,
     paths: Vec<Path>,
     out: VecDeque<(PortIndex, Vec<u8>)>,
@@ -84,6 +88,7 @@ impl Live {
             start,
             random: Random::new(start.seed),
             judges: false,
+            keys: Arc::default(),
             links: Vec::new(),
             paths: Vec::new(),
             out: VecDeque::new(),
@@ -104,6 +109,11 @@ impl Live {
         path::reconfigure(&mut self.paths, &self.links, now_ns, topology, tables.node);
         self.next_ns = now_ns;
         self.judge();
+    }
+
+    /// Authenticates probes with other keys from now on.
+    pub fn swap_keys(&mut self, keys: Arc<SealTable>) {
+        self.keys = keys;
     }
 
     /// A frame of a member, for the node itself: BFD, or a probe whose way was checked.
@@ -199,7 +209,7 @@ impl Live {
     }
 
     fn take_probe(&mut self, now_ns: u64, tables: &Tables, outer: &frame::Udp) -> Result<(), Reason> {
-        let found = wire::locate(outer.payload)?;
+        let found = wire::locate_keyed(outer.payload)?;
         let header = &found.header;
         let inner = frame::Udp::of_packet(outer.payload.get(found.inner_at..).ok_or(Reason::OverlayInner)?)?;
         let version = outer.packet.version;
@@ -219,8 +229,9 @@ impl Live {
                 let answer = answer.ok_or(Reason::AnswerLimited)?;
                 let bucket = wire::bucket(header.stream);
                 let ports = (quality::PORT, port);
+                let way = Way { tables, keys: &self.keys };
                 let sent =
-                    path.frame(tables, bucket, test.sequence, ports, &answer.to_bytes(), inner.payload.len());
+                    path.frame(&way, bucket, test.sequence, ports, &answer.to_bytes(), inner.payload.len());
                 self.send(sent);
                 Ok(())
             }
@@ -248,10 +259,11 @@ impl Live {
 
     fn serve_path(&mut self, now_ns: u64, tables: &Tables, at: usize) {
         let unix_ns = self.start.unix_offset_ns.wrapping_add(now_ns);
-        let Live { paths, random, out, .. } = self;
+        let Live { paths, random, out, keys, .. } = self;
+        let way = Way { tables, keys };
         let Some(path) = paths.get_mut(at) else { return };
         if let Some(frame) =
-            path.poll(now_ns, unix_ns, tables, random.next()).filter(|_| out.len() < FRAMES_MAX)
+            path.poll(now_ns, unix_ns, &way, random.next()).filter(|_| out.len() < FRAMES_MAX)
         {
             out.push_back(frame);
         }
