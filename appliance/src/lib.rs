@@ -19,6 +19,7 @@ pub mod host;
 pub mod idle;
 pub mod io;
 pub mod key;
+pub mod keyring;
 pub mod listing;
 pub mod lists;
 pub mod metrics;

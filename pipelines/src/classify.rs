@@ -6,6 +6,7 @@ use crate::emit::Context;
 use crate::forwarder::{Lanes, Stores};
 use crate::gateway::Reply;
 use crate::intermediate::{self, Copy, Express, Transit};
+use crate::keys;
 use crate::known::{self, Answer, Known, Passing};
 use crate::seal;
 use crate::tables::{Local, Port};
@@ -29,6 +30,7 @@ enum Class {
     Discovery,
     Local,
     Liveness,
+    Keys,
 }
 
 /// Bytes of a UDP header.
@@ -165,6 +167,7 @@ fn put<P: BufPool>(
         Ok(Class::Discovery) => context.punt(buf, port, Cause::NeighborDiscovery),
         Ok(Class::Local) => context.punt(buf, port, Cause::Local),
         Ok(Class::Liveness) => context.punt(buf, port, Cause::Liveness),
+        Ok(Class::Keys) => context.punt(buf, port, Cause::Keys),
         Err(reason) => context.drop(buf, reason),
     }
 }
@@ -264,13 +267,15 @@ fn classify<P: BufPool>(
     }
 }
 
-/// A packet to an underlay address that is none of the overlay: a member's BFD, or for the node itself.
+/// A packet to an underlay address that is none of the overlay: a member's BFD or message about keys, or for the node itself.
 #[cold]
 fn to_underlay<P: BufPool>(packet: &Packet, context: &Context<P>) -> Result<Class, Reason> {
-    if packet.protocol != UDP || packet.dst_port != bfd::PORT {
-        return Ok(Class::Local);
-    }
-    context.tables.members.get(packet.src).map(|_| Class::Liveness).ok_or(Reason::OverlayNotMember)
+    let class = match (packet.protocol, packet.dst_port) {
+        (UDP, bfd::PORT) => Class::Liveness,
+        (UDP, keys::PORT) => Class::Keys,
+        _ => return Ok(Class::Local),
+    };
+    context.tables.members.get(packet.src).map(|_| class).ok_or(Reason::OverlayNotMember)
 }
 
 /// A packet of the overlay whose way is not known yet: for another node, or to be taken out here. Its way is learnt

@@ -13,7 +13,6 @@
 //! Workers punt what members send here; the control thread feeds it in with [`Live::handle`], passes the time with
 //! [`Live::tick`] and takes frames to send from [`Live::poll_frame`].
 
-mod frame;
 mod link;
 mod path;
 mod random;
@@ -36,6 +35,7 @@ use path::Way;
 use random::Random;
 
 use crate::PortIndex;
+use crate::datagram;
 use crate::tables::{Dead, Tables};
 
 /// Frames waiting for [`Live::poll_frame`] at most; what comes on top is lost.
@@ -188,7 +188,7 @@ impl Live {
     }
 
     fn take(&mut self, now_ns: u64, tables: &Tables, bytes: &[u8]) -> Result<(), Reason> {
-        let outer = frame::Udp::of_frame(bytes)?;
+        let outer = datagram::Udp::of_frame(bytes)?;
         match outer.packet.dst_port {
             bfd::PORT => self.take_bfd(now_ns, tables, &outer),
             GENEVE_PORT => self.take_probe(now_ns, tables, &outer),
@@ -196,7 +196,7 @@ impl Live {
         }
     }
 
-    fn take_bfd(&mut self, now_ns: u64, tables: &Tables, outer: &frame::Udp) -> Result<(), Reason> {
+    fn take_bfd(&mut self, now_ns: u64, tables: &Tables, outer: &datagram::Udp) -> Result<(), Reason> {
         let (from, to) = (outer.packet.src, outer.packet.dst);
         let found = self.links.iter().position(|link| link.peer == from && link.own == to);
         let at = found.filter(|_| outer.is_intact()).ok_or(Reason::SlowPath)?;
@@ -208,10 +208,11 @@ impl Live {
         taken.map_err(|_| Reason::SlowPath)
     }
 
-    fn take_probe(&mut self, now_ns: u64, tables: &Tables, outer: &frame::Udp) -> Result<(), Reason> {
+    fn take_probe(&mut self, now_ns: u64, tables: &Tables, outer: &datagram::Udp) -> Result<(), Reason> {
         let found = wire::locate_keyed(outer.payload)?;
         let header = &found.header;
-        let inner = frame::Udp::of_packet(outer.payload.get(found.inner_at..).ok_or(Reason::OverlayInner)?)?;
+        let inner =
+            datagram::Udp::of_packet(outer.payload.get(found.inner_at..).ok_or(Reason::OverlayInner)?)?;
         let version = outer.packet.version;
         let key = (header.path, header.source, version);
         let at = self.paths.iter().position(|path| path.key() == key).ok_or(Reason::SlowPath)?;

@@ -15,9 +15,9 @@ use overlay::wire::{
 use packet::Addr;
 use std::sync::Arc;
 
-use super::frame::Headers;
 use super::{Key, Link, addresses, health, versions};
 use crate::PortIndex;
+use crate::datagram::Headers;
 use crate::seal;
 use crate::tables::{self, Tables};
 
