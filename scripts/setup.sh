@@ -5,7 +5,7 @@
 #   scripts/setup.sh [build] [test] [bench] [hugepages]      without arguments: build and test
 set -euo pipefail
 
-# To compile: DPDK with its drivers, libclang for bindgen, a C compiler for the shim.
+# To compile: DPDK with its drivers, libclang for bindgen, a C compiler for the shim and for AWS-LC (no cmake, no Go).
 build_packages=(build-essential clang libclang-dev pkg-config libdpdk-dev libpcap-dev ca-certificates)
 # To run the namespace tests, the dissector's tests and the demo.
 test_packages=(dpdk iproute2 ethtool nftables nginx-light iperf3 curl jq tshark tcpdump python3

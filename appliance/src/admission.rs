@@ -17,7 +17,7 @@ use pipelines::{Cause, Forwarder, Punt};
 use zerocopy::FromBytes;
 
 /// Packets per second of each kind, in the order of [`Kind`].
-const PER_SECOND: [u32; 5] = [2000, 1000, 200, 1000, 5000];
+const PER_SECOND: [u32; 6] = [2000, 1000, 200, 1000, 5000, 500];
 
 /// BFD packets per second of one member: both IP versions at the shortest interval, and as much again.
 const BFD_PER_SECOND: u32 = 500;
@@ -39,6 +39,8 @@ pub enum Kind {
     Local,
     /// On its way, but without a known neighbour.
     Unresolved,
+    /// A member's message about keys; the control thread limits what it costs for each member.
+    Keys,
     /// A member's BFD packet.
     Bfd(NodeId),
     /// A member's probe, or its answer to one.
@@ -72,6 +74,7 @@ impl Admission {
             Kind::Foreign => &mut self.rates[2],
             Kind::Local => &mut self.rates[3],
             Kind::Unresolved => &mut self.rates[4],
+            Kind::Keys => &mut self.rates[5],
             Kind::Bfd(node) => &mut self.bfd[node.0 as usize % MEMBERS],
             Kind::Probe(node) => &mut self.probes[node.0 as usize % MEMBERS],
         };
@@ -84,6 +87,7 @@ pub fn kind<P: BufPool>(punt: &Punt<P::Buf>, forwarder: &Forwarder<P>) -> Kind {
     match punt.cause {
         Cause::Local => Kind::Local,
         Cause::Unresolved(_) => Kind::Unresolved,
+        Cause::Keys => Kind::Keys,
         Cause::Liveness => liveness(punt.buf.data(), |addr| forwarder.tables().members.get(addr)),
         Cause::NeighborDiscovery => {
             discovery(punt.buf.data(), |addr| forwarder.tables().local.get(addr).is_some())

@@ -37,6 +37,7 @@ impl Balance {
         let workers = || core.counters.iter();
         let ports = || workers().flat_map(|worker| &worker.path.ports);
         let slow = core.slow.counters();
+        let keys = core.keyring.as_ref().map(|keyring| keyring.keys.counters()).unwrap_or_default();
         Balance {
             received: ports().map(|port| port.rx_packets.get()).sum(),
             made: workers().map(|worker| worker.path.roles.copies_made.get()).sum(),
@@ -44,9 +45,9 @@ impl Balance {
             transmitted: ports().map(|port| port.tx_packets.get()).sum(),
             dropped: workers().map(|worker| worker.path.drops_total()).sum(),
             punted: workers().flat_map(|worker| &worker.path.punts).map(packet::Counter::get).sum(),
-            punts_consumed: slow.consumed + core.live.counters().consumed,
+            punts_consumed: slow.consumed + core.live.counters().consumed + keys.consumed,
             punts_released: slow.released,
-            punts_dropped: core.slow.drops().iter().chain(core.live.drops()).sum(),
+            punts_dropped: Reason::ALL.iter().map(|reason| core.dropped_by_control(*reason)).sum(),
             buffers_missing,
         }
     }

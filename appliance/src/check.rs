@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use conf::Loaded;
+use overlay::topology::Seal;
 
 /// What a sound configuration says, in lines for people.
 pub fn summary(loaded: &Loaded) -> String {
@@ -43,6 +44,13 @@ pub fn summary(loaded: &Loaded) -> String {
         topology.nodes.len(),
         topology.applications.len()
     );
+    for application in &topology.applications {
+        let carried = match application.seal {
+            Seal::Aes256Gcm => format!("AES-256-GCM, a new key every {} s", config.keys.rotation_s),
+            Seal::None => "not sealed: whoever is on its paths can read and change it".to_owned(),
+        };
+        let _ = writeln!(text, "application {}: {carried}", application.name);
+    }
     for certificate in config.certificates() {
         let _ = writeln!(text, "{certificate}");
     }

@@ -49,6 +49,12 @@ pub enum Command {
         #[arg(long, value_name = "ADDRESS=MAC", value_parser = neighbor)]
         neighbor: Vec<(Addr, Mac)>,
     },
+    /// Makes and shows the keys by which nodes know each other.
+    Key {
+        /// What to do.
+        #[command(subcommand)]
+        command: KeyCommand,
+    },
     /// Prints the versions of proa and DPDK.
     Version,
     /// Prints a completion script for a shell.
@@ -62,6 +68,22 @@ pub enum Command {
     Man {
         /// The directory.
         directory: PathBuf,
+    },
+}
+
+/// What to do with a key.
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Makes a private key, readable by its owner only, and prints the public one for the topology file.
+    Generate {
+        /// Where to write it; an existing file is never overwritten.
+        #[arg(long, value_name = "FILE", default_value = "proa.key")]
+        out: PathBuf,
+    },
+    /// Prints the public key of a private one.
+    Show {
+        /// The key file.
+        file: PathBuf,
     },
 }
 

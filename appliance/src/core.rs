@@ -4,13 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use conf::Config;
+use overlay::keys::Identity;
 use packet::{BufPool, PacketBuf};
+use pipelines::keys::{self, Keys};
 use pipelines::live::{self, Live};
 use pipelines::slow::SlowPath;
 use pipelines::tables::Interface;
-use pipelines::{Cause, Punt, Tables, WorkerCounters};
+use pipelines::{Cause, PortIndex, Punt, Tables, WorkerCounters};
 
 use crate::exchange::{Exchange, Order};
+use crate::keyring::Keyring;
 use crate::lists::Lists;
 use crate::setup::{self, Start};
 use crate::worker::OwnCounters;
@@ -47,6 +50,8 @@ pub struct Core<P: BufPool> {
     pub slow: SlowPath,
     /// BFD with neighbours, probes of paths.
     pub live: Live,
+    /// Keys shared with other nodes; `None` where this node has no key.
+    pub keyring: Option<Keyring>,
     /// Queues to the workers.
     pub exchange: Arc<Exchange<P::Buf>>,
     /// What the workers count.
@@ -59,6 +64,8 @@ pub struct Core<P: BufPool> {
     pub injected: u64,
     /// Frames of the slow path that found no buffer or no room in a queue.
     pub not_injected: u64,
+    /// Messages about keys to a node that has none.
+    pub without_keys: u64,
     /// When [`Core::pump`] last ran, ns.
     pub now_ns: u64,
     seed: u64,
@@ -87,6 +94,8 @@ pub struct Parts<P: BufPool> {
     pub counters: Vec<Counters>,
     /// Seeds the tables; when the node started.
     pub start: Start,
+    /// What the node's keys begin with, where it has a key.
+    pub identity: Option<(Identity, [u8; 32])>,
     /// Where buffers for the slow path's frames come from.
     pub pool: P,
 }
@@ -94,11 +103,16 @@ pub struct Parts<P: BufPool> {
 impl<P: BufPool> Core<P> {
     /// The state at the start; the node's addresses are announced with the first [`Core::pump`].
     pub fn new(now_ns: u64, parts: Parts<P>) -> Core<P> {
-        let Parts { config, interfaces, tables, exchange, counters, start, pool } = parts;
+        let Parts { config, interfaces, tables, exchange, counters, start, identity, pool } = parts;
         let slow = SlowPath::new(now_ns, &setup::slow(&config, &interfaces, &tables));
         let unix_offset_ns = start.unix_ms.wrapping_mul(1_000_000).wrapping_sub(now_ns);
         let begun = live::Start { unix_offset_ns, seed: start.seed.rotate_left(32) };
         let live = Live::new(now_ns, begun, &config.topology, &tables);
+        let unix_offset_ms = unix_offset_ns / 1_000_000;
+        let keys = identity.and_then(|(identity, random)| {
+            let begun = keys::Start { identity, rotation_s: config.keys.rotation_s, unix_offset_ms, random };
+            Keys::new(now_ns, begun, &config.topology, config.node, &config.keys.identities)
+        });
         let workers = exchange.workers();
         Core {
             config,
@@ -106,12 +120,14 @@ impl<P: BufPool> Core<P> {
             tables,
             slow,
             live,
+            keyring: keys.map(Keyring::new),
             exchange,
             counters,
             lists: Lists::new(workers),
             reloads: (0, 0),
             injected: 0,
             not_injected: 0,
+            without_keys: 0,
             now_ns,
             seed: start.seed,
             pool,
@@ -134,6 +150,7 @@ impl<P: BufPool> Core<P> {
         }
         // What came in counts before anything is found missing.
         self.live.tick(now_ns, &self.tables);
+        self.pump_keys(now_ns);
         self.slow.tick(now_ns);
         self.send();
         self.refresh(now_ns);
@@ -147,7 +164,8 @@ impl<P: BufPool> Core<P> {
     /// When [`Core::pump`] has something to do even if nothing comes in, ns.
     pub fn timeout(&self) -> Option<u64> {
         let compile = self.wants_snapshot().then_some(self.compiled_ns + COMPILE_NS);
-        [self.live.poll_timeout(), self.slow.poll_timeout(), compile].into_iter().flatten().min()
+        let keys = self.keyring.as_ref().map(|keyring| keyring.timeout(self.now_ns));
+        [self.live.poll_timeout(), self.slow.poll_timeout(), keys, compile].into_iter().flatten().min()
     }
 
     fn take(&mut self, now_ns: u64, punt: Punt<P::Buf>) {
@@ -155,6 +173,10 @@ impl<P: BufPool> Core<P> {
         match cause {
             Cause::NeighborDiscovery | Cause::Local => self.slow.handle(now_ns, port, buf.data()),
             Cause::Liveness => self.live.handle(now_ns, &self.tables, buf.data()),
+            Cause::Keys => match &mut self.keyring {
+                Some(keyring) => keyring.keys.handle(now_ns, buf.data()),
+                None => self.without_keys += 1,
+            },
             Cause::Unresolved(next_hop) => self.slow.resolve(now_ns, port, next_hop, buf.data().to_vec()),
         }
         self.pool.free(buf);
@@ -162,7 +184,7 @@ impl<P: BufPool> Core<P> {
 
     /// Gives its frames to workers, those of liveness first, each port's to the same one so that they keep their order.
     fn send(&mut self) {
-        while let Some((port, frame)) = self.live.poll_frame().or_else(|| self.slow.poll_frame()) {
+        while let Some((port, frame)) = self.next_frame() {
             let worker = port.0 as usize % self.exchange.workers().max(1);
             let filled = self.pool.alloc().and_then(|mut buf| {
                 buf.append(frame.len()).ok()?;
@@ -177,6 +199,20 @@ impl<P: BufPool> Core<P> {
                 }
                 None => self.not_injected += 1,
             }
+        }
+    }
+
+    /// The next frame of liveness, keys, or the slow path.
+    fn next_frame(&mut self) -> Option<(PortIndex, Vec<u8>)> {
+        let keys = |keyring: &mut Option<Keyring>| keyring.as_mut()?.keys.poll_frame();
+        let urgent = self.live.poll_frame().or_else(|| keys(&mut self.keyring));
+        urgent.or_else(|| self.slow.poll_frame())
+    }
+
+    fn pump_keys(&mut self, now_ns: u64) {
+        let Some(keyring) = &mut self.keyring else { return };
+        if let Some(table) = keyring.pump::<P>(now_ns, &self.tables, &self.exchange, &self.counters) {
+            self.live.swap_keys(table);
         }
     }
 
@@ -240,6 +276,10 @@ impl<P: BufPool> Core<P> {
         let next_hops = self.tables.next_hops.clone();
         self.slow.reconfigure(now_ns, &answered, &next_hops);
         self.live.reconfigure(now_ns, &self.config.topology, &self.tables);
+        if let Some(keyring) = &mut self.keyring {
+            let Config { topology, node, keys, .. } = &self.config;
+            keyring.keys.reconfigure(topology, *node, &keys.identities);
+        }
     }
 
     /// Whether all workers turn their loops.

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use crossbeam_queue::ArrayQueue;
 use crossbeam_utils::CachePadded;
+use overlay::seal::SealTable;
 use packet::Reason;
 use pipelines::{Cause, Handoff, PortIndex, Punt, Tables};
 
@@ -31,6 +32,8 @@ const ORDERS: usize = 64;
 pub enum Order {
     /// Forward by this snapshot.
     Tables(Arc<Tables>),
+    /// Seal and open with these keys.
+    Keys(Arc<SealTable>),
     /// Show a piece of a table.
     List(Query),
     /// Receive nothing more, hand out what is inside, and end.
@@ -246,7 +249,8 @@ impl<B> Desk<B> {
     /// The frame, when too many wait.
     pub fn punt(&self, punt: Punt<B>) -> Result<(), B> {
         let own = self.own();
-        let queue = if punt.cause == Cause::Liveness { &own.urgent } else { &own.punts };
+        let queue =
+            if matches!(punt.cause, Cause::Liveness | Cause::Keys) { &own.urgent } else { &own.punts };
         queue.push(punt).map_err(|punt| punt.buf)?;
         self.exchange.alarm.ring();
         Ok(())

@@ -18,6 +18,8 @@ pub mod exchange;
 pub mod host;
 pub mod idle;
 pub mod io;
+pub mod key;
+pub mod keyring;
 pub mod listing;
 pub mod lists;
 pub mod metrics;

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use conf::{Config, Loaded};
-use proa_appliance::cli::{Cli, Command};
+use proa_appliance::cli::{Cli, Command, KeyCommand};
 use proa_appliance::host::{self, Verdict};
 use proa_appliance::replay::{self, Options};
-use proa_appliance::{check, run};
+use proa_appliance::{check, key, run};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -19,6 +19,13 @@ fn main() -> ExitCode {
         Command::Replay { config, input, output, port, mac, neighbor } => {
             let options = Options { port, macs: mac, neighbors: neighbor };
             replay_capture(&config, &input, &output, &options)
+        }
+        Command::Key { command } => {
+            let line = match command {
+                KeyCommand::Generate { out } => key::generate(&out),
+                KeyCommand::Show { file } => key::show(&file),
+            };
+            result(line.map(|line| println!("{line}")))
         }
         Command::Version => {
             println!("proa {} on {}", env!("CARGO_PKG_VERSION"), dpdk::Eal::version());
@@ -49,6 +56,9 @@ fn check_config(config: &Path, with_host: bool) -> ExitCode {
         Err(code) => return code,
     };
     print!("{}", check::summary(&loaded));
+    if let Err(error) = loaded.config.identity() {
+        return result(Err(error.to_string()));
+    }
     if !with_host {
         return ExitCode::SUCCESS;
     }

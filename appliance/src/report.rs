@@ -164,7 +164,17 @@ impl<P: BufPool> Core<P> {
             Reason::MultiSegment => self.counters.iter().map(|worker| worker.own.unfit.get()).sum(),
             _ => 0,
         };
-        workers + unfit + self.slow.drops()[reason.index()] + self.live.drops()[reason.index()]
+        workers + unfit + self.dropped_by_control(reason)
+    }
+
+    /// Punted packets that the control thread dropped for a reason.
+    pub fn dropped_by_control(&self, reason: Reason) -> u64 {
+        let keys = match (&self.keyring, reason) {
+            (Some(keyring), _) => keyring.keys.drops()[reason.index()],
+            (None, Reason::OverlayUnexpectedKey) => self.without_keys,
+            (None, _) => 0,
+        };
+        self.slow.drops()[reason.index()] + self.live.drops()[reason.index()] + keys
     }
 
     /// Answers "drops show".

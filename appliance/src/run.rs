@@ -42,6 +42,9 @@ pub enum Error {
     /// A worker does not start.
     #[error(transparent)]
     Worker(#[from] thread::Error),
+    /// The node's private key can not be used.
+    #[error(transparent)]
+    Key(#[from] conf::key::KeyError),
     /// The topology can not be compiled.
     #[error(transparent)]
     Compile(#[from] pipelines::tables::CompileError),

@@ -109,7 +109,16 @@ impl Sandbox {
                 burst_max: config.local.workers.burst as usize,
             }));
         }
-        let parts = Parts { config, interfaces, tables, exchange, counters, start, pool: pool.clone() };
+        let parts = Parts {
+            config,
+            interfaces,
+            tables,
+            exchange,
+            counters,
+            start,
+            identity: None,
+            pool: pool.clone(),
+        };
         Ok(Sandbox { core: Core::new(now_ns, parts), workers, pool, sources, sent })
     }
 

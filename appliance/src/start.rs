@@ -16,6 +16,7 @@ use signal_hook_mio::v1_0::Signals;
 use crate::core::{Core, Counters, Parts};
 use crate::eal;
 use crate::exchange::Exchange;
+use crate::keyring;
 use crate::run::{Error, Node, SIGNALS, WAKER};
 use crate::serve::Serving;
 use crate::server::Server;
@@ -43,6 +44,13 @@ pub(crate) fn start(config_file: &Path, config: Config) -> Result<Node, Error> {
     poll.registry().register(&mut signals, SIGNALS, mio::Interest::READABLE)?;
     let waker = Waker::new(poll.registry(), WAKER)?;
 
+    let identity = match config.identity()? {
+        Some(identity) => {
+            let random = keyring::random().ok_or(io::Error::from(io::ErrorKind::UnexpectedEof))?;
+            Some((identity, random))
+        }
+        None => None,
+    };
     let eal = Eal::init(eal::arguments(local))?;
     let clock = Clock::new(&eal);
     let mempool = eal::pool(&eal, local)?;
@@ -80,7 +88,7 @@ pub(crate) fn start(config_file: &Path, config: Config) -> Result<Node, Error> {
     }
     log_start(&config, &ports);
     let pool = Pool::new(&mempool);
-    let parts = Parts { config, interfaces, tables, exchange, counters, start: begun, pool };
+    let parts = Parts { config, interfaces, tables, exchange, counters, start: begun, identity, pool };
     let core = Core::new(clock.now_ns(), parts);
     let serving = Serving::new(server, clock.now_ns(), workers);
     Ok(Node {

@@ -28,6 +28,8 @@ pub struct OwnCounters {
     pub injected: packet::Counter,
     /// When its loop last turned, ns of the node's clock; refreshed every millisecond.
     pub seen_ns: packet::Counter,
+    /// Which of the control thread's key tables it reads.
+    pub keys_generation: packet::Counter,
     /// Frames that devices gave in several pieces, which their queues dropped.
     pub unfit: packet::Counter,
 }
@@ -175,6 +177,11 @@ impl<P: BufPool, R: Receive<P::Buf>, T: Transmit<P::Buf>> Worker<P, R, T> {
         while let Some(order) = self.desk.order() {
             match order {
                 Order::Tables(tables) => self.forwarder.swap_tables(tables),
+                Order::Keys(keys) => {
+                    let generation = keys.generation();
+                    self.forwarder.swap_keys(keys);
+                    self.own.keys_generation.set(generation);
+                }
                 Order::List(query) => self.desk.hand_in(listing::fill(query, &self.forwarder, now_ns)),
                 Order::Stop => self.stopping = true,
             }

@@ -43,6 +43,7 @@ services = ["udp/7", "icmp"]
 gateway = "frankfurt"
 origins = [{ address = "10.9.0.2" }]
 copies = 2
+seal = "none"
 "#;
 
 fn node_file(name: &str, wan: &str, lan: Option<&str>, cores: &str) -> String {

@@ -105,7 +105,7 @@ fn stages(rows: &mut Vec<Row>) -> Result<(), Box<dyn Error>> {
         "eliminate: stream and window",
         Box::new(move |n| {
             sequence += 1;
-            let key = StreamKey { source: NodeId(1), stream: n as u16 % world::STREAMS };
+            let key = StreamKey { source: NodeId(1), stream: n as u16 % world::STREAMS, sealed: false };
             if let Ok(stream) = elimination.stream(key) {
                 black_box(elimination.offer(stream, sequence));
             }

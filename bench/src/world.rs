@@ -106,6 +106,7 @@ pub fn topology(copies: u8, workers: u16, sessions: u32) -> Topology {
             origins: vec![Origin { address: IpAddr::V4(ORIGIN), port: None }],
             copies,
             underlay: IpVersion::V4,
+            seal: overlay::topology::Seal::None,
         }],
         ..Topology::default()
     }

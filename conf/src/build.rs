@@ -3,11 +3,13 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use overlay::keys::ROTATION_DEFAULT_S;
 use overlay::plan::Certificate;
 use overlay::topology::{
     Application, IpVersion, Node, NodeId, Origin, Path, PathId, PathSet, Region, RegionIndex, Topology, Vip,
 };
 
+use crate::Keys;
 use crate::check::names::Links;
 use crate::ground::{ground, index};
 use crate::local::{Control, Eal, Local, Port, Route, Workers};
@@ -112,7 +114,23 @@ fn build_application(
         origins,
         copies: raw.copies.as_ref()?.value,
         underlay: raw.underlay.as_ref().map_or(default, |at| at.value),
+        seal: raw.seal.as_ref().and_then(|at| at.value).unwrap_or_default(),
     })
+}
+
+/// Who has which key.
+pub(crate) fn keys(topology: &TopologyFile, node: &NodeFile) -> Option<Keys> {
+    let mut identities = Vec::new();
+    for node in &topology.nodes.items {
+        let id = NodeId(node.value.id.as_ref()?.value);
+        identities.extend(node.value.public_key.as_ref().and_then(|key| Some((id, key.value?))));
+    }
+    let file = match &node.key_file {
+        Some(file) => Some(PathBuf::from(&file.value.as_ref()?.value)),
+        None => None,
+    };
+    let rotation_s = topology.key_rotation_s.as_ref().map_or(ROTATION_DEFAULT_S, |at| at.value);
+    Some(Keys { file, rotation_s, identities })
 }
 
 /// This node's own settings.

@@ -11,6 +11,7 @@ mod build;
 mod certificate;
 mod check;
 mod ground;
+pub mod key;
 mod load;
 mod local;
 mod monitoring;
@@ -28,6 +29,9 @@ mod topology_file;
 mod topology_values;
 mod values;
 
+use std::path::PathBuf;
+
+use overlay::keys::{Identity, PublicIdentity};
 use overlay::topology::{Node, NodeId, Topology};
 
 pub use crate::certificate::{Certificate, CertifiedPath};
@@ -44,6 +48,19 @@ pub struct Config {
     pub node: NodeId,
     /// What concerns this node only.
     pub local: Local,
+    /// Who has which key, and what is sealed.
+    pub keys: Keys,
+}
+
+/// Who has which key. No private key is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keys {
+    /// The file of this node's private key; there where this node has a public key.
+    pub file: Option<PathBuf>,
+    /// How long an epoch key is used, seconds, 60 to 86,400. Default 3600.
+    pub rotation_s: u32,
+    /// The public keys of the nodes that have one; all nodes on the way of what is sealed do.
+    pub identities: Vec<(NodeId, PublicIdentity)>,
 }
 
 /// A configuration that can be used, with what is odd about it.
@@ -59,5 +76,19 @@ impl Config {
     /// This node's entry in the topology; a checked configuration has one.
     pub fn this_node(&self) -> Option<&Node> {
         self.topology.node(self.node)
+    }
+
+    /// This node's private key, read from its file; `None` where it needs none.
+    ///
+    /// # Errors
+    /// Why the file can not be used; [`key::KeyError::Other`] where it is not the key that the topology names.
+    pub fn identity(&self) -> Result<Option<Identity>, key::KeyError> {
+        let Some(file) = &self.keys.file else { return Ok(None) };
+        let identity = key::read(file)?;
+        let named = self.keys.identities.iter().find(|(node, _)| *node == self.node);
+        if named.is_none_or(|(_, public)| *public != identity.public()) {
+            return Err(key::KeyError::Other(file.clone(), identity.public()));
+        }
+        Ok(Some(identity))
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::DeTable;
 
-use crate::check::{addresses, applications, links, local, names, nodes, paths};
+use crate::check::{addresses, applications, keys, links, local, names, nodes, paths};
 use crate::monitoring;
 use crate::node_file::{self, NodeFile};
 use crate::problem::Errors;
@@ -51,7 +51,11 @@ impl Config {
             }
             None => None,
         };
-        finish(p, node, topology)
+        let mut loaded = finish(p, node, topology)?;
+        if let Some(file) = &mut loaded.config.keys.file {
+            *file = path.parent().unwrap_or(Path::new("")).join(&*file);
+        }
+        Ok(loaded)
     }
 
     /// Checks the texts of a node file and a topology file; what the former names as `topology` is not read.
@@ -156,6 +160,7 @@ fn check(node: Option<&NodeFile>, topology: Option<&mut TopologyFile>, p: &mut P
         let file = &*file;
         let claims = addresses::check(file, p);
         nodes::check(file, p);
+        keys::identities(file, p);
         let certificates = paths::check(file, &found, &ground, planned, p);
         applications::check(file, &found, p);
         monitoring::check(&file.liveness, &file.quality, p);
@@ -165,6 +170,7 @@ fn check(node: Option<&NodeFile>, topology: Option<&mut TopologyFile>, p: &mut P
     let name: Option<&At<String>> = node.node.as_ref();
     let this = checked.as_ref().and_then(|(file, ..)| names::this_node(file, name?, p));
     let raw = checked.as_ref().and_then(|(file, ..)| file.nodes.items.get(this?));
+    keys::private(node, raw.map(|at| &at.value), p);
     local::cores(node, raw.map(|at| &at.value), p);
     local::ports(node, checked.as_ref().and_then(|(file, _, claims, _)| Some((*file, claims, this?))), p);
 
@@ -174,5 +180,6 @@ fn check(node: Option<&NodeFile>, topology: Option<&mut TopologyFile>, p: &mut P
     }
     let topology = build::topology(file, &links, certificates)?;
     let id = topology.nodes.get(this?)?.id;
-    Some(Config { topology, node: id, local: build::local(node)? })
+    let keys = build::keys(file, node)?;
+    Some(Config { topology, node: id, local: build::local(node)?, keys })
 }

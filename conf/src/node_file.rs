@@ -29,6 +29,7 @@ pub(crate) struct NodeFile {
     pub(crate) ports: Option<At<List<RawPort>>>,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
+    pub(crate) key_file: Option<At<Option<At<String>>>>,
     pub(crate) socket: Option<PathBuf>,
     pub(crate) metrics: Option<SocketAddr>,
 }
@@ -81,6 +82,9 @@ pub(crate) fn read(t: &mut Table<'_>, p: &mut Problems) -> NodeFile {
             (t.optional("socket", p, socket), t.optional("metrics", p, metrics))
         })
     });
+    let key_file = t.optional("key", p, |item, p| {
+        table(item, "[key]", p, |t, p| t.required("file", "file = \"proa.key\", the private key", p, text))
+    });
     let (socket, metrics) = control.map_or((None, None), |control| control.value);
     NodeFile {
         topology,
@@ -90,6 +94,7 @@ pub(crate) fn read(t: &mut Table<'_>, p: &mut Problems) -> NodeFile {
         ports,
         limits: limits.map_or_else(Limits::default, |limits| limits.value),
         timeouts: timeouts.map_or_else(Timeouts::default, |timeouts| timeouts.value),
+        key_file,
         socket: socket.map(|socket| socket.value),
         metrics: metrics.map(|metrics| metrics.value),
     }

@@ -3,13 +3,15 @@
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
+use overlay::keys::{PublicIdentity, ROTATION_MAX_S, ROTATION_MIN_S};
 use overlay::plan::{LATENCY_US_MAX, LOSS_PPM_MAX, PATHS_MAX as PLAN_MAX};
+use overlay::topology::Seal;
 use overlay::topology::{Disjoint, IpVersion, Roles, Rss, Service};
 
 use crate::monitoring::{self, RawLiveness, RawQuality};
 use crate::problems::{At, Problems, error};
 use crate::reader::{Item, List, Table, list, table};
-use crate::topology_values::{address_range, roles, rss, service};
+use crate::topology_values::{address_range, public_key, roles, rss, service};
 use crate::values::{decimal, host, integer, name, word};
 
 /// Most entries of each kind; the checks' work and the tables' memory grow with them.
@@ -33,6 +35,7 @@ pub(crate) struct TopologyFile {
     pub(crate) overlay_id: Option<At<u32>>,
     pub(crate) streams: Option<At<u16>>,
     pub(crate) disjoint: Option<At<Disjoint>>,
+    pub(crate) key_rotation_s: Option<At<u32>>,
     pub(crate) regions: List<RawRegion>,
     pub(crate) links: List<RawLink>,
     pub(crate) nodes: List<RawNode>,
@@ -67,6 +70,7 @@ pub(crate) struct RawNode {
     pub(crate) workers: Option<At<u16>>,
     pub(crate) nat_pool: Option<At<List<RangeInclusive<IpAddr>>>>,
     pub(crate) rss: Option<At<Option<Rss>>>,
+    pub(crate) public_key: Option<At<Option<PublicIdentity>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -94,6 +98,7 @@ pub(crate) struct RawApplication {
     pub(crate) origins: List<RawOrigin>,
     pub(crate) copies: Option<At<u8>>,
     pub(crate) underlay: Option<At<IpVersion>>,
+    pub(crate) seal: Option<At<Option<Seal>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -117,6 +122,7 @@ pub(crate) fn read(t: &mut Table<'_>, p: &mut Problems) -> TopologyFile {
             p,
             word(&[("require", Disjoint::Require), ("warn", Disjoint::Warn)]),
         ),
+        key_rotation_s: t.optional("key_rotation", p, integer(ROTATION_MIN_S..=ROTATION_MAX_S)),
         regions: entries(t, "region", REGIONS_MAX, p, |item, p| {
             table(item, "[[region]]", p, |t, p| RawRegion {
                 name: t.required("name", "name = \"paris\"", p, name),
@@ -191,6 +197,7 @@ fn node(t: &mut Table<'_>, p: &mut Problems) -> RawNode {
         workers: t.optional("workers", p, integer(1..=64)),
         nat_pool: t.optional("nat_pool", p, list(POOL_RANGES_MAX, address_range)),
         rss: t.optional("rss", p, |item, p| table(item, "`rss`", p, rss)),
+        public_key: t.optional("public_key", p, |item, p| Some(public_key(item, p))),
     }
 }
 
@@ -240,6 +247,9 @@ fn application(t: &mut Table<'_>, p: &mut Problems) -> RawApplication {
         origins: filled(t, "origins", "origins = [{ address = \"10.9.0.2\" }]", ORIGINS_MAX, p, origin),
         copies: t.required("copies", "copies = 2", p, integer(1..=8)),
         underlay: t.optional("underlay", p, word(&[("ipv4", IpVersion::V4), ("ipv6", IpVersion::V6)])),
+        seal: t.optional("seal", p, |item, p| {
+            Some(word(&[("aes-256-gcm", Seal::Aes256Gcm), ("none", Seal::None)])(item, p))
+        }),
     }
 }
 

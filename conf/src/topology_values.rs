@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
+use overlay::keys::PublicIdentity;
 use overlay::topology::{Roles, Rss, Service};
 
 use crate::problems::{Problems, error};
@@ -54,6 +55,17 @@ pub(crate) fn address_range(item: &Item<'_>, p: &mut Problems) -> Option<RangeIn
     host_kind(item, first, p)?;
     host_kind(item, last, p)?;
     Some(first..=last)
+}
+
+/// A node's public key.
+pub(crate) fn public_key(item: &Item<'_>, p: &mut Problems) -> Option<PublicIdentity> {
+    let written = text(item, p)?;
+    let key = written.parse().ok();
+    if key.is_none() {
+        error(item.place, "this is not a public key")
+            .help(p, "write the line that `proa key generate` printed: ed25519: and 64 hexadecimal digits");
+    }
+    key
 }
 
 /// The NIC's receive-side scaling.

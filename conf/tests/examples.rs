@@ -1,9 +1,12 @@
 //! The example files that operators copy load without an error or a warning.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use overlay::topology::{IpVersion, NodeId};
+use proa_conf::key::KeyError;
 use proa_conf::{Certificate, Config, Loaded, Poll};
 
 fn examples() -> PathBuf {
@@ -72,4 +75,25 @@ fn the_certificate_names_every_path() {
          path 1: paris > london > frankfurt (11 ms) [channel-tunnel]\n  \
          path 2: paris > madrid > frankfurt (22.5 ms)"
     );
+}
+
+#[test]
+fn a_private_key_must_be_the_one_that_the_topology_names() {
+    let edge = load("edge-1.toml").config;
+    assert_eq!((edge.keys.identities.len(), edge.keys.rotation_s), (4, 3600));
+    assert_eq!(edge.topology.applications[0].seal, overlay::topology::Seal::Aes256Gcm);
+    assert_eq!(edge.keys.file.as_deref(), Some(examples().join("edge-1.key").as_path()));
+    // The examples come without private keys.
+    assert!(matches!(edge.identity(), Err(KeyError::Unreadable(..))));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("other.key");
+    let options = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).clone();
+    options.open(&path).unwrap().write_all(proa_conf::key::text(&[7; 32]).as_bytes()).unwrap();
+    let mut other = edge.clone();
+    other.keys.file = Some(path.clone());
+    let Err(KeyError::Other(_, public)) = other.identity() else { panic!("another node's key") };
+    other.keys.identities[0].1 = public;
+    assert_eq!(other.identity().unwrap().unwrap().public(), public);
+    other.keys.file = None;
+    assert!(other.identity().unwrap().is_none());
 }

@@ -15,6 +15,8 @@ pub struct StreamKey {
     pub source: NodeId,
     /// Sending worker in the high byte, bucket in the low one.
     pub stream: u16,
+    /// Whether its packets are sealed. What is not has a window of its own: anyone could poison it.
+    pub sealed: bool,
 }
 
 /// A stream's place, until the [`Elimination`] is dropped.
@@ -140,7 +142,7 @@ mod tests {
     fn streams_are_apart_and_bounded() {
         let mut elimination = Elimination::new(2, 64, 1);
         let capacity = elimination.capacity();
-        let key = |stream| StreamKey { source: NodeId(1), stream };
+        let key = |stream| StreamKey { source: NodeId(1), stream, sealed: false };
         let first = elimination.stream(key(1)).unwrap();
         let second = elimination.stream(key(2)).unwrap();
         assert_eq!(elimination.offer(first, 5), Verdict::Pass);

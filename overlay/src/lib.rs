@@ -1,5 +1,5 @@
-//! The overlay: its wire format, streams and their elimination, topology, disjoint paths and their planning, and
-//! whether links and paths live and how well.
+//! The overlay: its wire format, streams and their elimination, keys and sealing, topology, disjoint paths and their
+//! planning, and whether links and paths live and how well.
 //!
 //! Pure: no clock, I/O, randomness or threads.
 #![forbid(unsafe_code)]
@@ -9,9 +9,11 @@ pub mod bfd;
 pub mod disjoint;
 pub mod elimination;
 pub mod health;
+pub mod keys;
 pub mod pick;
 pub mod plan;
 pub mod quality;
+pub mod seal;
 pub mod steering;
 pub mod topology;
 pub mod window;

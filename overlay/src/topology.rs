@@ -208,6 +208,18 @@ pub struct Application {
     pub copies: u8,
     /// IP version of the outer headers.
     pub underlay: IpVersion,
+    /// How its packets are carried. A receiver goes by this, never by the packet.
+    pub seal: Seal,
+}
+
+/// How an application's packets are carried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Seal {
+    /// Encrypted and authenticated end to end.
+    #[default]
+    Aes256Gcm,
+    /// As they are: whoever is on the path reads and changes them. For underlays that are trusted.
+    None,
 }
 
 /// A virtual IP.

@@ -8,7 +8,7 @@
 //! |          overlay id (VNI)                     |   reserved    |  4
 //! +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 //! |      class 0xff50             |  type 0x81    |0 0 0| 4 words |  8  route option
-//! |version| flags | routing proto |   hop limit   |   reserved    | 12
+//! |version| flags | routing proto |   hop limit   |  link epoch   | 12
 //! |          source node          |       destination node        | 16
 //! |                       hop authenticator                       | 20
 //! |                                                               | 24
@@ -26,7 +26,10 @@
 //! allows (another order, options that it may skip) it reads option by option, to the same result.
 //! `docs/protocol.md` has the rules, `docs/vectors` the test vectors.
 
+mod hop;
 mod walk;
+
+pub use hop::{link_epoch, write_hop};
 
 use crate::topology::{IpVersion, NodeId, PathId};
 use packet::Reason;
@@ -67,6 +70,8 @@ pub const HOP_LIMIT_AT: usize = 14;
 pub const STREAM_AT: usize = 32;
 /// Where the path stands in a header as [`Header::write`] lays it out, bytes.
 pub const PATH_AT: usize = 34;
+/// Where the key epoch stands in a header as [`Header::write`] lays it out, bytes.
+pub const EPOCH_AT: usize = 36;
 /// Where the sequence stands in a header as [`Header::write`] lays it out, bytes.
 pub const SEQUENCE_AT: usize = 40;
 
@@ -182,6 +187,20 @@ impl Header {
 /// - [`Reason::OverlayUnexpectedKey`]: an authenticator or a key epoch, which no link has a key for.
 #[inline(always)]
 pub fn locate(geneve: &[u8]) -> Result<Located, Reason> {
+    let found = locate_keyed(geneve)?;
+    if found.header.epoch != 0 || found.header.authenticator != 0 {
+        return Err(Reason::OverlayUnexpectedKey);
+    }
+    Ok(found)
+}
+
+/// The same on a node that has keys: any authenticator and any key epoch are read. Whether they must be there, and
+/// whether they hold, is the caller's to check.
+///
+/// # Errors
+/// As [`locate`], but never [`Reason::OverlayUnexpectedKey`].
+#[inline(always)]
+pub fn locate_keyed(geneve: &[u8]) -> Result<Located, Reason> {
     match geneve.first_chunk::<HEADER_LEN>() {
         Some(bytes) if is_canonical(bytes) => {
             let route = chunk(bytes, GENEVE_LEN + OPTION_HEADER_LEN);
@@ -286,8 +305,6 @@ fn decode(
         Err(Reason::OverlayUnknownNode)
     } else if header.path.0 == 0 {
         Err(Reason::OverlayUnknownPath)
-    } else if header.epoch != 0 || header.authenticator != 0 {
-        Err(Reason::OverlayUnexpectedKey)
     } else {
         Ok(header)
     }

@@ -85,6 +85,18 @@ reasons! {
     OverlayUnknownStream => "overlay_unknown_stream",
     /// The packet carries an authenticator or key epoch, but this link has no key.
     OverlayUnexpectedKey => "overlay_unexpected_key",
+    /// No key is agreed with this node yet, or the key's counter is used up.
+    OverlayNoKey => "overlay_no_key",
+    /// The packet names a key epoch that this node does not have, or has erased.
+    OverlayUnknownKey => "overlay_unknown_key",
+    /// The hop authenticator is not the one that the neighbouring node's key gives.
+    OverlayForgedHop => "overlay_forged_hop",
+    /// The seal does not hold: the packet was not sealed by its source, or was changed on its way.
+    OverlayForged => "overlay_forged",
+    /// The packet is not sealed, but its application or its source must be.
+    OverlayUnsealed => "overlay_unsealed",
+    /// The inner packet uses a virtual IP that its sender does not speak for.
+    OverlayInnerSource => "overlay_inner_source",
     /// The inner packet is not what the overlay header announces.
     OverlayInner => "overlay_inner",
     /// Another copy of this packet has already passed.
@@ -93,6 +105,8 @@ reasons! {
     Rogue => "rogue",
     /// The buffer has too little headroom for the outer headers.
     NoHeadroom => "no_headroom",
+    /// The buffer has too little room behind the packet for the seal.
+    NoTailroom => "no_tailroom",
     /// The buffer pool is exhausted.
     NoBuffer => "no_buffer",
     /// The packet spans several buffers.

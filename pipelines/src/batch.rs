@@ -88,13 +88,15 @@ pub enum Cause {
     Local,
     /// A member's BFD packet, or its probe of a path that ends here.
     Liveness,
+    /// A member's message about keys.
+    Keys,
     /// A frame ready to leave, but for the Ethernet address of this next hop: its destination is all zero.
     Unresolved(Addr),
 }
 
 impl Cause {
     /// Causes there are, for tables indexed by [`Cause::index`].
-    pub const COUNT: usize = 4;
+    pub const COUNT: usize = 5;
 
     /// The cause's number.
     pub fn index(self) -> usize {
@@ -103,6 +105,7 @@ impl Cause {
             Cause::Local => 1,
             Cause::Unresolved(_) => 2,
             Cause::Liveness => 3,
+            Cause::Keys => 4,
         }
     }
 
@@ -112,6 +115,7 @@ impl Cause {
             Cause::NeighborDiscovery => "neighbor_discovery",
             Cause::Local => "local",
             Cause::Liveness => "liveness",
+            Cause::Keys => "keys",
             Cause::Unresolved(_) => "unresolved",
         }
     }

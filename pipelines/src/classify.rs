@@ -6,7 +6,9 @@ use crate::emit::Context;
 use crate::forwarder::{Lanes, Stores};
 use crate::gateway::Reply;
 use crate::intermediate::{self, Copy, Express, Transit};
+use crate::keys;
 use crate::known::{self, Answer, Known, Passing};
+use crate::seal;
 use crate::tables::{Local, Port};
 use crate::terminate::{self, Arrival};
 use overlay::bfd;
@@ -28,6 +30,7 @@ enum Class {
     Discovery,
     Local,
     Liveness,
+    Keys,
 }
 
 /// Bytes of a UDP header.
@@ -164,6 +167,7 @@ fn put<P: BufPool>(
         Ok(Class::Discovery) => context.punt(buf, port, Cause::NeighborDiscovery),
         Ok(Class::Local) => context.punt(buf, port, Cause::Local),
         Ok(Class::Liveness) => context.punt(buf, port, Cause::Liveness),
+        Ok(Class::Keys) => context.punt(buf, port, Cause::Keys),
         Err(reason) => context.drop(buf, reason),
     }
 }
@@ -263,13 +267,15 @@ fn classify<P: BufPool>(
     }
 }
 
-/// A packet to an underlay address that is none of the overlay: a member's BFD, or for the node itself.
+/// A packet to an underlay address that is none of the overlay: a member's BFD or message about keys, or for the node itself.
 #[cold]
 fn to_underlay<P: BufPool>(packet: &Packet, context: &Context<P>) -> Result<Class, Reason> {
-    if packet.protocol != UDP || packet.dst_port != bfd::PORT {
-        return Ok(Class::Local);
-    }
-    context.tables.members.get(packet.src).map(|_| Class::Liveness).ok_or(Reason::OverlayNotMember)
+    let class = match (packet.protocol, packet.dst_port) {
+        (UDP, bfd::PORT) => Class::Liveness,
+        (UDP, keys::PORT) => Class::Keys,
+        _ => return Ok(Class::Local),
+    };
+    context.tables.members.get(packet.src).map(|_| class).ok_or(Reason::OverlayNotMember)
 }
 
 /// A packet of the overlay whose way is not known yet: for another node, or to be taken out here. Its way is learnt
@@ -287,13 +293,14 @@ fn overlay_packet<P: BufPool>(
     let place = Place { geneve_at: at + outer.transport_at + UDP_LEN as u16, end: at + outer.len };
     let sender = tables.members.get(outer.src).ok_or(Reason::OverlayNotMember)?;
     let geneve = data.get(place.geneve_at as usize..place.end as usize).ok_or(Reason::OverlayTruncated)?;
-    let found = wire::locate(geneve)?;
+    let found = wire::locate_keyed(geneve)?;
     if found.header.vni != tables.overlay_id {
         return Err(Reason::OverlayNotMember);
     }
-    // Only a header in the layout that senders write has all its fields where they are looked for.
+    seal::check_hop(context.keys, sender, geneve, &found)?;
+    // A link with a key is checked packet by packet. Only a header in the layout that senders write has all its fields where they are looked for.
     let usual = found.hop_limit_at == wire::HOP_LIMIT_AT && found.inner_at == wire::HEADER_LEN;
-    let known = known.filter(|_| usual && !found.control);
+    let known = known.filter(|_| usual && !found.control && context.keys.peer(sender).is_none());
     if found.header.destination == tables.node {
         let way = terminate::admit(sender, &found.header, tables)?;
         let passing = Passing::of(&found.header, place.end);
@@ -310,7 +317,7 @@ fn overlay_packet<P: BufPool>(
     } else {
         let transit = intermediate::admit(outer.version, sender, &found.header, tables)?;
         if let Some((known, port)) = known {
-            let express = Express::of(&transit, tables);
+            let express = Express::of(&transit, tables, context.keys);
             known.learn(port, data, express.map_or(Answer::Transit(transit), Answer::Express));
         }
         Ok(Class::Transit(Copy::of(place, &found), transit))

@@ -67,6 +67,8 @@ pub struct RoleCounters {
     pub intermediate: Counter,
     /// Copies made beyond each packet's first: frames that leave without having come in.
     pub copies_made: Counter,
+    /// Packets sealed.
+    pub sealed: Counter,
     /// ICMP errors sent in the place of packets.
     pub answers: Counter,
     /// Flows compiled.

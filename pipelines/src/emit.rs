@@ -5,6 +5,7 @@ use crate::batch::{Cause, Handoff, Output, PortIndex, Punt};
 use crate::counters::WorkerCounters;
 use crate::encapsulate::Sequences;
 use crate::tables::{Egress, Tables};
+use overlay::seal::SealTable;
 use packet::ethernet::{self, HEADER_LEN, TYPE_IPV4, TYPE_IPV6, TYPE_VLAN, VLAN_LEN};
 use packet::ip::Packet;
 use packet::{BufPool, IpVersion, Mac, PacketBuf, Reason};
@@ -21,6 +22,8 @@ pub struct Context<'a, P: BufPool> {
     pub workers: u16,
     /// The snapshot to forward by.
     pub tables: &'a Tables,
+    /// The keys shared with other nodes.
+    pub keys: &'a SealTable,
     /// This worker's counters.
     pub counters: &'a WorkerCounters,
     /// Where buffers come from and go to.

@@ -1,8 +1,9 @@
 //! The replication function: one packet becomes one copy per path, all with the same sequence number.
 
 use crate::emit::Context;
-use crate::tables::{Copy, Flight, Link, Passenger};
-use overlay::wire::stream_id;
+use crate::seal;
+use crate::tables::{Copy, Departure, Flight, Link, Passenger};
+use overlay::wire::{HEADER_LEN, Header, stream_id};
 use packet::{BufPool, IpVersion, PacketBuf, Reason};
 
 /// The sequence numbers of all streams that one worker sends.
@@ -40,11 +41,18 @@ impl<P: BufPool> Context<'_, P> {
     /// Sends a packet over the overlay: a copy on each path of the flight. The buffer holds the inner IP packet and
     /// nothing else; the caller has checked that it fits the flight's MTU. `bucket` is its client's.
     #[inline(always)]
-    pub fn replicate(&mut self, flight: &Flight, bucket: u8, version: IpVersion, buf: P::Buf) {
+    pub fn replicate(&mut self, flight: &Flight, bucket: u8, version: IpVersion, mut buf: P::Buf) {
         let Some(sequence) = self.sequences.take(flight.number, bucket) else {
             return self.drop(buf, Reason::OverlayUnknownNode);
         };
-        let passenger = Passenger { version, stream: stream_id(self.sequences.worker, bucket), sequence };
+        let stream = stream_id(self.sequences.worker, bucket);
+        let mut passenger = Passenger { version, stream, sequence, epoch: 0 };
+        if flight.sealed {
+            match self.seal(flight.destination, version, stream, sequence, &mut buf) {
+                Ok(epoch) => passenger.epoch = epoch,
+                Err(reason) => return self.drop(buf, reason),
+            }
+        }
         for copy in &flight.others {
             // A copy for which there is no buffer counts as made and dropped, so that the counters add up.
             self.counters.roles.copies_made.add(1);
@@ -54,6 +62,20 @@ impl<P: BufPool> Context<'_, P> {
             }
         }
         self.send_copy(&flight.first, passenger, buf);
+    }
+
+    /// Authenticates a copy for its first link.
+    fn authenticate_copy(
+        &self,
+        departure: &Departure,
+        passenger: Passenger,
+        buf: &mut P::Buf,
+    ) -> Result<(), Reason> {
+        let Passenger { version, stream, sequence, epoch } = passenger;
+        let header = Header { inner: version, stream, sequence, epoch, ..departure.header };
+        let at = departure.template.header_len() - HEADER_LEN;
+        let geneve = buf.data_mut().get_mut(at..).ok_or(Reason::OverlayTruncated)?;
+        seal::authenticate_own(self.keys, departure.next, header, geneve)
     }
 
     /// Puts the outer headers of one path before a copy and transmits it.
@@ -66,6 +88,11 @@ impl<P: BufPool> Context<'_, P> {
             return self.drop(buf, Reason::NoHeadroom);
         }
         departure.template.write_copy(buf.data_mut(), Link::source_port(passenger.stream), passenger);
+        if self.keys.peer(departure.next).is_some()
+            && let Err(reason) = self.authenticate_copy(departure, passenger, &mut buf)
+        {
+            return self.drop(buf, reason);
+        }
         if let Some(path) = self.counters.paths.get(copy.path_slot as usize) {
             path.sent.add(1);
         }

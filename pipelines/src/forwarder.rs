@@ -14,6 +14,7 @@ use crate::tables::Tables;
 use crate::terminate::{self, Arrival};
 use nat::Nat;
 use overlay::elimination::Elimination;
+use overlay::seal::SealTable;
 use packet::ip::Packet;
 use packet::plain::Plain;
 use packet::{BufPool, Headers};
@@ -119,6 +120,7 @@ pub struct Forwarder<P: BufPool> {
     nat: Option<Nat>,
     elimination: Elimination,
     known: Known,
+    keys: Arc<SealTable>,
     sequences: Sequences,
     answers: TokenBucket,
     lanes: Lanes<P::Buf>,
@@ -145,6 +147,7 @@ impl<P: BufPool> Forwarder<P> {
             nat,
             elimination: Elimination::new(setup.streams, setup.window, setup.seed ^ 1),
             known: Known::default(),
+            keys: Arc::default(),
             sequences: Sequences::new(setup.first_sequence, setup.worker),
             answers: TokenBucket::new(setup.answers_per_second),
             lanes: Lanes::default(),
@@ -159,6 +162,12 @@ impl<P: BufPool> Forwarder<P> {
         self.sequences.reserve(tables.registry.destinations.len());
         self.known.forget();
         self.tables = tables;
+    }
+
+    /// Works with other keys from the next burst on.
+    pub fn swap_keys(&mut self, keys: Arc<SealTable>) {
+        self.known.forget();
+        self.keys = keys;
     }
 
     /// The snapshot in use.
@@ -186,6 +195,7 @@ impl<P: BufPool> Forwarder<P> {
             nat,
             elimination,
             known,
+            keys,
             sequences,
             answers,
             lanes,
@@ -194,7 +204,7 @@ impl<P: BufPool> Forwarder<P> {
         let now_s = (now_ns / 1_000_000_000) as u32;
         let (worker, workers) = (*worker, *workers);
         let mut context =
-            Context { now_ns, now_s, worker, workers, tables, counters, pool, out, sequences, answers };
+            Context { now_ns, now_s, worker, workers, tables, keys, counters, pool, out, sequences, answers };
         let context = &mut context;
 
         let stores = Stores { flows, nat: nat.as_ref() };

@@ -5,7 +5,7 @@ use crate::answer::{self, Answer};
 use crate::batch::{Lane, PortIndex};
 use crate::edge::may_enter;
 use crate::emit::Context;
-use crate::tables::{Origin, Tables};
+use crate::tables::{Origin, Service, Tables};
 use nat::{Guess, Key, Nat, NewSession, Quote, ReverseSlot, Seconds, ServiceId, SessionIndex, Tag};
 use overlay::topology::NodeId;
 use packet::icmp::Kind;
@@ -61,17 +61,34 @@ impl Way {
     }
 }
 
+/// Whether an edge may send packets to a service: it holds the virtual IP, and seals what must be sealed.
+#[inline(always)]
+fn may_speak(service: &Service, edge: NodeId, epoch: u8) -> Result<(), Reason> {
+    if service.node != edge {
+        return Err(Reason::OverlayInnerSource);
+    }
+    if service.sealed && epoch == 0 { Err(Reason::OverlayUnsealed) } else { Ok(()) }
+}
+
 impl<H: Headers> Request<H> {
     /// Whether a packet out of the overlay may go to an origin: to a virtual IP that its edge holds. The caller has
     /// seen that its source is none of this node's addresses. Its session is looked for from here on.
     #[inline(always)]
-    pub fn admit(packet: H, edge: NodeId, tables: &Tables, nat: &Nat) -> Result<Request<H>, Reason> {
+    pub fn admit(
+        packet: H,
+        edge: NodeId,
+        epoch: u8,
+        tables: &Tables,
+        nat: &Nat,
+    ) -> Result<Request<H>, Reason> {
         may_enter(&packet)?;
         if packet.icmp_kind() == Kind::EchoReply {
             return Err(Reason::NatIcmp);
         }
         // Of an ICMP error the service is that of the packet it quotes, which the translation looks up.
         if packet.icmp_kind() == Kind::Error {
+            let service = tables.any_service(packet.dst()).ok_or(Reason::UnknownService)?;
+            may_speak(service, edge, epoch)?;
             return Ok(Request {
                 packet,
                 edge,
@@ -82,9 +99,7 @@ impl<H: Headers> Request<H> {
         }
         let number = tables.service_of(packet.dst(), packet.protocol()).ok_or(Reason::UnknownService)?;
         let service = tables.services.get(number as usize).ok_or(Reason::UnknownService)?;
-        if service.node != edge {
-            return Err(Reason::OverlayWrongHop);
-        }
+        may_speak(service, edge, epoch)?;
         let echo = packet.icmp_kind() != Kind::Other;
         let port = if echo { 0 } else { packet.dst_port() };
         let mut request =

@@ -4,7 +4,9 @@ use crate::batch::PortIndex;
 use crate::classify::{Place, came_along};
 use crate::emit::Context;
 use crate::known::{self, Passing};
+use crate::seal;
 use crate::tables::{LINK_LEN_MAX, Link, Tables, Template};
+use overlay::seal::SealTable;
 use overlay::topology::{NodeId, PathId};
 use overlay::wire::{self, Header, Located};
 use packet::{BufPool, IpVersion, PacketBuf, Reason};
@@ -92,10 +94,10 @@ pub struct Express {
 
 impl Express {
     /// The express way of a transit, if it has one.
-    pub fn of(transit: &Transit, tables: &Tables) -> Option<Express> {
+    pub fn of(transit: &Transit, tables: &Tables, keys: &SealTable) -> Option<Express> {
         let Next::Link(number) = transit.next else { return None };
         let link = tables.links.get(number as usize)?;
-        let same_kind = link.template.is_plain() && link.egress.mac.is_some();
+        let same_kind = link.template.is_plain() && link.egress.mac.is_some() && keys.peer(link.to).is_none();
         let spread_by_stream_alone = !transit.last || !link.is_steered();
         (same_kind && spread_by_stream_alone).then_some(Express {
             template: link.template,
@@ -168,7 +170,9 @@ pub fn forward<P: BufPool>(mut buf: P::Buf, copy: &Copy, transit: &Transit, cont
         if transit.last { link.last_source_port(copy.stream) } else { Link::source_port(copy.stream) };
     link.template.write_link(frame, source_port);
     let geneve = frame.get_mut(link_len..).unwrap_or_default();
-    if let Err(reason) = wire::decrement_hop_limit(geneve, copy.hop_limit_at as usize) {
+    let done = wire::decrement_hop_limit(geneve, copy.hop_limit_at as usize)
+        .and_then(|_| seal::authenticate(context.keys, link.to, geneve));
+    if let Err(reason) = done {
         return context.drop(buf, reason);
     }
     if let Some(path) = context.counters.paths.get(transit.path_slot as usize) {

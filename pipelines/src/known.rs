@@ -9,7 +9,7 @@
 use crate::batch::PortIndex;
 use crate::intermediate::{Express, Transit};
 use crate::terminate::Way;
-use overlay::wire::{GENEVE_PORT, HEADER_LEN, HOP_LIMIT_AT, Header, SEQUENCE_AT, STREAM_AT};
+use overlay::wire::{EPOCH_AT, GENEVE_PORT, HEADER_LEN, HOP_LIMIT_AT, Header, SEQUENCE_AT, STREAM_AT};
 use packet::ip::Ipv4;
 use packet::{IpVersion, checksum, ethernet};
 use wide::{u8x32, u8x64};
@@ -48,6 +48,8 @@ pub struct Passing {
     pub sequence: u64,
     /// Version of the inner packet.
     pub inner: IpVersion,
+    /// The key epoch that it is sealed under; 0 if it is not.
+    pub epoch: u8,
 }
 
 /// The ways that one worker remembers.
@@ -136,7 +138,8 @@ impl Known {
         let stream = u16_at(GENEVE_AT + STREAM_AT);
         let sequence = head.last_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
         let inner = if head[GENEVE_AT + 2] == 0x08 { IpVersion::V4 } else { IpVersion::V6 };
-        Some((answer, Passing { end: end as u16, stream, sequence, inner }))
+        let epoch = head[GENEVE_AT + EPOCH_AT];
+        Some((answer, Passing { end: end as u16, stream, sequence, inner, epoch }))
     }
 
     /// Remembers the answer for a frame as [`Known::find`] takes it.
@@ -156,8 +159,8 @@ impl Known {
 impl Passing {
     /// Of a header that was read field by field, in a packet that ends there.
     pub fn of(header: &Header, end: u16) -> Passing {
-        let Header { stream, sequence, inner, .. } = *header;
-        Passing { end, stream, sequence, inner }
+        let Header { stream, sequence, inner, epoch, .. } = *header;
+        Passing { end, stream, sequence, inner, epoch }
     }
 }
 

@@ -7,12 +7,14 @@ use crate::emit::Context;
 use crate::forwarder::{Lanes, Sorted};
 use crate::gateway::Request;
 use crate::known::Passing;
+use crate::seal;
 use crate::tables::{Local, Tables};
 use nat::Nat;
 use overlay::elimination::{Elimination, StreamIndex, StreamKey};
+use overlay::seal::Shared;
 use overlay::topology::NodeId;
 use overlay::window::Verdict;
-use overlay::wire::{self, Header};
+use overlay::wire::{self, Header, PROTOCOL_REPLICATE};
 use packet::ip;
 use packet::plain::Plain;
 use packet::{BufPool, Headers, IpVersion, PacketBuf, Reason};
@@ -37,6 +39,8 @@ pub struct Arrival {
     inner_at: u16,
     end: u16,
     inner: IpVersion,
+    /// The key epoch that it is sealed under; 0 if it is not.
+    epoch: u8,
     path_slot: u16,
     place: Option<StreamIndex>,
 }
@@ -61,12 +65,12 @@ impl Way {
     /// A copy that came this way, of a stream that its sender may send. `inner_at` is where the inner packet starts.
     #[inline(always)]
     pub fn arrival(&self, inner_at: u16, passing: &Passing, tables: &Tables) -> Result<Arrival, Reason> {
-        let Passing { end, stream, sequence, inner } = *passing;
+        let Passing { end, stream, sequence, inner, epoch } = *passing;
         if wire::bucket(stream) as u16 >= tables.streams || wire::worker(stream) as u16 >= self.workers {
             return Err(Reason::OverlayUnknownStream);
         }
         let Way { source, path_slot, .. } = *self;
-        Ok(Arrival { source, stream, sequence, inner_at, end, inner, path_slot, place: None })
+        Ok(Arrival { source, stream, sequence, inner_at, end, inner, epoch, path_slot, place: None })
     }
 }
 
@@ -87,7 +91,8 @@ pub fn run<P: BufPool>(
     context: &mut Context<P>,
 ) {
     for entry in lanes.arrivals.iter_mut() {
-        entry.place = elimination.stream(StreamKey { source: entry.source, stream: entry.stream }).ok();
+        let Arrival { source, stream, epoch, .. } = *entry;
+        entry.place = elimination.stream(StreamKey { source, stream, sealed: epoch != 0 }).ok();
         if let Some(place) = entry.place {
             elimination.prefetch(place, entry.sequence);
         }
@@ -116,6 +121,13 @@ pub fn run<P: BufPool>(
         if buf.keep(entry.inner_at as usize, (entry.end - entry.inner_at) as usize).is_err() {
             return context.drop(buf, Reason::OverlayTruncated);
         }
+        if entry.epoch != 0 {
+            let Arrival { source, stream, sequence, inner, epoch, .. } = *entry;
+            let shared = Shared { protocol: PROTOCOL_REPLICATE, inner, stream, sequence };
+            if let Err(reason) = seal::open(context.keys, source, epoch, shared, &mut buf) {
+                return context.drop(buf, reason);
+            }
+        }
         // Only a copy that is whole may take its sequence number, or a damaged one would cost the good one.
         let mut pass = || {
             elimination.mark(place, entry.sequence);
@@ -128,16 +140,28 @@ pub fn run<P: BufPool>(
                 Plain::read(buf.data()).filter(|packet| packet.total_len() as usize == buf.len())
         {
             pass();
-            return hand_on(buf, packet, entry.source, plain, nat, context);
+            return hand_on(buf, packet, entry, plain, nat, context);
         }
         match ip::parse(buf.data()) {
             Ok(packet) if packet.version == announced && packet.len as usize == buf.len() => {
                 pass();
-                hand_on(buf, packet, entry.source, general, nat, context);
+                hand_on(buf, packet, entry, general, nat, context);
             }
             _ => context.drop(buf, Reason::OverlayInner),
         }
     });
+}
+
+/// Whether a packet's sender may speak for the virtual IPs of an application: it stands in the region that answers for
+/// it, and seals what must be sealed.
+#[inline(always)]
+fn speaks_for(application: u16, arrival: &Arrival, tables: &Tables) -> Result<(), Reason> {
+    let application = tables.applications.get(application as usize).ok_or(Reason::NoDestination)?;
+    if application.sealed && arrival.epoch == 0 {
+        return Err(Reason::OverlayUnsealed);
+    }
+    let region = tables.peer(arrival.source).map(|peer| peer.region);
+    if region == Some(application.gateway) { Ok(()) } else { Err(Reason::OverlayInnerSource) }
 }
 
 /// Gives an inner packet to the role that it is for.
@@ -145,7 +169,7 @@ pub fn run<P: BufPool>(
 fn hand_on<P: BufPool, H: Headers>(
     buf: P::Buf,
     packet: H,
-    source: NodeId,
+    arrival: &Arrival,
     sorted: &mut Sorted<P::Buf, H>,
     nat: Option<&Nat>,
     context: &mut Context<P>,
@@ -154,8 +178,13 @@ fn hand_on<P: BufPool, H: Headers>(
     // Only a virtual IP of this node speaks to clients; everything else is a request to the gateway. Both sides are
     // bound to their sender: the packet's path has ended in the sender's region, checked on admission.
     let own = tables.local.get(packet.src());
-    if tables.roles.edge && matches!(own, Some(Local::Vip(_))) {
-        return edge::egress(buf, &packet, context);
+    if tables.roles.edge
+        && let Some(Local::Vip(application)) = own
+    {
+        return match speaks_for(application, arrival, tables) {
+            Ok(()) => edge::egress(buf, &packet, context),
+            Err(reason) => context.drop(buf, reason),
+        };
     }
     // A reload may make the node a gateway; translation is set up at the start only.
     let Some(nat) = nat.filter(|_| tables.roles.gateway) else {
@@ -165,7 +194,7 @@ fn hand_on<P: BufPool, H: Headers>(
     if own.is_some() {
         return context.drop(buf, Reason::IpAddress);
     }
-    match Request::admit(packet, source, tables, nat) {
+    match Request::admit(packet, arrival.source, arrival.epoch, tables, nat) {
         Ok(request) => {
             sorted.requests.note(request);
             sorted.requests.take(buf);

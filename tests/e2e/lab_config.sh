@@ -6,6 +6,8 @@ underlay=ipv4       # the outer IP version: ipv4 or ipv6
 underlay_mtu=1500   # bytes
 copies=2            # of the application "web"; the application "single" always sends one
 gateway_workers=1
+seal=none           # how both applications are carried: none or aes-256-gcm, with a key for each node
+key_rotation=""     # seconds, as the topology file writes it; empty for the default
 extra_topology=""   # appended to the topology file
 
 # Where everything is. All addresses are from the ranges reserved for documentation, but for the private origins.
@@ -24,6 +26,9 @@ declare -A node_v6=([edge]=2001:db8:1::1 [gateway]=2001:db8:1::2 [mid-1]=2001:db
 write_configs() {
     local node
     mkdir -p "$LAB_DIR/www"
+    [[ $seal == none ]] || for node in "${NODES[@]}"; do
+        "$BIN/proa" key generate --out "$LAB_DIR/$node.key" >"$LAB_DIR/$node.public" || fail "no key for $node"
+    done
     write_topology >"$LAB_DIR/overlay.toml"
     for node in "${NODES[@]}"; do write_node "$node" >"$LAB_DIR/$node.toml"; done
 }
@@ -31,6 +36,7 @@ write_configs() {
 write_topology() {
     local node
     printf 'overlay_id = 1\ndisjoint = "require"\n'
+    [[ -z $key_rotation ]] || printf 'key_rotation = %s\n' "$key_rotation"
     for node in "${NODES[@]}"; do write_topology_node "$node"; done
     cat <<-END
 
@@ -58,6 +64,7 @@ write_topology_node() {
 		roles = ["${node_role[$1]}"]
 		underlay = ["${node_v4[$1]}", "${node_v6[$1]}"]
 	END
+    [[ $seal == none ]] || grep -h public_key "$LAB_DIR/$1.public"
     [[ $1 != gateway ]] || printf 'workers = %s\nnat_pool = ["10.9.0.100-10.9.0.103", "2001:db8:9::100"]\n' "$gateway_workers"
 }
 
@@ -72,6 +79,7 @@ write_application() {
 		gateway = "frankfurt"
 		origins = [$(printf '{ address = "%s" }, ' "${origins_v4[@]}" "${origins_v6[@]}")]
 		copies = $4
+		seal = "$seal"
 		underlay = "$underlay"
 	END
 }
@@ -105,6 +113,7 @@ write_node() {
 		socket = "$LAB_DIR/$1.sock"
 		metrics = "127.0.0.1:9464"
 	END
+    [[ $seal == none ]] || printf '\n[key]\nfile = "%s"\n' "$LAB_DIR/$1.key"
     write_port wan0 0 "$underlay_mtu" "$workers" "${node_v4[$1]}/24" "${node_v6[$1]}/64"
     case $1 in
         edge) write_port lan0 1 1500 "$workers" "$edge_v4/24" "$edge_v6/64" ;;

@@ -275,6 +275,7 @@ impl Draw<'_> {
                 origins,
                 copies,
                 underlay,
+                seal: overlay::topology::Seal::None,
             });
         }
     }

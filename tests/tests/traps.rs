@@ -86,7 +86,7 @@ fn a_slow_path_delays_nobody() {
 fn the_window_covers_a_million_packets_a_second_and_50_ms_of_skew() {
     let run = |window: usize| {
         let mut elimination = Elimination::new(1, window, 1);
-        let stream = elimination.stream(StreamKey { source: NodeId(1), stream: 0 }).unwrap();
+        let stream = elimination.stream(StreamKey { source: NodeId(1), stream: 0, sealed: false }).unwrap();
         let mut counts = [0; 4];
         // Copies over the slow path come 50,000 packets later; every tenth is lost on the fast one.
         for sequence in 0..250_000u64 {

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use overlay::topology::{IpVersion, Service};
 
 use super::addresses::title;
+use super::keys;
 use super::names::{ApplicationLinks, Links, PathSetLinks, Unique};
 use crate::problems::{At, Problems, error, warning};
 use crate::reader::counted;
@@ -41,7 +42,9 @@ pub(crate) fn check(file: &TopologyFile, links: &Links, p: &mut Problems) {
         services(application, p);
         origins(application, p);
         pools(application, ends, &overlay, &mut told, p);
-        underlay(application, ends, &overlay, p);
+        let nodes = on_the_way(ends, &overlay);
+        underlay(application, ends, &nodes, &overlay, p);
+        keys::application(application, nodes.iter().filter_map(|node| overlay.node(*node)), p);
     }
 }
 
@@ -199,20 +202,12 @@ fn pools(
     }
 }
 
-/// Every node on the way has an underlay address of the version that the application's outer headers have.
-fn underlay(
-    application: &At<RawApplication>,
-    ends: &ApplicationLinks,
-    overlay: &Overlay<'_>,
-    p: &mut Problems,
-) {
-    let Some(gateway) = ends.gateway else { return };
+/// The nodes that an application's packets pass: edges, intermediates, gateways.
+fn on_the_way(ends: &ApplicationLinks, overlay: &Overlay<'_>) -> Vec<usize> {
+    let Some(gateway) = ends.gateway else { return Vec::new() };
     let edges: Vec<usize> = ends.vip_nodes.iter().flatten().copied().collect();
-    let gateways: Vec<usize> = overlay.gateways(gateway).map(|(position, _)| position).collect();
-    let written = application.value.underlay.as_ref();
-    let all_have_v4 = edges.iter().chain(&gateways).all(|node| overlay.has_underlay(*node, IpVersion::V4));
-    let version = written.map_or(if all_have_v4 { IpVersion::V4 } else { IpVersion::V6 }, |at| at.value);
-    let mut nodes: Vec<usize> = edges.iter().chain(&gateways).copied().collect();
+    let gateways = overlay.gateways(gateway).map(|(position, _)| position);
+    let mut nodes: Vec<usize> = edges.iter().copied().chain(gateways).collect();
     let regions: HashSet<usize> =
         edges.iter().filter_map(|edge| overlay.links.node_regions.get(*edge).copied().flatten()).collect();
     for set in regions.iter().filter_map(|region| overlay.sets.get(&(*region, gateway))) {
@@ -223,11 +218,28 @@ fn underlay(
     }
     nodes.sort_unstable();
     nodes.dedup();
+    nodes
+}
+
+/// Every node on the way has an underlay address of the version that the application's outer headers have.
+fn underlay(
+    application: &At<RawApplication>,
+    ends: &ApplicationLinks,
+    nodes: &[usize],
+    overlay: &Overlay<'_>,
+    p: &mut Problems,
+) {
+    let Some(gateway) = ends.gateway else { return };
+    let written = application.value.underlay.as_ref();
+    let edges = ends.vip_nodes.iter().flatten().copied();
+    let mut both = edges.chain(overlay.gateways(gateway).map(|(position, _)| position));
+    let all_have_v4 = both.all(|node| overlay.has_underlay(node, IpVersion::V4));
+    let version = written.map_or(if all_have_v4 { IpVersion::V4 } else { IpVersion::V6 }, |at| at.value);
     let who = title("application", &application.value.name);
     let lacking: Vec<String> = nodes
-        .into_iter()
-        .filter(|node| !overlay.has_underlay(*node, version))
-        .filter_map(|node| overlay.node(node)?.name.as_ref())
+        .iter()
+        .filter(|node| !overlay.has_underlay(**node, version))
+        .filter_map(|node| overlay.node(*node)?.name.as_ref())
         .map(|name| format!("`{}`", name.value))
         .collect();
     if !lacking.is_empty() {

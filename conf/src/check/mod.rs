@@ -3,6 +3,7 @@
 pub(crate) mod addresses;
 pub(crate) mod applications;
 pub(crate) mod disjoint;
+pub(crate) mod keys;
 pub(crate) mod links;
 pub(crate) mod local;
 pub(crate) mod names;

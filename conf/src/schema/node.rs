@@ -26,6 +26,15 @@ pub(super) struct NodeFile {
     timeouts: Option<Timeouts>,
     /// The operator's way in.
     control: Option<Control>,
+    /// Who this node is; needed where the topology has its public key.
+    key: Option<Key>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Key {
+    /// The private key, as `proa key generate` wrote it, relative to this file.
+    file: String,
 }
 
 #[derive(JsonSchema)]

@@ -17,6 +17,9 @@ pub(super) struct TopologyFile {
     /// What to do with a path set whose paths share an intermediate region or a risk, or of which planning finds too few.
     #[schemars(extend("enum" = ["require", "warn"], "default" = "require"))]
     disjoint: Option<String>,
+    /// How long each key seals packets, in seconds.
+    #[schemars(range(min = 60, max = 86_400), extend("default" = 3600))]
+    key_rotation: Option<u32>,
     /// Places whose nodes may fail together.
     #[schemars(length(min = 1, max = 1024))]
     region: Vec<Region>,
@@ -126,6 +129,9 @@ struct Node {
     nat_pool: Option<Vec<String>>,
     /// How its NIC spreads packets over queues, where that is known.
     rss: Option<Rss>,
+    /// What `proa key generate` printed on it; needed on the way of every application that is sealed.
+    #[schemars(regex(pattern = "^ed25519:[0-9A-Fa-f]{64}$"))]
+    public_key: Option<String>,
 }
 
 #[derive(JsonSchema)]
@@ -208,6 +214,9 @@ struct Application {
     /// The IP version between nodes. If left out: IPv4 where edge and gateways have it.
     #[schemars(extend("enum" = ["ipv4", "ipv6"]))]
     underlay: Option<String>,
+    /// How packets are protected between edge and gateway; "none" leaves them open to who is on the path.
+    #[schemars(extend("enum" = ["aes-256-gcm", "none"], "default" = "aes-256-gcm"))]
+    seal: Option<String>,
 }
 
 #[derive(JsonSchema)]

@@ -233,7 +233,7 @@ proptest! {
             bytes[at] = value;
         }
         bytes.truncate(len);
-        prop_assert_eq!(locate(&bytes), walk::locate(&bytes));
+        prop_assert_eq!(locate_keyed(&bytes), walk::locate(&bytes));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use packet::Reason;
 /// An option's type has this bit where a receiver must understand it (RFC 8926 section 3.5).
 const TYPE_CRITICAL: u8 = 0x80;
 
-/// The same as [`super::locate`].
+/// The same as [`super::locate_keyed`].
 #[cold]
 #[inline(never)]
 pub(super) fn locate(geneve: &[u8]) -> Result<Located, Reason> {

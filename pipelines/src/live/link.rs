@@ -5,10 +5,10 @@ use overlay::health::Health;
 use overlay::topology::{IpVersion, NodeId, RegionIndex, Roles, Topology};
 use packet::Addr;
 
-use super::frame::{self, Headers};
 use super::random::Random;
 use super::{addresses, health, versions};
 use crate::PortIndex;
+use crate::datagram::{self, Headers};
 use crate::tables::Tables;
 
 /// Links watched at most, the first of the topology.
@@ -71,7 +71,7 @@ impl Link {
             };
             let link = tables.peer(self.node)?.link[(self.version == IpVersion::V6) as usize]?;
             let egress = tables.links.get(link as usize)?.egress;
-            let frame = frame::ethernet(tables, egress, &headers.packet(&packet.to_bytes(), 0))?;
+            let frame = datagram::ethernet(tables, egress, &headers.packet(&packet.to_bytes(), 0))?;
             self.sent += 1;
             Some(frame)
         })

@@ -13,16 +13,17 @@
 //! Workers punt what members send here; the control thread feeds it in with [`Live::handle`], passes the time with
 //! [`Live::tick`] and takes frames to send from [`Live::poll_frame`].
 
-mod frame;
 mod link;
 mod path;
 mod random;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use overlay::bfd::{self, Packet};
 use overlay::health;
 use overlay::quality::{self, Reflected, Test};
+use overlay::seal::SealTable;
 use overlay::topology::{IpVersion, NodeId, PathId, Topology};
 use overlay::wire::{self, GENEVE_PORT};
 use packet::{Addr, Reason};
@@ -30,9 +31,11 @@ use packet::{Addr, Reason};
 pub use link::Link;
 pub use path::Path;
 
+use path::Way;
 use random::Random;
 
 use crate::PortIndex;
+use crate::datagram;
 use crate::tables::{Dead, Tables};
 
 /// Frames waiting for [`Live::poll_frame`] at most; what comes on top is lost.
@@ -67,6 +70,7 @@ pub struct Live {
     random: Random,
     /// Whether anything may be dead: liveness is on.
     judges: bool,
+    keys: Arc<SealTable>,
     links: Vec<Link>,
     paths: Vec<Path>,
     out: VecDeque<(PortIndex, Vec<u8>)>,
@@ -84,6 +88,7 @@ impl Live {
             start,
             random: Random::new(start.seed),
             judges: false,
+            keys: Arc::default(),
             links: Vec::new(),
             paths: Vec::new(),
             out: VecDeque::new(),
@@ -104,6 +109,11 @@ impl Live {
         path::reconfigure(&mut self.paths, &self.links, now_ns, topology, tables.node);
         self.next_ns = now_ns;
         self.judge();
+    }
+
+    /// Authenticates probes with other keys from now on.
+    pub fn swap_keys(&mut self, keys: Arc<SealTable>) {
+        self.keys = keys;
     }
 
     /// A frame of a member, for the node itself: BFD, or a probe whose way was checked.
@@ -178,7 +188,7 @@ impl Live {
     }
 
     fn take(&mut self, now_ns: u64, tables: &Tables, bytes: &[u8]) -> Result<(), Reason> {
-        let outer = frame::Udp::of_frame(bytes)?;
+        let outer = datagram::Udp::of_frame(bytes)?;
         match outer.packet.dst_port {
             bfd::PORT => self.take_bfd(now_ns, tables, &outer),
             GENEVE_PORT => self.take_probe(now_ns, tables, &outer),
@@ -186,7 +196,7 @@ impl Live {
         }
     }
 
-    fn take_bfd(&mut self, now_ns: u64, tables: &Tables, outer: &frame::Udp) -> Result<(), Reason> {
+    fn take_bfd(&mut self, now_ns: u64, tables: &Tables, outer: &datagram::Udp) -> Result<(), Reason> {
         let (from, to) = (outer.packet.src, outer.packet.dst);
         let found = self.links.iter().position(|link| link.peer == from && link.own == to);
         let at = found.filter(|_| outer.is_intact()).ok_or(Reason::SlowPath)?;
@@ -198,10 +208,11 @@ impl Live {
         taken.map_err(|_| Reason::SlowPath)
     }
 
-    fn take_probe(&mut self, now_ns: u64, tables: &Tables, outer: &frame::Udp) -> Result<(), Reason> {
-        let found = wire::locate(outer.payload)?;
+    fn take_probe(&mut self, now_ns: u64, tables: &Tables, outer: &datagram::Udp) -> Result<(), Reason> {
+        let found = wire::locate_keyed(outer.payload)?;
         let header = &found.header;
-        let inner = frame::Udp::of_packet(outer.payload.get(found.inner_at..).ok_or(Reason::OverlayInner)?)?;
+        let inner =
+            datagram::Udp::of_packet(outer.payload.get(found.inner_at..).ok_or(Reason::OverlayInner)?)?;
         let version = outer.packet.version;
         let key = (header.path, header.source, version);
         let at = self.paths.iter().position(|path| path.key() == key).ok_or(Reason::SlowPath)?;
@@ -219,8 +230,9 @@ impl Live {
                 let answer = answer.ok_or(Reason::AnswerLimited)?;
                 let bucket = wire::bucket(header.stream);
                 let ports = (quality::PORT, port);
+                let way = Way { tables, keys: &self.keys };
                 let sent =
-                    path.frame(tables, bucket, test.sequence, ports, &answer.to_bytes(), inner.payload.len());
+                    path.frame(&way, bucket, test.sequence, ports, &answer.to_bytes(), inner.payload.len());
                 self.send(sent);
                 Ok(())
             }
@@ -248,10 +260,11 @@ impl Live {
 
     fn serve_path(&mut self, now_ns: u64, tables: &Tables, at: usize) {
         let unix_ns = self.start.unix_offset_ns.wrapping_add(now_ns);
-        let Live { paths, random, out, .. } = self;
+        let Live { paths, random, out, keys, .. } = self;
+        let way = Way { tables, keys };
         let Some(path) = paths.get_mut(at) else { return };
         if let Some(frame) =
-            path.poll(now_ns, unix_ns, tables, random.next()).filter(|_| out.len() < FRAMES_MAX)
+            path.poll(now_ns, unix_ns, &way, random.next()).filter(|_| out.len() < FRAMES_MAX)
         {
             out.push_back(frame);
         }

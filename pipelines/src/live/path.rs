@@ -7,6 +7,7 @@
 use overlay::bfd;
 use overlay::health::Health;
 use overlay::quality::{self, PORT, Reflected, Reflector, Refusal, Sender, Stats, Test, stamp};
+use overlay::seal::SealTable;
 use overlay::topology::{IpVersion, NodeId, PathId, Topology};
 use overlay::wire::{
     CONTROL, CONTROL_AT, HEADER_LEN, HOP_LIMIT_DEFAULT, Header, PROTOCOL_REPLICATE, stream_id,
@@ -14,9 +15,10 @@ use overlay::wire::{
 use packet::Addr;
 use std::sync::Arc;
 
-use super::frame::Headers;
 use super::{Key, Link, addresses, health, versions};
 use crate::PortIndex;
+use crate::datagram::Headers;
+use crate::seal;
 use crate::tables::{self, Tables};
 
 /// Paths watched at most, the first of the topology: each takes 60 KiB for its distributions.
@@ -79,7 +81,7 @@ impl Path {
         &mut self,
         now_ns: u64,
         unix_ns: u64,
-        tables: &Tables,
+        way: &Way,
         random: u64,
     ) -> Option<(PortIndex, Vec<u8>)> {
         let probes = self.probes.as_mut()?;
@@ -87,7 +89,7 @@ impl Path {
         let alive = probes.sender.is_alive(now_ns);
         self.health.update(now_ns, alive);
         let test = test?;
-        let bucket = (test.sequence % u32::from(tables.streams.max(1))) as u8;
+        let bucket = (test.sequence % u32::from(way.tables.streams.max(1))) as u8;
         let ports = (bfd::SOURCE_PORT_MIN | self.path.0, PORT);
         let headers = if self.version == IpVersion::V4 { 28 } else { 48 };
         let size = match self.sizes.len() {
@@ -95,7 +97,7 @@ impl Path {
             len => self.sizes.get(test.sequence as usize % len).copied().unwrap_or(0),
         };
         let len = usize::from(size).saturating_sub(headers);
-        let frame = self.frame(tables, bucket, test.sequence, ports, &test.to_bytes(), len)?;
+        let frame = self.frame(way, bucket, test.sequence, ports, &test.to_bytes(), len)?;
         self.sent += 1;
         Some(frame)
     }
@@ -111,13 +113,14 @@ impl Path {
     /// A probe or an answer as it leaves, as data of this bucket would; `None` without a way there.
     pub(super) fn frame(
         &self,
-        tables: &Tables,
+        way: &Way,
         bucket: u8,
         sequence: u32,
         ports: (u16, u16),
         payload: &[u8],
         len: usize,
     ) -> Option<(PortIndex, Vec<u8>)> {
+        let Way { tables, keys } = *way;
         let links = &tables.path(self.path)?.next[self.towards][(self.version == IpVersion::V6) as usize];
         let link = tables.links.get(*links.get(usize::from(bucket) % links.len().max(1))? as usize)?;
         let headers = Headers { from: self.own, to: self.far, ports, class: 0, ttl: TTL };
@@ -145,8 +148,16 @@ impl Path {
         frame.extend(bytes);
         frame.extend(inner);
         link.template.write_link(&mut frame, tables::Link::source_port(stream_id(0, bucket)));
+        seal::authenticate(keys, link.to, frame.get_mut(link.template.header_len()..)?).ok()?;
         Some((link.egress.hop.port, frame))
     }
+}
+
+/// What probes leave by: the tables, and the keys of the links.
+#[derive(Clone, Copy)]
+pub(super) struct Way<'a> {
+    pub(super) tables: &'a Tables,
+    pub(super) keys: &'a SealTable,
 }
 
 /// Brings the sessions in line with a topology; those that stay, go on.

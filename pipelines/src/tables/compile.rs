@@ -13,7 +13,8 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use ipnetwork::IpNetwork;
 use overlay::plan::{self, Refused};
-use overlay::topology::{self, IpVersion, NodeId, PathSet, RegionIndex, Topology};
+use overlay::seal::TAG_LEN;
+use overlay::topology::{self, IpVersion, NodeId, PathSet, RegionIndex, Seal, Topology};
 use overlay::wire::{HEADER_LEN, HOP_LIMIT_DEFAULT, Header, PROTOCOL_REPLICATE};
 use packet::transport::{ICMP, ICMPV6, TCP, UDP};
 use packet::{Addr, Mac};
@@ -169,7 +170,7 @@ impl Tables {
                 self.next_hops.push((egress.hop.port, egress.hop.address));
                 link[at(version)] = Some(self.links.len() as u16);
                 let (source, address) = (Addr::from(source), Addr::from(*address));
-                self.links.push(Link::new(source, address, egress, node.rss.as_ref()));
+                self.links.push(Link::new(node.id, source, address, egress, node.rss.as_ref()));
             }
             let place = node.id.0 as usize;
             if self.peers.len() <= place {
@@ -245,13 +246,14 @@ impl Tables {
                 let slot = self.add_origin(origin, application.gateway == self.region && self.roles.gateway);
                 origins[at(IpVersion::of(origin.address))].push(slot);
             }
-            self.applications.push(Application { gateways, origins });
+            let sealed = application.seal != Seal::None;
+            self.applications.push(Application { gateways, origins, sealed, gateway: application.gateway });
             self.add_services(application, index);
         }
         // Numbers whose service or origin is gone keep their place.
         for at in self.services.len()..self.registry.services.len() {
             let (vip, protocol) = self.registry.services[at];
-            self.services.push(Service { vip, protocol, node: NodeId(0), ports: Vec::new() });
+            self.services.push(Service { vip, protocol, node: NodeId(0), sealed: true, ports: Vec::new() });
         }
         for at in self.origins.len()..self.registry.origins.len() {
             let (address, port) = self.registry.origins[at];
@@ -305,7 +307,13 @@ impl Tables {
                 let slot = number(&mut self.registry.services, (address, protocol));
                 while self.services.len() <= slot as usize {
                     let (vip, protocol) = self.registry.services[self.services.len()];
-                    self.services.push(Service { vip, protocol, node: NodeId(0), ports: Vec::new() });
+                    self.services.push(Service {
+                        vip,
+                        protocol,
+                        node: NodeId(0),
+                        sealed: true,
+                        ports: Vec::new(),
+                    });
                 }
                 let mut numbers = self.services_of.get(address).unwrap_or(Services([Services::NONE; 3]));
                 if let Some(at) = Services::place(protocol) {
@@ -314,6 +322,7 @@ impl Tables {
                 self.services_of.insert(address, numbers);
                 let entry = &mut self.services[slot as usize];
                 entry.node = vip.node;
+                entry.sealed = application.seal != Seal::None;
                 entry.ports.push((first, last, index));
             }
         }
@@ -330,6 +339,8 @@ impl Tables {
         dead: &Dead,
     ) -> Option<u16> {
         let version = application.underlay;
+        let sealed = application.seal != Seal::None;
+        let tag = if sealed { TAG_LEN } else { 0 };
         let count = application.copies.max(1) as usize;
         let links = |tables: &Tables, path: &topology::Path, dead| {
             let first = if towards_gateway { path.via.first() } else { path.via.last() };
@@ -343,7 +354,7 @@ impl Tables {
             .chain(chosen.iter().copied())
             .flat_map(|path| links(self, path, &all))
             .filter_map(|link| self.links.get(link as usize))
-            .map(|link| link.mtu().saturating_sub(link.ip_len(HEADER_LEN) as u16))
+            .map(|link| link.mtu().saturating_sub(link.ip_len(HEADER_LEN + tag) as u16))
             .min()
             .unwrap_or(u16::MAX);
         let mut copies = Vec::new();
@@ -362,16 +373,14 @@ impl Tables {
                 epoch: 0,
                 sequence: 0,
             };
-            let mut bytes = [0; HEADER_LEN];
-            header.write(&mut bytes);
             let path_slot = number(&mut self.registry.paths, path.id);
             let links = links.iter().filter_map(|link| self.links.get(*link as usize));
-            copies.push(Copy::new(path_slot, links, &bytes));
+            copies.push(Copy::new(path_slot, links, header));
         }
         let mut copies = copies.into_iter();
         let first = copies.next()?;
         let number = number(&mut self.registry.destinations, destination);
-        self.flights.push(Flight { destination, number, first, others: copies.collect(), mtu });
+        self.flights.push(Flight { destination, number, first, others: copies.collect(), mtu, sealed });
         Some(self.flights.len() as u16 - 1)
     }
 }

@@ -4,7 +4,7 @@ use super::link::Link;
 use super::routes::Egress;
 use super::template::{COPY_LEN_MAX, Template};
 use overlay::topology::NodeId;
-use overlay::wire::HEADER_LEN;
+use overlay::wire::{HEADER_LEN, Header};
 
 /// The copies of a packet to one node for one application.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ pub struct Flight {
     pub others: Vec<Copy>,
     /// Bytes that an inner packet may have: it must fit every path.
     pub mtu: u16,
+    /// Whether packets are sealed before they are copied.
+    pub sealed: bool,
 }
 
 /// One copy: its path and the headers that it gets.
@@ -39,13 +41,23 @@ pub struct Departure {
     pub template: Template<COPY_LEN_MAX>,
     /// The next hop.
     pub egress: Egress,
+    /// The node there.
+    pub next: NodeId,
+    /// The overlay's header in the template.
+    pub header: Header,
 }
 
 impl Copy {
     /// A copy over a path by one of these links, with this overlay header.
-    pub fn new<'a>(path_slot: u16, links: impl Iterator<Item = &'a Link>, header: &[u8; HEADER_LEN]) -> Copy {
-        let mut departures =
-            links.map(|link| Departure { template: link.template.with(header), egress: link.egress });
+    pub fn new<'a>(path_slot: u16, links: impl Iterator<Item = &'a Link>, header: Header) -> Copy {
+        let mut bytes = [0; HEADER_LEN];
+        header.write(&mut bytes);
+        let mut departures = links.map(|link| Departure {
+            template: link.template.with(&bytes),
+            egress: link.egress,
+            next: link.to,
+            header,
+        });
         Copy { path_slot, departure: departures.next(), others: departures.collect() }
     }
 

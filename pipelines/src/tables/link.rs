@@ -3,13 +3,15 @@
 use super::routes::Egress;
 use super::template::{LINK_LEN_MAX, Template};
 use overlay::steering;
-use overlay::topology::Rss;
+use overlay::topology::{NodeId, Rss};
 use overlay::wire::{GENEVE_PORT, SOURCE_PORT_MIN};
 use packet::Addr;
 
 /// Ready-made headers from this node to another.
 #[derive(Clone, Debug)]
 pub struct Link {
+    /// The node at its far end.
+    pub to: NodeId,
     /// Ethernet, IP and UDP.
     pub template: Template<LINK_LEN_MAX>,
     /// The next hop, and its Ethernet address once known.
@@ -20,13 +22,13 @@ pub struct Link {
 }
 
 impl Link {
-    /// The link from `src` to `dst`, both of one IP version, by a next hop. `rss` is how the far end spreads packets.
-    pub fn new(src: Addr, dst: Addr, egress: Egress, rss: Option<&Rss>) -> Link {
+    /// The link to a node, from `src` to `dst`, both of one IP version, by a next hop. `rss` is how the far end spreads packets.
+    pub fn new(to: NodeId, src: Addr, dst: Addr, egress: Egress, rss: Option<&Rss>) -> Link {
         let steer = rss.map_or_else(Vec::new, |rss| {
             let port = |worker| steering::source_port(rss, src.to_ip(), dst.to_ip(), GENEVE_PORT, worker);
             (0..rss.queues).map_while(port).collect()
         });
-        Link { template: Template::link(src, dst, &egress), egress, steer }
+        Link { to, template: Template::link(src, dst, &egress), egress, steer }
     }
 
     /// Bytes that the IP packet has with this much behind the UDP header.

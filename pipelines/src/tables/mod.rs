@@ -114,6 +114,8 @@ pub struct Service {
     pub vip: Addr,
     /// The node that holds it.
     pub node: NodeId,
+    /// Whether it takes sealed packets only.
+    pub sealed: bool,
     /// Protocol number.
     pub protocol: u8,
     /// Ports, first and last, with the application behind them.
@@ -127,6 +129,10 @@ pub struct Application {
     pub gateways: Vec<(NodeId, u16)>,
     /// Origins by IP version, as origin numbers.
     pub origins: [Vec<u16>; 2],
+    /// Whether its packets are sealed.
+    pub sealed: bool,
+    /// The region whose gateways answer for it.
+    pub gateway: RegionIndex,
 }
 
 /// An origin as the data path sees it.
@@ -212,6 +218,13 @@ impl Tables {
     #[inline(always)]
     pub fn service_of(&self, vip: Addr, protocol: u8) -> Option<u16> {
         self.services_of.get(vip)?.of(protocol)
+    }
+
+    /// Any service of a virtual IP: they all have its node and its seal.
+    pub fn any_service(&self, vip: Addr) -> Option<&Service> {
+        let numbers = self.services_of.get(vip)?.0;
+        let number = numbers.into_iter().find(|number| *number != Services::NONE)?;
+        self.services.get(number as usize)
     }
 
     /// The application that listens on a port of a service.

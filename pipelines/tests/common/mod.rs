@@ -80,6 +80,7 @@ pub fn topology() -> Topology {
                 .into(),
             copies: 2,
             underlay: IpVersion::V4,
+            seal: overlay::topology::Seal::None,
         }],
         ..Topology::default()
     }

@@ -7,6 +7,7 @@ pub mod config;
 pub mod frame;
 pub mod headers;
 mod input;
+pub mod keys;
 mod mend;
 pub mod nat;
 mod reply;
@@ -27,4 +28,5 @@ pub const TARGETS: &[Target] = &[
     ("frame", frame::run),
     ("bfd", bfd::run),
     ("stamp", stamp::run),
+    ("keys", keys::run),
 ];

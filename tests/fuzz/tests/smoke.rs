@@ -131,6 +131,11 @@ fn stamp() {
     smoke("stamp");
 }
 
+#[test]
+fn keys() {
+    smoke("keys");
+}
+
 /// The seeds lead through the whole data path: else the fuzzer would have to find the way.
 #[test]
 fn seeds_of_frame_reach_every_role() {

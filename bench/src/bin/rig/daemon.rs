@@ -121,6 +121,7 @@ services = ["udp/{SERVICE_PORT}"]
 gateway = "east"
 origins = [{{ address = "{ORIGIN}" }}]
 copies = {copies}
+seal = "none"
 "#
     );
     text

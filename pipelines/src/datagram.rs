@@ -11,22 +11,22 @@ use crate::tables::{Egress, Tables};
 const UDP_LEN: usize = 8;
 
 /// A UDP packet.
-pub(super) struct Udp<'a> {
-    pub(super) packet: ip::Packet,
-    pub(super) payload: &'a [u8],
+pub(crate) struct Udp<'a> {
+    pub(crate) packet: ip::Packet,
+    pub(crate) payload: &'a [u8],
     /// Header and payload.
     datagram: &'a [u8],
 }
 
 impl<'a> Udp<'a> {
     /// Out of an Ethernet frame.
-    pub(super) fn of_frame(bytes: &'a [u8]) -> Result<Udp<'a>, Reason> {
+    pub(crate) fn of_frame(bytes: &'a [u8]) -> Result<Udp<'a>, Reason> {
         let link = ethernet::parse(bytes)?;
         Udp::of_packet(bytes.get(link.payload_at..).ok_or(Reason::EthernetTruncated)?)
     }
 
     /// Out of an IP packet.
-    pub(super) fn of_packet(bytes: &'a [u8]) -> Result<Udp<'a>, Reason> {
+    pub(crate) fn of_packet(bytes: &'a [u8]) -> Result<Udp<'a>, Reason> {
         let packet = ip::parse(bytes)?;
         if packet.protocol != UDP || packet.fragment != Fragment::No {
             return Err(Reason::SlowPath);
@@ -40,7 +40,7 @@ impl<'a> Udp<'a> {
     }
 
     /// Whether its checksum is right; that of IPv4 may be left out.
-    pub(super) fn is_intact(&self) -> bool {
+    pub(crate) fn is_intact(&self) -> bool {
         let left_out = self.datagram.get(6..8) == Some(&[0, 0]);
         let start =
             checksum::pseudo_header(self.packet.src, self.packet.dst, UDP, self.datagram.len() as u32);
@@ -49,19 +49,19 @@ impl<'a> Udp<'a> {
 }
 
 /// What stands in a UDP packet's headers.
-pub(super) struct Headers {
-    pub(super) from: Addr,
-    pub(super) to: Addr,
+pub(crate) struct Headers {
+    pub(crate) from: Addr,
+    pub(crate) to: Addr,
     /// Source and destination.
-    pub(super) ports: (u16, u16),
+    pub(crate) ports: (u16, u16),
     /// DS field and ECN.
-    pub(super) class: u8,
-    pub(super) ttl: u8,
+    pub(crate) class: u8,
+    pub(crate) ttl: u8,
 }
 
 impl Headers {
     /// The IP packet that carries this payload, padded with zeros to `len` bytes of payload.
-    pub(super) fn packet(&self, payload: &[u8], len: usize) -> Vec<u8> {
+    pub(crate) fn packet(&self, payload: &[u8], len: usize) -> Vec<u8> {
         let udp_len = UDP_LEN + payload.len().max(len);
         let mut bytes = Vec::with_capacity(40 + udp_len);
         if self.from.is_v4() {
@@ -99,7 +99,7 @@ impl Headers {
 }
 
 /// The frame that carries an IP packet to its next hop; `None` until that one's Ethernet address is known.
-pub(super) fn ethernet(tables: &Tables, egress: Egress, packet: &[u8]) -> Option<(PortIndex, Vec<u8>)> {
+pub(crate) fn ethernet(tables: &Tables, egress: Egress, packet: &[u8]) -> Option<(PortIndex, Vec<u8>)> {
     let port = egress.hop.port;
     let own = tables.ports.get(port.0 as usize)?;
     let mut frame = Vec::with_capacity(18 + packet.len());

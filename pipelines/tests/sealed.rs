@@ -1,0 +1,217 @@
+//! Sealed streams and authenticated hops through four real data paths, with keys that the nodes agreed on themselves.
+#![allow(clippy::unwrap_used)] // a failed unwrap fails its test
+
+mod common;
+
+use common::*;
+use overlay::keys::{Announcer, Identity, Keyring, Now, ROTATION_MIN_S, Settings};
+use overlay::topology::{NodeId, Seal};
+use packet::Reason;
+use proptest::prelude::*;
+use std::sync::Arc;
+
+const CLIENT: &str = "198.51.100.77";
+const VIP: &str = "203.0.113.10";
+const UNIX_MS: u64 = 1_780_000_000_000;
+/// Where GENEVE starts in a frame.
+const GENEVE_AT: usize = 14 + 20 + 8;
+
+/// The nodes' control threads, as far as keys go.
+struct Control {
+    announcers: Vec<Announcer>,
+    now_ms: u64,
+    random: u8,
+}
+
+impl Control {
+    fn new() -> Control {
+        let identity = |node: u16| Identity::from_seed(&[node as u8; 32]).unwrap();
+        let now = Now { monotonic_ms: 0, unix_ms: UNIX_MS };
+        let announcers = (1..=4).map(|node| {
+            let settings = Settings { overlay_id: 7, node: NodeId(node), rotation_s: ROTATION_MIN_S };
+            let mut keyring = Keyring::new(settings, identity(node), now, &[node as u8; 32]).unwrap();
+            keyring.set_peers((1..=4).map(|peer| (NodeId(peer), identity(peer).public())));
+            Announcer::new(keyring)
+        });
+        Control { announcers: announcers.collect(), now_ms: 0, random: 10 }
+    }
+
+    /// Lets time pass: keys are made, announced, acknowledged, and given to the workers.
+    fn pass(&mut self, lab: &mut Lab, ms: u64) {
+        self.now_ms += ms;
+        for _ in 0..4 {
+            let now = Now { monotonic_ms: self.now_ms, unix_ms: UNIX_MS + self.now_ms };
+            let mut messages = Vec::new();
+            for (announcer, node) in self.announcers.iter_mut().zip(&mut lab.nodes) {
+                self.random = self.random.wrapping_add(1);
+                let keyring = announcer.keyring_mut();
+                keyring.rotate(now, &[self.random; 32]);
+                keyring.expire(now);
+                if let Some(table) = keyring.compile() {
+                    let generation = table.generation();
+                    node.forwarder.swap_keys(Arc::new(table));
+                    keyring.published(generation);
+                }
+                while let Some(message) = announcer.poll_transmit(now) {
+                    messages.push(message);
+                }
+            }
+            for (to, message) in messages {
+                let _ = self.announcers[to.0 as usize - 1].handle(&message, now);
+            }
+        }
+    }
+}
+
+fn sealed() -> (Lab, Control) {
+    let mut topology = topology();
+    topology.applications[0].seal = Seal::Aes256Gcm;
+    let mut lab = Lab::with(&topology, 1);
+    let mut control = Control::new();
+    (0..5).for_each(|_| control.pass(&mut lab, 100));
+    (lab, control)
+}
+
+fn request(lab: &mut Lab, port: u16) -> Vec<Sent> {
+    lab.give(EDGE, OUTSIDE, &frame(EDGE, CLIENT, port, VIP, 53, 17, b"what nobody may read"))
+}
+
+/// A request and its reply; says whether both arrived, once.
+fn exchange(lab: &mut Lab, port: u16) -> bool {
+    let copies = request(lab, port);
+    let left = lab.run(copies);
+    let [(GATEWAY, _, delivered)] = left.as_slice() else { return false };
+    let at_origin = read(delivered);
+    assert!(delivered.ends_with(b"what nobody may read"));
+    let (origin, external) = (at_origin.dst.to_string(), at_origin.src.to_string());
+    let reply = frame(GATEWAY, &origin, 8080, &external, at_origin.src_port, 17, b"nor this");
+    let copies = lab.give(GATEWAY, OUTSIDE, &reply);
+    let left = lab.run(copies);
+    let [(EDGE, _, delivered)] = left.as_slice() else { return false };
+    assert_eq!(read(delivered).dst, addr(CLIENT));
+    delivered.ends_with(b"nor this")
+}
+
+#[test]
+fn copies_are_unreadable_and_differ_in_their_own_fields_alone() {
+    let (mut lab, _) = sealed();
+    let copies = request(&mut lab, 4000);
+    assert_eq!(copies.len(), 2);
+    for (_, _, copy) in &copies {
+        assert!(!copy.windows(6).any(|part| part == b"nobody"), "in clear");
+        assert_ne!(copy[GENEVE_AT + 36], 0, "a key epoch");
+        assert_ne!(copy[GENEVE_AT + 20..GENEVE_AT + 28], [0; 8], "an authenticator");
+    }
+    // Sealed once: what is behind the headers is the same in both.
+    assert_eq!(copies[0].2[GENEVE_AT + 48..], copies[1].2[GENEVE_AT + 48..]);
+    assert!(exchange(&mut lab, 4001));
+    assert_eq!(lab.dropped(GATEWAY, Reason::Duplicate), 1);
+}
+
+#[test]
+fn without_an_acknowledged_key_nothing_leaves() {
+    let mut topology = topology();
+    topology.applications[0].seal = Seal::Aes256Gcm;
+    let mut lab = Lab::with(&topology, 1);
+    assert_eq!(request(&mut lab, 4000).len(), 0);
+    assert_eq!(lab.dropped(EDGE, Reason::OverlayNoKey), 1);
+}
+
+#[test]
+fn what_is_spoofed_dies_at_the_first_node() {
+    let (mut lab, _) = sealed();
+    let copies = request(&mut lab, 4000);
+    let (_, port, copy) = copies[0].clone();
+    let first = copy[4] as usize;
+    // Another hop limit, stream, path, sequence, tag, authenticator or link epoch.
+    let end = copy.len() - 1;
+    for at in [14, 33, 35, 47, 20, 15].map(|at| GENEVE_AT + at).into_iter().chain([end]) {
+        let mut forged = copy.clone();
+        forged[at] ^= 1;
+        assert_eq!(lab.give(first, port, &forged), vec![], "byte {at}");
+    }
+    let mut unsigned = copy.clone();
+    unsigned[GENEVE_AT + 15] = 0;
+    unsigned[GENEVE_AT + 20..GENEVE_AT + 28].fill(0);
+    assert_eq!(lab.give(first, port, &unsigned), vec![]);
+    let drops = lab.dropped(first, Reason::OverlayForgedHop) + lab.dropped(first, Reason::OverlayUnknownKey);
+    assert_eq!(drops + lab.dropped(first, Reason::OverlayUnknownPath), 8);
+    assert_eq!(lab.run(copies).len(), 1, "the good ones are unharmed");
+}
+
+#[test]
+fn what_a_member_changed_is_opened_by_nobody_and_costs_the_good_copy_nothing() {
+    let (mut lab, _) = sealed();
+    let copies = request(&mut lab, 4000);
+    // One intermediate changes a byte that its own authenticator does not cover, and the packet gets there first.
+    let (_, port, mut bad) = copies[0].clone();
+    bad[GENEVE_AT + 50] ^= 1;
+    let first = bad[4] as usize;
+    let forwarded = lab.give(first, port, &bad);
+    assert_eq!(forwarded.len(), 1);
+    assert_eq!(lab.run(forwarded), vec![]);
+    assert_eq!(lab.dropped(GATEWAY, Reason::OverlayForged), 1);
+    assert_eq!(lab.run(copies[1..].to_vec()).len(), 1);
+}
+
+#[test]
+fn a_replay_is_a_duplicate() {
+    let (mut lab, _) = sealed();
+    let copies = request(&mut lab, 4000);
+    assert_eq!(lab.run(copies.clone()).len(), 1);
+    assert_eq!(lab.run(copies), vec![]);
+    assert_eq!(lab.dropped(GATEWAY, Reason::Duplicate), 3);
+}
+
+#[test]
+fn a_sealed_application_takes_nothing_unsealed() {
+    // The edge's configuration says that the application is not sealed, the gateway's says that it is.
+    let mut topology = topology();
+    topology.applications[0].seal = Seal::Aes256Gcm;
+    let mut lab = Lab::with(&topology, 1);
+    topology.applications[0].seal = Seal::None;
+    let open = tables(&topology, EDGE, Some(&lab.nodes[EDGE].forwarder.tables().clone()));
+    lab.nodes[EDGE].forwarder.swap_tables(open.into());
+    let copies = request(&mut lab, 4000);
+    assert_eq!(copies.len(), 2);
+    assert_eq!(lab.run(copies), vec![]);
+    assert_eq!(lab.dropped(GATEWAY, Reason::OverlayUnsealed), 1);
+    // With keys, as without.
+    let mut control = Control::new();
+    (0..5).for_each(|_| control.pass(&mut lab, 100));
+    let copies = request(&mut lab, 4000);
+    assert_eq!(lab.run(copies), vec![]);
+    assert_eq!(lab.dropped(GATEWAY, Reason::OverlayUnsealed), 2);
+}
+
+#[test]
+fn a_hundred_rotations_lose_nothing() {
+    let (mut lab, mut control) = sealed();
+    for turn in 0..100 * 6 {
+        // What is under way while keys change arrives, too.
+        let copies = request(&mut lab, 4000);
+        control.pass(&mut lab, u64::from(ROTATION_MIN_S) * 1000 / 6);
+        assert_eq!(lab.run(copies).len(), 1, "turn {turn}");
+        assert!(exchange(&mut lab, 4000), "turn {turn}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn no_changed_bit_gets_through(bit in any::<prop::sample::Index>(), beyond in any::<bool>()) {
+        let (mut lab, _) = sealed();
+        let copies = request(&mut lab, 4000);
+        let (_, port, good) = copies[0].clone();
+        let first = good[4] as usize;
+        let mut frame = if beyond { lab.give(first, port, &good)[0].2.clone() } else { good };
+        let (node, port) = if beyond { (GATEWAY, port) } else { (first, port) };
+        let at = GENEVE_AT * 8 + bit.index((frame.len() - GENEVE_AT) * 8);
+        frame[at / 8] ^= 1 << (at % 8);
+        let left = lab.give(node, port, &frame);
+        let delivered = lab.run(left);
+        // Some bits of GENEVE are reserved, and ignored.
+        let reserved = [1, 7, 11, 31].map(|byte| GENEVE_AT + byte);
+        prop_assert!(delivered.is_empty() || reserved.contains(&(at / 8)) || (GENEVE_AT + 37..GENEVE_AT + 40).contains(&(at / 8)) || at / 8 == GENEVE_AT + 12, "bit {at}");
+    }
+}
