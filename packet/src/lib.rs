@@ -14,6 +14,7 @@ pub mod heap;
 pub mod icmp;
 pub mod index;
 pub mod ip;
+pub mod mss;
 pub mod plain;
 mod reason;
 pub mod transport;

@@ -5,6 +5,7 @@ use crate::batch::{Lane, PortIndex};
 use crate::classify::is_own;
 use crate::emit::Context;
 use crate::flow::{FlowKey, FlowTable, Guess, Way};
+use crate::mss;
 use packet::icmp::Kind;
 use packet::ip::{self, Fragment, Packet};
 use packet::transport::{ICMP, ICMPV6, TCP, UDP};
@@ -153,6 +154,9 @@ fn enter<P: BufPool, H: Headers>(
         return context.drop(buf, Reason::IpTruncated);
     }
     ip::decrement_ttl(buf.data_mut());
+    if mss::may_announce(packet) {
+        mss::clamp(buf.data_mut(), packet.packet(), flight.mtu);
+    }
     context.counters.roles.edge_ingress.add(1);
     context.replicate(flight, bucket, packet.version(), buf);
 }
@@ -172,6 +176,10 @@ pub fn egress<P: BufPool>(mut buf: P::Buf, packet: &impl Headers, context: &mut 
             }
             context.counters.roles.edge_egress.add(1);
             ip::decrement_ttl(buf.data_mut());
+            if mss::may_announce(packet) {
+                let back = mss::flight_of(context.tables, packet.dst(), packet.src());
+                mss::clamp_leaving(buf.data_mut(), packet.packet(), back);
+            }
             context.deliver(&egress, packet.version(), buf);
         }
         None => context.drop(buf, Reason::NoRoute),

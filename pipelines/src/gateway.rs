@@ -5,6 +5,7 @@ use crate::answer::{self, Answer};
 use crate::batch::{Lane, PortIndex};
 use crate::edge::may_enter;
 use crate::emit::Context;
+use crate::mss;
 use crate::tables::{Origin, Tables};
 use nat::{Guess, Key, Nat, NewSession, Quote, ReverseSlot, Seconds, ServiceId, SessionIndex, Tag};
 use overlay::topology::NodeId;
@@ -145,6 +146,10 @@ fn request<P: BufPool, H: Headers>(
     }
     nat.forward(Seconds(context.now_s), session, buf.data_mut(), packet);
     ip::decrement_ttl(buf.data_mut());
+    if mss::may_announce(packet) {
+        let back = context.tables.flights.get(Way::of(nat.tag(session)).flight as usize);
+        mss::clamp_leaving(buf.data_mut(), packet.packet(), back);
+    }
     context.counters.roles.gateway_forward.add(1);
     context.deliver(egress, packet.version(), buf);
     Ok(())
@@ -388,6 +393,9 @@ fn reply<P: BufPool, H: Headers>(
         nat.reverse(now, session, buf.data_mut(), packet);
     }
     ip::decrement_ttl(buf.data_mut());
+    if mss::may_announce(packet) {
+        mss::clamp(buf.data_mut(), packet.packet(), flight.mtu);
+    }
     context.counters.roles.gateway_reverse.add(1);
     let bucket = overlay::pick::bucket(client, context.tables.streams);
     context.replicate(flight, bucket, packet.version(), buf);

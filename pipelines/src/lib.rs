@@ -24,12 +24,4 @@ mod forwarder;
 mod gateway;
 mod intermediate;
 mod known;
-pub mod live;
-pub mod slow;
-pub mod tables;
-mod terminate;
-
-pub use batch::{BURST_MAX, Burst, Cause, Handoff, Output, PORTS_MAX, PortIndex, Punt, TX_MAX};
-pub use counters::WorkerCounters;
-pub use forwarder::{Forwarder, Setup};
-pub use tables::Tables;
+mod mss;
