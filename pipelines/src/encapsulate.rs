@@ -56,6 +56,28 @@ impl<P: BufPool> Context<'_, P> {
         self.send_copy(&flight.first, passenger, buf);
     }
 
+    /// As [`Context::replicate`], of a packet that is too large for some paths: over the others.
+    #[cold]
+    pub fn replicate_where_it_fits(&mut self, flight: &Flight, bucket: u8, version: IpVersion, buf: P::Buf) {
+        let len = buf.len();
+        let mut fitting = flight.copies().filter(|copy| copy.mtu as usize >= len);
+        let Some(last) = fitting.next() else {
+            return self.drop(buf, Reason::TooBig);
+        };
+        let Some(sequence) = self.sequences.take(flight.number, bucket) else {
+            return self.drop(buf, Reason::OverlayUnknownNode);
+        };
+        let passenger = Passenger { version, stream: stream_id(self.sequences.worker, bucket), sequence };
+        for copy in fitting {
+            self.counters.roles.copies_made.add(1);
+            match self.pool.copy(&buf) {
+                Some(twin) => self.send_copy(copy, passenger, twin),
+                None => self.counters.drop(Reason::NoBuffer),
+            }
+        }
+        self.send_copy(last, passenger, buf);
+    }
+
     /// Puts the outer headers of one path before a copy and transmits it.
     #[inline(always)]
     fn send_copy(&mut self, copy: &Copy, passenger: Passenger, mut buf: P::Buf) {

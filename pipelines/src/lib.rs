@@ -21,7 +21,17 @@ mod emit;
 mod encapsulate;
 pub mod flow;
 mod forwarder;
+mod fragments;
 mod gateway;
 mod intermediate;
 mod known;
 mod mss;
+mod oversize;
+pub mod slow;
+pub mod tables;
+mod terminate;
+
+pub use batch::{BURST_MAX, Burst, Cause, Handoff, Output, PORTS_MAX, PortIndex, Punt, TX_MAX};
+pub use counters::WorkerCounters;
+pub use forwarder::{Forwarder, Setup};
+pub use tables::Tables;

@@ -336,19 +336,12 @@ impl Tables {
             first.map_or_else(Vec::new, |region| tables.intermediates(topology, *region, version, dead))
         };
         let chosen = dead.choose(set, count, destination, version);
-        // Paths that come and go must not change the MTU, so those that are preferred count dead or alive.
-        let all = Dead::default();
-        let preferred = set.paths.iter().take(count);
-        let mtu = preferred
-            .chain(chosen.iter().copied())
-            .flat_map(|path| links(self, path, &all))
-            .filter_map(|link| self.links.get(link as usize))
-            .map(|link| link.mtu().saturating_sub(link.ip_len(HEADER_LEN) as u16))
-            .min()
-            .unwrap_or(u16::MAX);
         let mut copies = Vec::new();
         for path in chosen {
             let links = links(self, path, dead);
+            let links = || links.iter().filter_map(|link| self.links.get(*link as usize));
+            let room = |link: &Link| link.mtu().saturating_sub(link.ip_len(HEADER_LEN) as u16);
+            let mtu = links().map(room).min().unwrap_or(u16::MAX);
             let header = Header {
                 vni: self.overlay_id,
                 inner: IpVersion::V4,
@@ -365,13 +358,18 @@ impl Tables {
             let mut bytes = [0; HEADER_LEN];
             header.write(&mut bytes);
             let path_slot = number(&mut self.registry.paths, path.id);
-            let links = links.iter().filter_map(|link| self.links.get(*link as usize));
-            copies.push(Copy::new(path_slot, links, &bytes));
+            copies.push(Copy::new(path_slot, mtu, links(), &bytes));
         }
+        // Paths that come and go must not change what the configuration allows for: those that are preferred count,
+        // dead or alive, with the MTUs of their ports.
+        let all = Dead::default();
+        let preferred = set.paths.iter().take(count).flat_map(|path| links(self, path, &all));
+        let room = |link: &Link| link.egress.mtu.saturating_sub(link.ip_len(HEADER_LEN) as u16);
+        let most = preferred.filter_map(|link| self.links.get(link as usize)).map(room).min();
         let mut copies = copies.into_iter();
         let first = copies.next()?;
         let number = number(&mut self.registry.destinations, destination);
-        self.flights.push(Flight { destination, number, first, others: copies.collect(), mtu });
+        self.flights.push(Flight::new(destination, number, first, copies.collect(), most));
         Some(self.flights.len() as u16 - 1)
     }
 }
