@@ -11,6 +11,7 @@ pub mod elimination;
 pub mod health;
 pub mod pick;
 pub mod plan;
+pub mod plpmtud;
 pub mod quality;
 pub mod steering;
 pub mod topology;

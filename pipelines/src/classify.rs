@@ -10,6 +10,7 @@ use crate::known::{self, Answer, Known, Passing};
 use crate::tables::{Local, Port};
 use crate::terminate::{self, Arrival};
 use overlay::bfd;
+use overlay::plpmtud;
 use overlay::topology::{NodeId, RegionIndex};
 use overlay::wire::{self, GENEVE_PORT};
 use packet::ethernet::{self, TYPE_ARP, TYPE_IPV4, TYPE_IPV6};
@@ -263,10 +264,10 @@ fn classify<P: BufPool>(
     }
 }
 
-/// A packet to an underlay address that is none of the overlay: a member's BFD, or for the node itself.
+/// A packet to an underlay address that is none of the overlay: a member's BFD or probe of the MTU, or for the node itself.
 #[cold]
 fn to_underlay<P: BufPool>(packet: &Packet, context: &Context<P>) -> Result<Class, Reason> {
-    if packet.protocol != UDP || packet.dst_port != bfd::PORT {
+    if packet.protocol != UDP || !matches!(packet.dst_port, bfd::PORT | plpmtud::PORT) {
         return Ok(Class::Local);
     }
     context.tables.members.get(packet.src).map(|_| Class::Liveness).ok_or(Reason::OverlayNotMember)

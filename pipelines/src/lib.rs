@@ -25,6 +25,7 @@ mod fragments;
 mod gateway;
 mod intermediate;
 mod known;
+pub mod live;
 mod mss;
 mod oversize;
 pub mod slow;

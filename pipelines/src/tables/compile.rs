@@ -3,6 +3,7 @@
 use super::dead::Dead;
 use super::flight::{Copy, Flight};
 use super::link::Link;
+use super::mtus::Mtus;
 use super::registry::{Registry, number};
 use super::routes::{Interface, Routes};
 use super::{AddressTable, Application, Local, Origin, PathEntry, Peer, Port, Service, Services, Tables};
@@ -35,7 +36,9 @@ pub struct Input<'a> {
     pub previous: Option<&'a Tables>,
     /// What is known to be dead now.
     pub dead: &'a Dead,
-    /// Whether only neighbours or what is dead changed since `previous`: flows then stay compiled.
+    /// What links and paths were found to carry.
+    pub mtus: &'a Mtus,
+    /// Whether only neighbours, what is dead or MTUs changed since `previous`: flows then stay compiled.
     pub neighbors_only: bool,
 }
 
@@ -118,7 +121,7 @@ impl Tables {
             next_hops: Vec::new(),
         };
         tables.add_local(topology, this, interfaces);
-        tables.add_peers(topology, this);
+        tables.add_peers(topology, this, input.mtus);
         tables.add_paths(topology, input.dead)?;
         tables.add_applications(topology, input.dead);
         for interface in interfaces.iter().zip(0..) {
@@ -152,7 +155,7 @@ impl Tables {
         }
     }
 
-    fn add_peers(&mut self, topology: &Topology, this: &topology::Node) {
+    fn add_peers(&mut self, topology: &Topology, this: &topology::Node, mtus: &Mtus) {
         for node in &topology.nodes {
             let mut link = [None, None];
             for address in &node.underlay {
@@ -169,7 +172,14 @@ impl Tables {
                 self.next_hops.push((egress.hop.port, egress.hop.address));
                 link[at(version)] = Some(self.links.len() as u16);
                 let (source, address) = (Addr::from(source), Addr::from(*address));
-                self.links.push(Link::new(source, address, egress, node.rss.as_ref()));
+                let measured = (mtus.of_link(node.id, version), mtus.behind(node.id, version));
+                self.links.push(Link::new(
+                    (source, address),
+                    egress,
+                    node.rss.as_ref(),
+                    measured.0,
+                    measured.1,
+                ));
             }
             let place = node.id.0 as usize;
             if self.peers.len() <= place {
@@ -340,7 +350,7 @@ impl Tables {
         for path in chosen {
             let links = links(self, path, dead);
             let links = || links.iter().filter_map(|link| self.links.get(*link as usize));
-            let room = |link: &Link| link.mtu().saturating_sub(link.ip_len(HEADER_LEN) as u16);
+            let room = |link: &Link| link.mtu_along(path.id).saturating_sub(link.ip_len(HEADER_LEN) as u16);
             let mtu = links().map(room).min().unwrap_or(u16::MAX);
             let header = Header {
                 vni: self.overlay_id,

@@ -27,7 +27,13 @@ const V6_MTU_MIN: u16 = 1280;
 
 impl Flight {
     /// A flight to a node, numbered in the registry, of these copies; its packets have `most` bytes at most.
-    pub fn new(destination: NodeId, number: u16, first: Copy, others: Vec<Copy>, most: Option<u16>) -> Flight {
+    pub fn new(
+        destination: NodeId,
+        number: u16,
+        first: Copy,
+        others: Vec<Copy>,
+        most: Option<u16>,
+    ) -> Flight {
         let most = most.unwrap_or(u16::MAX).min(first.mtu);
         let mtu = others.iter().fold(most, |mtu, copy| mtu.min(copy.mtu));
         Flight { destination, number, first, others, mtu }
