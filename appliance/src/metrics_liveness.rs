@@ -25,7 +25,12 @@ pub(crate) fn links<P: BufPool>(core: &Core<P>, metrics: &mut Vec<Metric>) {
     let name = "link_mtu_bytes";
     gauge(metrics, name, "Bytes that an IP packet may have on the link", each(|link| link.mtu.into()));
     let name = "link_black_holes";
-    counter(metrics, name, "Times that packets which had passed were too large", each(|link| link.black_holes));
+    counter(
+        metrics,
+        name,
+        "Times that packets which had passed were too large",
+        each(|link| link.black_holes),
+    );
     counter(metrics, "link_bfd_sent", "BFD packets sent", each(|link| link.sent));
     counter(metrics, "link_bfd_received", "BFD packets received that counted", each(|link| link.received));
     counter(
