@@ -6,6 +6,7 @@
 //! member's address leaves the others theirs.
 
 use overlay::bfd;
+use overlay::plpmtud;
 use overlay::topology::NodeId;
 use packet::PacketBuf;
 use packet::ethernet::{self, Arp, TYPE_ARP};
@@ -21,6 +22,9 @@ const PER_SECOND: [u32; 6] = [2000, 1000, 200, 1000, 5000, 500];
 
 /// BFD packets per second of one member: both IP versions at the shortest interval, and as much again.
 const BFD_PER_SECOND: u32 = 500;
+/// Probes of the MTU and acknowledgements per second of one member: both IP versions at the shortest interval, three at
+/// once and both ways.
+const SIZES_PER_SECOND: u32 = 1200;
 /// Probes and answers per second of one member: sixteen paths at the shortest interval, and a little more.
 const PROBES_PER_SECOND: u32 = 4000;
 /// Rates for members; those whose numbers are equal modulo this share one.
@@ -43,6 +47,8 @@ pub enum Kind {
     Keys,
     /// A member's BFD packet.
     Bfd(NodeId),
+    /// A member's probe of the MTU, or its acknowledgement of one.
+    Size(NodeId),
     /// A member's probe, or its answer to one.
     Probe(NodeId),
 }
@@ -51,6 +57,7 @@ pub enum Kind {
 pub struct Admission {
     rates: [Bucket; PER_SECOND.len()],
     bfd: Box<[Bucket]>,
+    sizes: Box<[Bucket]>,
     probes: Box<[Bucket]>,
 }
 
@@ -60,6 +67,7 @@ impl Default for Admission {
         Admission {
             rates: PER_SECOND.map(Bucket::new),
             bfd: members(BFD_PER_SECOND),
+            sizes: members(SIZES_PER_SECOND),
             probes: members(PROBES_PER_SECOND),
         }
     }
@@ -76,6 +84,7 @@ impl Admission {
             Kind::Unresolved => &mut self.rates[4],
             Kind::Keys => &mut self.rates[5],
             Kind::Bfd(node) => &mut self.bfd[node.0 as usize % MEMBERS],
+            Kind::Size(node) => &mut self.sizes[node.0 as usize % MEMBERS],
             Kind::Probe(node) => &mut self.probes[node.0 as usize % MEMBERS],
         };
         rate.take(now_ns)
@@ -100,6 +109,7 @@ fn liveness(frame: &[u8], member: impl Fn(Addr) -> Option<NodeId>) -> Kind {
     let packet = ethernet::parse(frame).ok().and_then(|link| ip::parse(frame.get(link.payload_at..)?).ok());
     match packet.map(|packet| (packet.dst_port, member(packet.src))) {
         Some((bfd::PORT, Some(node))) => Kind::Bfd(node),
+        Some((plpmtud::PORT, Some(node))) => Kind::Size(node),
         Some((_, Some(node))) => Kind::Probe(node),
         _ => Kind::Local,
     }

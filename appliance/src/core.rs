@@ -249,10 +249,10 @@ impl<P: BufPool> Core<P> {
         neighbors_only: bool,
     ) -> Result<Tables, pipelines::tables::CompileError> {
         let neighbors: Vec<_> = self.slow.neighbors().collect();
-        let (versions, dead) = (self.versions(), self.live.dead());
+        let (versions, known) = (self.versions(), (self.live.dead(), self.live.mtus()));
         let previous = Some(&*self.tables);
         let tables =
-            setup::compile(config, &self.interfaces, &neighbors, self.seed, dead, previous, neighbors_only)?;
+            setup::compile(config, &self.interfaces, &neighbors, self.seed, known, previous, neighbors_only)?;
         self.compiled_versions = versions;
         Ok(tables)
     }

@@ -22,6 +22,15 @@ pub(crate) fn links<P: BufPool>(core: &Core<P>, metrics: &mut Vec<Metric>) {
     let used = |link: &ctl::Neighbor| matches!(link.state.as_str(), "up" | "starting").into();
     gauge(metrics, "link_used", "Whether the link is used", each(used));
     counter(metrics, "link_deaths", "Times that the link died", each(|link| link.deaths));
+    let name = "link_mtu_bytes";
+    gauge(metrics, name, "Bytes that an IP packet may have on the link", each(|link| link.mtu.into()));
+    let name = "link_black_holes";
+    counter(
+        metrics,
+        name,
+        "Times that packets which had passed were too large",
+        each(|link| link.black_holes),
+    );
     counter(metrics, "link_bfd_sent", "BFD packets sent", each(|link| link.sent));
     counter(metrics, "link_bfd_received", "BFD packets received that counted", each(|link| link.received));
     counter(

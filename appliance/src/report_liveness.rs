@@ -1,6 +1,7 @@
 //! What operators are told of links and paths.
 
 use ctl::{Neighbor, PathEnd, Percentiles, Quality};
+use overlay::plpmtud::Plpmtud;
 use overlay::quality::Stats;
 use overlay::topology::{IpVersion, NodeId, PathId};
 use packet::BufPool;
@@ -26,6 +27,9 @@ impl<P: BufPool> Core<P> {
                 sent: link.sent,
                 received: link.received,
                 refused: link.refused,
+                mtu: link.measured.search().map_or(0, Plpmtud::mtu),
+                mtu_searching: link.measured.search().is_some_and(Plpmtud::is_searching),
+                black_holes: link.measured.search().map_or(0, Plpmtud::black_holes),
             })
             .collect()
     }

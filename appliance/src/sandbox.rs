@@ -12,7 +12,7 @@ use arrayvec::ArrayVec;
 use conf::Config;
 use packet::heap::{HeapBuf, HeapPool};
 use packet::{Mac, PacketBuf};
-use pipelines::tables::Dead;
+use pipelines::tables::{Dead, Mtus};
 use pipelines::{Burst, Forwarder, PORTS_MAX, PortIndex, TX_MAX};
 
 use crate::core::{Core, Counters, Parts};
@@ -85,8 +85,15 @@ impl Sandbox {
         let node =
             config.this_node().ok_or(pipelines::tables::CompileError::NoSuchNode(config.node))?.clone();
         let interfaces = setup::interfaces(&config, macs);
-        let tables =
-            Arc::new(setup::compile(&config, &interfaces, &[], start.seed, &Dead::default(), None, false)?);
+        let tables = Arc::new(setup::compile(
+            &config,
+            &interfaces,
+            &[],
+            start.seed,
+            (&Dead::default(), &Mtus::default()),
+            None,
+            false,
+        )?);
         let count = config.local.workers.cores.len();
         let exchange = Exchange::new(count, config.local.limits.punt_queue_packets as usize, Box::new(|| {}));
         let counters: Vec<Counters> = (0..count).map(|_| Counters::default()).collect();

@@ -3,7 +3,7 @@
 use conf::Config;
 use overlay::topology::Node;
 use packet::{Addr, Mac};
-use pipelines::tables::{self, Dead, Input, Interface, Local};
+use pipelines::tables::{self, Dead, Input, Interface, Local, Mtus};
 use pipelines::{PortIndex, Setup, Tables, slow};
 
 /// ICMP errors that a worker sends per second.
@@ -54,12 +54,22 @@ pub fn compile(
     interfaces: &[Interface],
     neighbors: &[(PortIndex, Addr, Mac)],
     seed: u64,
-    dead: &Dead,
+    (dead, mtus): (&Dead, &Mtus),
     previous: Option<&Tables>,
     neighbors_only: bool,
 ) -> Result<Tables, tables::CompileError> {
     let (topology, node) = (&config.topology, config.node);
-    Tables::compile(&Input { topology, node, interfaces, neighbors, seed, previous, dead, neighbors_only })
+    Tables::compile(&Input {
+        topology,
+        node,
+        interfaces,
+        neighbors,
+        seed,
+        previous,
+        dead,
+        mtus,
+        neighbors_only,
+    })
 }
 
 /// What one worker's data path is made from.

@@ -9,7 +9,7 @@ use conf::{Config, Poll};
 use dpdk::{Clock, Eal, Pool, Port};
 use mio::Waker;
 use pipelines::PortIndex;
-use pipelines::tables::Dead;
+use pipelines::tables::{Dead, Mtus};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
@@ -57,8 +57,15 @@ pub(crate) fn start(config_file: &Path, config: Config) -> Result<Node, Error> {
     let started = eal::start_ports(&eal, &config, this, &mempool)?;
     let begun = Start { seed: random()?, unix_ms: unix_ms() };
     let interfaces = setup::interfaces(&config, &eal::macs(&started));
-    let tables =
-        Arc::new(setup::compile(&config, &interfaces, &[], begun.seed, &Dead::default(), None, false)?);
+    let tables = Arc::new(setup::compile(
+        &config,
+        &interfaces,
+        &[],
+        begun.seed,
+        (&Dead::default(), &Mtus::default()),
+        None,
+        false,
+    )?);
 
     let workers = local.workers.cores.len();
     let wake = Box::new(move || drop(waker.wake()));

@@ -140,6 +140,7 @@ pub fn tables(role: Role, copies: u8, workers: u16, sessions: u32) -> Result<Tab
         seed: 0x5eed,
         previous: None,
         dead: &pipelines::tables::Dead::default(),
+        mtus: &pipelines::tables::Mtus::default(),
         neighbors_only: false,
     })
 }

@@ -33,6 +33,12 @@ pub struct Neighbor {
     pub received: u64,
     /// Packets received that did not: of an earlier life, too many, or forged.
     pub refused: u64,
+    /// Bytes that an IP packet may have on the link, as its probes found; 0 before there is a way to the node.
+    pub mtu: u16,
+    /// Whether larger packets are being tried.
+    pub mtu_searching: bool,
+    /// Times that packets which had passed were too large.
+    pub black_holes: u64,
 }
 
 /// A path to one node at its other end.

@@ -142,6 +142,7 @@ fn show_links(links: &[Neighbor]) -> String {
     let mut table = Table::new(&[
         "link to",
         "address",
+        "MTU",
         "BFD",
         "used",
         "for",
@@ -157,7 +158,8 @@ fn show_links(links: &[Neighbor]) -> String {
             "up" => "up".to_owned(),
             state => format!("{state} ({})", link.diagnostic),
         };
-        let name = [link.node.clone(), link.address.to_string(), session, link.state.clone()];
+        let mtu = link.mtu.to_string() + if link.mtu_searching { "+" } else { "" };
+        let name = [link.node.clone(), link.address.to_string(), mtu, session, link.state.clone()];
         let times = [
             duration(link.since_ms / 1000),
             thousands(link.deaths),

@@ -12,6 +12,7 @@ pub mod health;
 pub mod keys;
 pub mod pick;
 pub mod plan;
+pub mod plpmtud;
 pub mod quality;
 pub mod seal;
 pub mod steering;

@@ -273,6 +273,22 @@ fn walk_extensions(packet: &[u8], parsed: &mut Packet) -> Result<(), Reason> {
     Ok(())
 }
 
+/// Where the fragment header of an IPv6 packet stands, bytes from the packet's start.
+pub(crate) fn fragment_header_at(packet: &[u8]) -> Option<usize> {
+    let (mut next, mut at) = (*packet.get(6)?, Ipv6::LEN);
+    for _ in 0..EXTENSIONS_MAX {
+        let header = packet.get(at..)?.first_chunk::<8>()?;
+        at += match next {
+            FRAGMENT => return Some(at),
+            AUTHENTICATION => (header[1] as usize + 2) * 4,
+            _ if is_extension(next) => (header[1] as usize + 1) * 8,
+            _ => return None,
+        };
+        next = header[0];
+    }
+    None
+}
+
 #[inline(always)]
 fn parse_transport(packet: &[u8], parsed: &mut Packet) -> Result<(), Reason> {
     if parsed.fragment == Fragment::Later {

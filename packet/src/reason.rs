@@ -47,6 +47,8 @@ reasons! {
     IpAddress => "ip_address",
     /// The packet is a fragment, which this path does not carry.
     Fragment => "fragment",
+    /// A later fragment, which has no ports, came before its first, or long after it.
+    FragmentOrphan => "fragment_orphan",
     /// The transport header is shorter than its protocol needs.
     TransportTruncated => "transport_truncated",
     /// The transport header's own lengths contradict the packet's.

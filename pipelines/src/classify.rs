@@ -12,6 +12,7 @@ use crate::seal;
 use crate::tables::{Local, Port};
 use crate::terminate::{self, Arrival};
 use overlay::bfd;
+use overlay::plpmtud;
 use overlay::topology::{NodeId, RegionIndex};
 use overlay::wire::{self, GENEVE_PORT};
 use packet::ethernet::{self, TYPE_ARP, TYPE_IPV4, TYPE_IPV6};
@@ -267,11 +268,12 @@ fn classify<P: BufPool>(
     }
 }
 
-/// A packet to an underlay address that is none of the overlay: a member's BFD or message about keys, or for the node itself.
+/// A packet to an underlay address that is none of the overlay: a member's BFD, probe of the MTU or message about
+/// keys, or for the node itself.
 #[cold]
 fn to_underlay<P: BufPool>(packet: &Packet, context: &Context<P>) -> Result<Class, Reason> {
     let class = match (packet.protocol, packet.dst_port) {
-        (UDP, bfd::PORT) => Class::Liveness,
+        (UDP, bfd::PORT | plpmtud::PORT) => Class::Liveness,
         (UDP, keys::PORT) => Class::Keys,
         _ => return Ok(Class::Local),
     };

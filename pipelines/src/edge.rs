@@ -5,6 +5,9 @@ use crate::batch::{Lane, PortIndex};
 use crate::classify::is_own;
 use crate::emit::Context;
 use crate::flow::{FlowKey, FlowTable, Guess, Way};
+use crate::mss;
+use crate::tables::Egress;
+use packet::fragment;
 use packet::icmp::Kind;
 use packet::ip::{self, Fragment, Packet};
 use packet::transport::{ICMP, ICMPV6, TCP, UDP};
@@ -44,11 +47,11 @@ impl<H: Headers> Ingress<H> {
     }
 }
 
-/// What no path carries: fragments, sources that can not be answered, protocols without ports or echo identifier.
+/// What no path carries: sources that can not be answered, protocols without ports or echo identifier.
 #[inline(always)]
 pub fn may_enter(packet: &impl Headers) -> Result<(), Reason> {
-    if packet.fragment() != Fragment::No {
-        return Err(Reason::Fragment);
+    if packet.fragment() == Fragment::Later {
+        return later_may_enter(packet.packet());
     }
     if !packet.source_is_forwardable() {
         return Err(Reason::IpAddress);
@@ -57,8 +60,20 @@ pub fn may_enter(packet: &impl Headers) -> Result<(), Reason> {
         TCP | UDP => Ok(()),
         ICMP | ICMPV6 => match packet.icmp_kind() {
             Kind::Other => Err(Reason::NatIcmp),
+            // An error is short, and of a piece nobody knows what it quotes.
+            Kind::Error if packet.fragment() != Fragment::No => Err(Reason::Fragment),
             _ => Ok(()),
         },
+        _ => Err(Reason::Transport),
+    }
+}
+
+/// As [`may_enter`] for a fragment without a transport header: what it belongs to is known by its first.
+#[cold]
+fn later_may_enter(packet: Packet) -> Result<(), Reason> {
+    match packet.protocol {
+        _ if !packet.source_is_forwardable() => Err(Reason::IpAddress),
+        TCP | UDP | ICMP | ICMPV6 => Ok(()),
         _ => Err(Reason::Transport),
     }
 }
@@ -99,13 +114,19 @@ fn flight<P: BufPool, H: Headers>(
         }
         None => {
             let way = compile(&entry.packet.packet(), entry.application, context)?;
-            // An ICMP error belongs to the flow that it quotes and opens none of its own.
-            if entry.packet.icmp_kind() != Kind::Error {
+            // An ICMP error belongs to the flow that it quotes, a later fragment to that of its first: neither opens one.
+            if has_ports(&entry.packet) {
                 flows.insert(entry.hash, key, way, context.now_s)?;
             }
             Ok((way.flight, way.bucket))
         }
     }
+}
+
+/// Whether a packet itself tells which flow it belongs to.
+#[inline(always)]
+fn has_ports(packet: &impl Headers) -> bool {
+    packet.icmp_kind() != Kind::Error && packet.fragment() != Fragment::Later
 }
 
 /// The slow path of a flow's first packet: does the application listen there, and which gateway has the client?
@@ -116,8 +137,8 @@ fn compile<P: BufPool>(packet: &Packet, application: u16, context: &Context<P>) 
     if is_own(tables, packet.src) {
         return Err(Reason::IpAddress);
     }
-    // Of an ICMP error it is the gateway that knows what it is about.
-    if packet.icmp_kind() != Kind::Error {
+    // Of an ICMP error it is the gateway that knows what it is about, and of a later fragment.
+    if has_ports(packet) {
         let service = tables.service_of(packet.dst, packet.protocol).ok_or(Reason::UnknownService)?;
         tables.application_of(service, packet.dst_port).ok_or(Reason::UnknownService)?;
     }
@@ -145,14 +166,16 @@ fn enter<P: BufPool, H: Headers>(
         return context.answer_on_wire(buf, entry.port, entry.at, &packet.packet(), Answer::TimeExceeded);
     }
     if packet.total_len() > flight.mtu {
-        let answer = Answer::TooBig(flight.mtu);
-        return context.answer_on_wire(buf, entry.port, entry.at, &packet.packet(), answer);
+        return context.enter_large(buf, entry.port, entry.at, packet.packet(), flight, bucket);
     }
     // Ethernet pads short frames; the padding stays behind.
     if buf.keep(entry.at as usize, packet.total_len() as usize).is_err() {
         return context.drop(buf, Reason::IpTruncated);
     }
     ip::decrement_ttl(buf.data_mut());
+    if mss::may_announce(packet) {
+        mss::clamp(buf.data_mut(), packet.packet(), flight.mtu);
+    }
     context.counters.roles.edge_ingress.add(1);
     context.replicate(flight, bucket, packet.version(), buf);
 }
@@ -168,12 +191,28 @@ pub fn egress<P: BufPool>(mut buf: P::Buf, packet: &impl Headers, context: &mut 
     match context.tables.routes.egress(packet.dst()) {
         Some(egress) => {
             if buf.len() > egress.mtu as usize {
-                return context.drop(buf, Reason::TooBig);
+                return egress_large(buf, packet.packet(), egress, context);
             }
             context.counters.roles.edge_egress.add(1);
             ip::decrement_ttl(buf.data_mut());
+            if mss::may_announce(packet) {
+                let back = mss::flight_of(context.tables, packet.dst(), packet.src());
+                mss::clamp_leaving(buf.data_mut(), packet.packet(), back);
+            }
             context.deliver(&egress, packet.version(), buf);
         }
         None => context.drop(buf, Reason::NoRoute),
     }
+}
+
+/// A packet that is too large for the port that leads to its client.
+#[cold]
+#[inline(never)]
+fn egress_large<P: BufPool>(mut buf: P::Buf, packet: Packet, egress: Egress, context: &mut Context<P>) {
+    if !fragment::may_cut(&packet) {
+        return context.drop(buf, Reason::TooBig);
+    }
+    context.counters.roles.edge_egress.add(1);
+    ip::decrement_ttl(buf.data_mut());
+    context.deliver_large(egress, buf);
 }

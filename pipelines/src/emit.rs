@@ -4,6 +4,7 @@ use crate::answer::{self, Answer, TokenBucket};
 use crate::batch::{Cause, Handoff, Output, PortIndex, Punt};
 use crate::counters::WorkerCounters;
 use crate::encapsulate::Sequences;
+use crate::fragments::Fragments;
 use crate::tables::{Egress, Tables};
 use overlay::seal::SealTable;
 use packet::ethernet::{self, HEADER_LEN, TYPE_IPV4, TYPE_IPV6, TYPE_VLAN, VLAN_LEN};
@@ -34,6 +35,8 @@ pub struct Context<'a, P: BufPool> {
     pub sequences: &'a mut Sequences,
     /// Bounds the ICMP errors that this worker sends.
     pub answers: &'a mut TokenBucket,
+    /// Sessions of datagrams that come in fragments.
+    pub fragments: &'a mut Fragments,
 }
 
 impl<P: BufPool> Context<'_, P> {

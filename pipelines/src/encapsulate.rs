@@ -42,17 +42,10 @@ impl<P: BufPool> Context<'_, P> {
     /// nothing else; the caller has checked that it fits the flight's MTU. `bucket` is its client's.
     #[inline(always)]
     pub fn replicate(&mut self, flight: &Flight, bucket: u8, version: IpVersion, mut buf: P::Buf) {
-        let Some(sequence) = self.sequences.take(flight.number, bucket) else {
-            return self.drop(buf, Reason::OverlayUnknownNode);
+        let passenger = match self.board(flight, bucket, version, &mut buf) {
+            Ok(passenger) => passenger,
+            Err(reason) => return self.drop(buf, reason),
         };
-        let stream = stream_id(self.sequences.worker, bucket);
-        let mut passenger = Passenger { version, stream, sequence, epoch: 0 };
-        if flight.sealed {
-            match self.seal(flight.destination, version, stream, sequence, &mut buf) {
-                Ok(epoch) => passenger.epoch = epoch,
-                Err(reason) => return self.drop(buf, reason),
-            }
-        }
         for copy in &flight.others {
             // A copy for which there is no buffer counts as made and dropped, so that the counters add up.
             self.counters.roles.copies_made.add(1);
@@ -62,6 +55,22 @@ impl<P: BufPool> Context<'_, P> {
             }
         }
         self.send_copy(&flight.first, passenger, buf);
+    }
+
+    /// Numbers a packet in its stream, and seals it where its application asks for that.
+    #[inline(always)]
+    fn board(
+        &mut self,
+        flight: &Flight,
+        bucket: u8,
+        version: IpVersion,
+        buf: &mut P::Buf,
+    ) -> Result<Passenger, Reason> {
+        let sequence = self.sequences.take(flight.number, bucket).ok_or(Reason::OverlayUnknownNode)?;
+        let stream = stream_id(self.sequences.worker, bucket);
+        let epoch =
+            if flight.sealed { self.seal(flight.destination, version, stream, sequence, buf)? } else { 0 };
+        Ok(Passenger { version, stream, sequence, epoch })
     }
 
     /// Authenticates a copy for its first link.
@@ -76,6 +85,34 @@ impl<P: BufPool> Context<'_, P> {
         let at = departure.template.header_len() - HEADER_LEN;
         let geneve = buf.data_mut().get_mut(at..).ok_or(Reason::OverlayTruncated)?;
         seal::authenticate_own(self.keys, departure.next, header, geneve)
+    }
+
+    /// As [`Context::replicate`], of a packet that is too large for some paths: over the others.
+    #[cold]
+    pub fn replicate_where_it_fits(
+        &mut self,
+        flight: &Flight,
+        bucket: u8,
+        version: IpVersion,
+        mut buf: P::Buf,
+    ) {
+        let len = buf.len();
+        let mut fitting = flight.copies().filter(|copy| copy.mtu as usize >= len);
+        let Some(last) = fitting.next() else {
+            return self.drop(buf, Reason::TooBig);
+        };
+        let passenger = match self.board(flight, bucket, version, &mut buf) {
+            Ok(passenger) => passenger,
+            Err(reason) => return self.drop(buf, reason),
+        };
+        for copy in fitting {
+            self.counters.roles.copies_made.add(1);
+            match self.pool.copy(&buf) {
+                Some(twin) => self.send_copy(copy, passenger, twin),
+                None => self.counters.drop(Reason::NoBuffer),
+            }
+        }
+        self.send_copy(last, passenger, buf);
     }
 
     /// Puts the outer headers of one path before a copy and transmits it.

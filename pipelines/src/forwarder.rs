@@ -8,6 +8,7 @@ use crate::edge::{self, Ingress};
 use crate::emit::Context;
 use crate::encapsulate::Sequences;
 use crate::flow::FlowTable;
+use crate::fragments::Fragments;
 use crate::gateway::{self, Reply, Request};
 use crate::known::Known;
 use crate::tables::Tables;
@@ -123,6 +124,7 @@ pub struct Forwarder<P: BufPool> {
     keys: Arc<SealTable>,
     sequences: Sequences,
     answers: TokenBucket,
+    fragments: Fragments,
     lanes: Lanes<P::Buf>,
 }
 
@@ -150,6 +152,7 @@ impl<P: BufPool> Forwarder<P> {
             keys: Arc::default(),
             sequences: Sequences::new(setup.first_sequence, setup.worker),
             answers: TokenBucket::new(setup.answers_per_second),
+            fragments: Fragments::new(setup.seed.rotate_left(17), setup.worker, setup.workers),
             lanes: Lanes::default(),
             tables: tables.clone(),
         };
@@ -198,13 +201,26 @@ impl<P: BufPool> Forwarder<P> {
             keys,
             sequences,
             answers,
+            fragments,
             lanes,
             ..
         } = self;
         let now_s = (now_ns / 1_000_000_000) as u32;
         let (worker, workers) = (*worker, *workers);
-        let mut context =
-            Context { now_ns, now_s, worker, workers, tables, keys, counters, pool, out, sequences, answers };
+        let mut context = Context {
+            now_ns,
+            now_s,
+            worker,
+            workers,
+            tables,
+            keys,
+            counters,
+            pool,
+            out,
+            sequences,
+            answers,
+            fragments,
+        };
         let context = &mut context;
 
         let stores = Stores { flows, nat: nat.as_ref() };

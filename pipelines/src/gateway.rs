@@ -1,15 +1,18 @@
 //! The gateway: requests out of the overlay are translated and handed to origins (A9, A10, A12), replies are
 //! translated back and enter the overlay (A11).
 
+mod pieces;
+
 use crate::answer::{self, Answer};
 use crate::batch::{Lane, PortIndex};
 use crate::edge::may_enter;
 use crate::emit::Context;
+use crate::mss;
 use crate::tables::{Origin, Service, Tables};
 use nat::{Guess, Key, Nat, NewSession, Quote, ReverseSlot, Seconds, ServiceId, SessionIndex, Tag};
 use overlay::topology::NodeId;
 use packet::icmp::Kind;
-use packet::ip::{self, Packet};
+use packet::ip::{self, Fragment, Packet};
 use packet::{Addr, BufPool, Headers, IpVersion, PacketBuf, Reason};
 
 /// A client's packet out of the overlay; the buffer holds the inner packet and nothing else.
@@ -82,7 +85,7 @@ impl<H: Headers> Request<H> {
         nat: &Nat,
     ) -> Result<Request<H>, Reason> {
         may_enter(&packet)?;
-        if packet.icmp_kind() == Kind::EchoReply {
+        if packet.icmp_kind() == Kind::EchoReply && packet.fragment() != Fragment::Later {
             return Err(Reason::NatIcmp);
         }
         // Of an ICMP error the service is that of the packet it quotes, which the translation looks up.
@@ -144,6 +147,9 @@ fn request<P: BufPool, H: Headers>(
     if packet.icmp_kind() == Kind::Error {
         return request_error(buf, &packet.packet(), nat, context);
     }
+    if packet.fragment() != Fragment::No {
+        return pieces::request(buf, entry, nat, context);
+    }
     let session = match session(entry, nat, context) {
         Ok(session) => session,
         Err(reason) => return Err((buf, reason)),
@@ -156,10 +162,14 @@ fn request<P: BufPool, H: Headers>(
         return answer_to_client(buf, &packet.packet(), entry, Answer::TimeExceeded, context);
     }
     if packet.total_len() > egress.mtu {
-        return answer_to_client(buf, &packet.packet(), entry, Answer::TooBig(egress.mtu), context);
+        return pieces::request(buf, entry, nat, context);
     }
     nat.forward(Seconds(context.now_s), session, buf.data_mut(), packet);
     ip::decrement_ttl(buf.data_mut());
+    if mss::may_announce(packet) {
+        let back = context.tables.flights.get(Way::of(nat.tag(session)).flight as usize);
+        mss::clamp_leaving(buf.data_mut(), packet.packet(), back);
+    }
     context.counters.roles.gateway_forward.add(1);
     context.deliver(egress, packet.version(), buf);
     Ok(())
@@ -364,6 +374,9 @@ fn reply<P: BufPool, H: Headers>(
     context: &mut Context<P>,
 ) -> Result<(), (P::Buf, Reason)> {
     let packet = &entry.packet;
+    if packet.fragment() != Fragment::No {
+        return pieces::reply(buf, entry, nat, context);
+    }
     let now = Seconds(context.now_s);
     let bytes_at = entry.at as usize;
     let end = bytes_at + packet.total_len() as usize;
@@ -393,8 +406,7 @@ fn reply<P: BufPool, H: Headers>(
         return Ok(());
     }
     if packet.total_len() > flight.mtu {
-        context.answer_on_wire(buf, entry.port, entry.at, &packet.packet(), Answer::TooBig(flight.mtu));
-        return Ok(());
+        return pieces::reply(buf, entry, nat, context);
     }
     if buf.keep(bytes_at, packet.total_len() as usize).is_err() {
         return Err((buf, Reason::IpTruncated));
@@ -403,6 +415,9 @@ fn reply<P: BufPool, H: Headers>(
         nat.reverse(now, session, buf.data_mut(), packet);
     }
     ip::decrement_ttl(buf.data_mut());
+    if mss::may_announce(packet) {
+        mss::clamp(buf.data_mut(), packet.packet(), flight.mtu);
+    }
     context.counters.roles.gateway_reverse.add(1);
     let bucket = overlay::pick::bucket(client, context.tables.streams);
     context.replicate(flight, bucket, packet.version(), buf);

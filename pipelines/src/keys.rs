@@ -16,7 +16,7 @@ use packet::{Addr, Reason};
 use std::collections::{BTreeMap, VecDeque};
 
 /// UDP port of messages about keys, at both ends.
-pub const PORT: u16 = 4790;
+pub const PORT: u16 = 4795;
 /// TTL of their packets.
 const TTL: u8 = 64;
 /// DS field of network control (CS6, RFC 2474 section 4.2.2).

@@ -222,6 +222,7 @@ fn an_unresolved_next_hop_is_the_control_threads() {
         seed: 3,
         previous: None,
         dead: &pipelines::tables::Dead::default(),
+        mtus: &pipelines::tables::Mtus::default(),
         neighbors_only: false,
     };
     let tables = pipelines::Tables::compile(&input).unwrap();

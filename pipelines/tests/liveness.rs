@@ -10,7 +10,7 @@ use overlay::health::Phase;
 use overlay::topology::{IpVersion, Liveness, NodeId, PathId, Probing, Topology};
 use packet::{Addr, BufPool, Mac, PacketBuf};
 use pipelines::live::{Live, Start};
-use pipelines::tables::{Dead, Input, Tables};
+use pipelines::tables::{Dead, Input, Mtus, Tables};
 use pipelines::{Cause, PortIndex};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -38,6 +38,10 @@ struct Net {
     frozen: Vec<usize>,
     /// Every frame between nodes that bore liveness.
     seen: Vec<(usize, Vec<u8>)>,
+    /// A node whose port carries less than others, bytes of an IP packet.
+    narrow: Option<(usize, usize)>,
+    /// A pair of nodes between whom less is carried.
+    narrow_link: Option<(usize, usize, usize)>,
 }
 
 fn watched() -> Topology {
@@ -48,7 +52,12 @@ fn watched() -> Topology {
     }
 }
 
-fn compile(topology: &Topology, node: usize, previous: Option<&Tables>, dead: &Dead) -> Arc<Tables> {
+fn compile(
+    topology: &Topology,
+    node: usize,
+    previous: Option<&Tables>,
+    (dead, mtus): (&Dead, &Mtus),
+) -> Arc<Tables> {
     let input = Input {
         topology,
         node: NodeId(node as u16 + 1),
@@ -57,6 +66,7 @@ fn compile(topology: &Topology, node: usize, previous: Option<&Tables>, dead: &D
         seed: 3,
         previous,
         dead,
+        mtus,
         neighbors_only: previous.is_some(),
     };
     Arc::new(Tables::compile(&input).unwrap())
@@ -66,7 +76,8 @@ impl Net {
     fn new(topology: Topology) -> Net {
         let mut lab = Lab::with(&topology, 1);
         lab.now_ns = 0;
-        let tables: Vec<_> = (0..4).map(|node| compile(&topology, node, None, &Dead::default())).collect();
+        let tables: Vec<_> =
+            (0..4).map(|node| compile(&topology, node, None, (&Dead::default(), &Mtus::default()))).collect();
         let lives = tables.iter().enumerate().map(|(node, tables)| {
             Live::new(0, Start { unix_offset_ns: UNIX_NS, seed: node as u64 }, &topology, tables)
         });
@@ -82,6 +93,8 @@ impl Net {
             cut: Vec::new(),
             frozen: Vec::new(),
             seen: Vec::new(),
+            narrow: None,
+            narrow_link: None,
         }
     }
 
@@ -145,7 +158,8 @@ impl Net {
         if self.lives[node].version() != self.versions[node] {
             self.versions[node] = self.lives[node].version();
             self.compiled += 1;
-            let tables = compile(&self.topology, node, Some(&self.tables[node]), self.lives[node].dead());
+            let live = &self.lives[node];
+            let tables = compile(&self.topology, node, Some(&self.tables[node]), (live.dead(), live.mtus()));
             self.lab.nodes[node].forwarder.swap_tables(tables.clone());
             self.tables[node] = tables;
         }
@@ -154,7 +168,12 @@ impl Net {
     fn transmit(&mut self, node: usize, frames: Vec<(PortIndex, Vec<u8>)>) {
         for (port, frame) in frames {
             let to = frame[4] as usize;
-            if port == UNDERLAY && to < 4 {
+            let fits = |mtu: usize| frame.len() <= 14 + mtu;
+            let at_port = self.narrow.is_none_or(|(at, mtu)| fits(mtu) || (at != node && at != to));
+            let between = self
+                .narrow_link
+                .is_none_or(|(a, b, mtu)| fits(mtu) || ![(a, b), (b, a)].contains(&(node, to)));
+            if port == UNDERLAY && to < 4 && at_port && between {
                 self.count += 1;
                 self.seen.push((to, frame.clone()));
                 self.wire.push(Reverse((self.lab.now_ns + MS, self.count, node, to, frame)));
@@ -344,6 +363,7 @@ fn a_neighbour_whose_ethernet_address_is_not_known_costs_nothing() {
         seed: 3,
         previous: None,
         dead: &Dead::default(),
+        mtus: &Default::default(),
         neighbors_only: false,
     };
     let tables = Tables::compile(&input).unwrap();
@@ -351,4 +371,53 @@ fn a_neighbour_whose_ethernet_address_is_not_known_costs_nothing() {
     live.tick(0, &tables);
     assert!(live.poll_frame().is_none());
     assert!(live.poll_timeout().is_some_and(|at| at > 0));
+}
+
+/// What a node's first flight carries.
+fn flight_mtu(net: &Net, node: usize) -> u16 {
+    net.tables[node].flights[0].mtu
+}
+
+#[test]
+fn a_link_that_shrinks_is_measured_and_flows_follow() {
+    let mut net = Net::up();
+    assert_eq!(flight_mtu(&net, EDGE), 1424);
+    net.narrow = Some((MID_1, 1280));
+    net.run_for(500 * MS);
+    for end in [EDGE, GATEWAY] {
+        assert!(flight_mtu(&net, end) <= 1280 - 76, "node {end} within five intervals");
+    }
+    net.run_for(10_000 * MS);
+    for end in [EDGE, GATEWAY] {
+        assert_eq!(flight_mtu(&net, end), 1280 - 76, "node {end}");
+        let copies: Vec<_> = net.tables[end].flights[0].copies().map(|copy| copy.mtu).collect();
+        assert_eq!(copies, [1280 - 76, 1424]);
+        assert_eq!(net.lives[end].dead(), &Dead::default());
+    }
+}
+
+#[test]
+fn an_end_knows_what_links_behind_its_first_carry() {
+    let mut net = Net::up();
+    // Only between the intermediate and the gateway.
+    net.narrow_link = Some((MID_1, GATEWAY, 1300));
+    net.run_for(10_000 * MS);
+    assert_eq!((flight_mtu(&net, EDGE), flight_mtu(&net, GATEWAY)), (1300 - 76, 1300 - 76));
+}
+
+#[test]
+fn acknowledgements_are_shorter_than_probes_and_forged_ones_change_nothing() {
+    let mut net = Net::up();
+    net.run_for(1000 * MS);
+    let sizes = net.seen.iter().filter(|(_, frame)| frame[36..38] == 4794u16.to_be_bytes());
+    let (probes, acks): (Vec<_>, Vec<_>) = sizes.map(|(_, frame)| frame).partition(|frame| frame[43] == 1);
+    assert!(probes.len() > 20 && acks.len().abs_diff(probes.len()) < 20);
+    assert!(probes.iter().all(|frame| frame.len() == 14 + 1500 && frame[20] == 0x40));
+    assert!(acks.iter().all(|frame| frame.len() < 100));
+    let mut forged = acks[0].clone();
+    forged[46] ^= 1;
+    forged[40..42].fill(0);
+    let before = net.lives.iter().map(|live| live.mtus().clone()).collect::<Vec<_>>();
+    net.receive(forged[4] as usize, &forged);
+    assert_eq!(before, net.lives.iter().map(|live| live.mtus().clone()).collect::<Vec<_>>());
 }

@@ -39,6 +39,7 @@ fn refusal(topology: &Topology) -> Option<Violation> {
         seed: 1,
         previous: None,
         dead: &Default::default(),
+        mtus: &Default::default(),
         neighbors_only: false,
     });
     match compiled {

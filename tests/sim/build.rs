@@ -23,8 +23,18 @@ pub(super) fn compile(
     let node = setup.plan.id;
     let seed = setup.seed;
     let dead = &Dead::default();
-    Tables::compile(&Input { topology, node, interfaces, neighbors, seed, previous, dead, neighbors_only })
-        .unwrap()
+    Tables::compile(&Input {
+        topology,
+        node,
+        interfaces,
+        neighbors,
+        seed,
+        previous,
+        dead,
+        mtus: &Default::default(),
+        neighbors_only,
+    })
+    .unwrap()
 }
 
 pub(super) fn forwarder(

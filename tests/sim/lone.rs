@@ -134,6 +134,7 @@ fn compile(
             seed: 7,
             previous,
             dead: &pipelines::tables::Dead::default(),
+            mtus: &pipelines::tables::Mtus::default(),
             neighbors_only: false,
         })
         .unwrap()

@@ -5,6 +5,7 @@ use overlay::health::Health;
 use overlay::topology::{IpVersion, NodeId, RegionIndex, Roles, Topology};
 use packet::Addr;
 
+use super::mtu::{Measured, Way};
 use super::random::Random;
 use super::{addresses, health, versions};
 use crate::PortIndex;
@@ -36,6 +37,8 @@ pub struct Link {
     pub received: u64,
     /// Packets received that did not.
     pub refused: u64,
+    /// What it carries.
+    pub measured: Measured,
     was_up: bool,
 }
 
@@ -77,8 +80,22 @@ impl Link {
         })
     }
 
+    /// Sends the probes of its MTU that are due.
+    pub(super) fn measure(
+        &mut self,
+        now_ns: u64,
+        tables: &Tables,
+        random: &mut Random,
+        send: impl FnMut((PortIndex, Vec<u8>)),
+    ) {
+        if let Some(way) = Way::of(self, tables) {
+            self.measured.poll(now_ns, tables, way, self.version, || random.next(), send);
+        }
+    }
+
     pub(super) fn timeout(&self) -> u64 {
-        self.health.timeout().map_or(u64::MAX, |until| until).min(self.session.timeout())
+        let health = self.health.timeout().unwrap_or(u64::MAX);
+        health.min(self.session.timeout()).min(self.measured.timeout())
     }
 }
 
@@ -96,6 +113,7 @@ pub(super) fn reconfigure(
         interval_us: liveness.interval_ms.saturating_mul(1000),
         multiplier: liveness.multiplier,
     };
+    let interval_ns = u64::from(liveness.interval_ms) * 1_000_000;
     for other in neighbors(topology, node) {
         for version in versions(topology, |_| true) {
             let Some((own, peer)) = addresses(topology, node, other, version) else { continue };
@@ -106,6 +124,7 @@ pub(super) fn reconfigure(
                 let mut link = before.swap_remove(at);
                 link.node = other;
                 link.session.configure(settings);
+                link.measured.configure(interval_ns);
                 link.health.configure(health(topology));
                 links.push(link);
                 continue;
@@ -120,6 +139,7 @@ pub(super) fn reconfigure(
                 sent: 0,
                 received: 0,
                 refused: 0,
+                measured: Measured::new(interval_ns),
                 was_up: false,
             });
         }

@@ -14,6 +14,7 @@
 //! [`Live::tick`] and takes frames to send from [`Live::poll_frame`].
 
 mod link;
+mod mtu;
 mod path;
 mod random;
 
@@ -22,6 +23,7 @@ use std::sync::Arc;
 
 use overlay::bfd::{self, Packet};
 use overlay::health;
+use overlay::plpmtud;
 use overlay::quality::{self, Reflected, Test};
 use overlay::seal::SealTable;
 use overlay::topology::{IpVersion, NodeId, PathId, Topology};
@@ -29,6 +31,7 @@ use overlay::wire::{self, GENEVE_PORT};
 use packet::{Addr, Reason};
 
 pub use link::Link;
+pub use mtu::Measured;
 pub use path::Path;
 
 use path::Way;
@@ -36,7 +39,7 @@ use random::Random;
 
 use crate::PortIndex;
 use crate::datagram;
-use crate::tables::{Dead, Tables};
+use crate::tables::{Dead, Mtus, Tables};
 
 /// Frames waiting for [`Live::poll_frame`] at most; what comes on top is lost.
 const FRAMES_MAX: usize = 8192;
@@ -75,6 +78,7 @@ pub struct Live {
     paths: Vec<Path>,
     out: VecDeque<(PortIndex, Vec<u8>)>,
     dead: Dead,
+    mtus: Mtus,
     version: u64,
     next_ns: u64,
     counters: Counters,
@@ -93,6 +97,7 @@ impl Live {
             paths: Vec::new(),
             out: VecDeque::new(),
             dead: Dead::default(),
+            mtus: Mtus::default(),
             version: 0,
             next_ns: now_ns,
             counters: Counters::default(),
@@ -152,7 +157,7 @@ impl Live {
         (self.next_ns != u64::MAX).then_some(self.next_ns)
     }
 
-    /// Grows whenever [`Live::dead`] has changed.
+    /// Grows whenever [`Live::dead`] or [`Live::mtus`] has changed.
     pub fn version(&self) -> u64 {
         self.version
     }
@@ -160,6 +165,11 @@ impl Live {
     /// What the tables are to be compiled without.
     pub fn dead(&self) -> &Dead {
         &self.dead
+    }
+
+    /// What links and paths were found to carry.
+    pub fn mtus(&self) -> &Mtus {
+        &self.mtus
     }
 
     /// The links to neighbouring nodes.
@@ -192,6 +202,7 @@ impl Live {
         match outer.packet.dst_port {
             bfd::PORT => self.take_bfd(now_ns, tables, &outer),
             GENEVE_PORT => self.take_probe(now_ns, tables, &outer),
+            plpmtud::PORT => self.take_size(now_ns, tables, &outer),
             _ => Err(Reason::SlowPath),
         }
     }
@@ -206,6 +217,25 @@ impl Live {
         self.serve_link(now_ns, tables, at);
         self.judge();
         taken.map_err(|_| Reason::SlowPath)
+    }
+
+    /// A probe of a link's MTU, or an acknowledgement of one.
+    fn take_size(&mut self, now_ns: u64, tables: &Tables, outer: &datagram::Udp) -> Result<(), Reason> {
+        let (from, to) = (outer.packet.src, outer.packet.dst);
+        let found = self.links.iter().position(|link| link.peer == from && link.own == to);
+        let at = found.filter(|_| outer.is_intact()).ok_or(Reason::SlowPath)?;
+        let link = self.links.get_mut(at).ok_or(Reason::SlowPath)?;
+        if let Ok(plpmtud::Probe { token }) = plpmtud::Probe::parse(outer.payload) {
+            let (way, node, version) = (mtu::Way::of(link, tables), link.node, link.version);
+            let ack = plpmtud::Ack { token, onward: mtu::onward(&self.links, tables, node, version) };
+            self.send(way.and_then(|way| way.answer(tables, &ack, outer.payload.len())));
+            return Ok(());
+        }
+        let ack = plpmtud::Ack::parse(outer.payload).map_err(|_| Reason::SlowPath)?;
+        let taken = link.measured.handle(now_ns, ack);
+        self.serve_link(now_ns, tables, at);
+        self.judge();
+        taken
     }
 
     fn take_probe(&mut self, now_ns: u64, tables: &Tables, outer: &datagram::Udp) -> Result<(), Reason> {
@@ -255,6 +285,11 @@ impl Live {
                 out.push_back(frame);
             }
         }
+        link.measure(now_ns, tables, random, |frame| {
+            if out.len() < FRAMES_MAX {
+                out.push_back(frame);
+            }
+        });
         self.next_ns = self.next_ns.min(link.timeout());
     }
 
@@ -277,7 +312,7 @@ impl Live {
         }
     }
 
-    /// Brings [`Live::dead`] up to date.
+    /// Brings [`Live::dead`] and [`Live::mtus`] up to date.
     fn judge(&mut self) {
         let mut dead = Dead::default();
         if self.judges {
@@ -290,8 +325,9 @@ impl Live {
             let paths = self.paths.iter().filter(|path| !path.health.phase().is_usable() || is_cut(path));
             dead.paths = paths.map(Path::key).collect();
         }
-        if dead != self.dead {
-            self.dead = dead;
+        let mtus = mtu::mtus(&self.links);
+        if dead != self.dead || mtus != self.mtus {
+            (self.dead, self.mtus) = (dead, mtus);
             self.version += 1;
         }
     }

@@ -3,6 +3,7 @@
 use super::dead::Dead;
 use super::flight::{Copy, Flight};
 use super::link::Link;
+use super::mtus::Mtus;
 use super::registry::{Registry, number};
 use super::routes::{Interface, Routes};
 use super::{AddressTable, Application, Local, Origin, PathEntry, Peer, Port, Service, Services, Tables};
@@ -36,7 +37,9 @@ pub struct Input<'a> {
     pub previous: Option<&'a Tables>,
     /// What is known to be dead now.
     pub dead: &'a Dead,
-    /// Whether only neighbours or what is dead changed since `previous`: flows then stay compiled.
+    /// What links and paths were found to carry.
+    pub mtus: &'a Mtus,
+    /// Whether only neighbours, what is dead or MTUs changed since `previous`: flows then stay compiled.
     pub neighbors_only: bool,
 }
 
@@ -119,7 +122,7 @@ impl Tables {
             next_hops: Vec::new(),
         };
         tables.add_local(topology, this, interfaces);
-        tables.add_peers(topology, this);
+        tables.add_peers(topology, this, input.mtus);
         tables.add_paths(topology, input.dead)?;
         tables.add_applications(topology, input.dead);
         for interface in interfaces.iter().zip(0..) {
@@ -153,7 +156,7 @@ impl Tables {
         }
     }
 
-    fn add_peers(&mut self, topology: &Topology, this: &topology::Node) {
+    fn add_peers(&mut self, topology: &Topology, this: &topology::Node, mtus: &Mtus) {
         for node in &topology.nodes {
             let mut link = [None, None];
             for address in &node.underlay {
@@ -170,7 +173,15 @@ impl Tables {
                 self.next_hops.push((egress.hop.port, egress.hop.address));
                 link[at(version)] = Some(self.links.len() as u16);
                 let (source, address) = (Addr::from(source), Addr::from(*address));
-                self.links.push(Link::new(node.id, source, address, egress, node.rss.as_ref()));
+                let measured = (mtus.of_link(node.id, version), mtus.behind(node.id, version));
+                self.links.push(Link::new(
+                    node.id,
+                    (source, address),
+                    egress,
+                    node.rss.as_ref(),
+                    measured.0,
+                    measured.1,
+                ));
             }
             let place = node.id.0 as usize;
             if self.peers.len() <= place {
@@ -347,19 +358,13 @@ impl Tables {
             first.map_or_else(Vec::new, |region| tables.intermediates(topology, *region, version, dead))
         };
         let chosen = dead.choose(set, count, destination, version);
-        // Paths that come and go must not change the MTU, so those that are preferred count dead or alive.
-        let all = Dead::default();
-        let preferred = set.paths.iter().take(count);
-        let mtu = preferred
-            .chain(chosen.iter().copied())
-            .flat_map(|path| links(self, path, &all))
-            .filter_map(|link| self.links.get(link as usize))
-            .map(|link| link.mtu().saturating_sub(link.ip_len(HEADER_LEN + tag) as u16))
-            .min()
-            .unwrap_or(u16::MAX);
         let mut copies = Vec::new();
         for path in chosen {
             let links = links(self, path, dead);
+            let links = || links.iter().filter_map(|link| self.links.get(*link as usize));
+            let room =
+                |link: &Link| link.mtu_along(path.id).saturating_sub(link.ip_len(HEADER_LEN + tag) as u16);
+            let mtu = links().map(room).min().unwrap_or(u16::MAX);
             let header = Header {
                 vni: self.overlay_id,
                 inner: IpVersion::V4,
@@ -374,13 +379,18 @@ impl Tables {
                 sequence: 0,
             };
             let path_slot = number(&mut self.registry.paths, path.id);
-            let links = links.iter().filter_map(|link| self.links.get(*link as usize));
-            copies.push(Copy::new(path_slot, links, header));
+            copies.push(Copy::new(path_slot, mtu, links(), header));
         }
+        // Paths that come and go must not change what the configuration allows for: those that are preferred count,
+        // dead or alive, with the MTUs of their ports.
+        let all = Dead::default();
+        let preferred = set.paths.iter().take(count).flat_map(|path| links(self, path, &all));
+        let room = |link: &Link| link.egress.mtu.saturating_sub(link.ip_len(HEADER_LEN + tag) as u16);
+        let most = preferred.filter_map(|link| self.links.get(link as usize)).map(room).min();
         let mut copies = copies.into_iter();
         let first = copies.next()?;
         let number = number(&mut self.registry.destinations, destination);
-        self.flights.push(Flight { destination, number, first, others: copies.collect(), mtu, sealed });
+        self.flights.push(Flight::new(destination, number, first, copies.collect(), most, sealed));
         Some(self.flights.len() as u16 - 1)
     }
 }

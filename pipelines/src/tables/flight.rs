@@ -5,6 +5,7 @@ use super::routes::Egress;
 use super::template::{COPY_LEN_MAX, Template};
 use overlay::topology::NodeId;
 use overlay::wire::{HEADER_LEN, Header};
+use packet::IpVersion;
 
 /// The copies of a packet to one node for one application.
 #[derive(Clone, Debug)]
@@ -23,11 +24,48 @@ pub struct Flight {
     pub sealed: bool,
 }
 
+/// What every IPv6 link must carry (RFC 8200 section 5).
+const V6_MTU_MIN: u16 = 1280;
+
+impl Flight {
+    /// A flight to a node, numbered in the registry, of these copies; its packets have `most` bytes at most, and are
+    /// sealed or not.
+    pub fn new(
+        destination: NodeId,
+        number: u16,
+        first: Copy,
+        others: Vec<Copy>,
+        most: Option<u16>,
+        sealed: bool,
+    ) -> Flight {
+        let most = most.unwrap_or(u16::MAX).min(first.mtu);
+        let mtu = others.iter().fold(most, |mtu, copy| mtu.min(copy.mtu));
+        Flight { destination, number, first, others, mtu, sealed }
+    }
+
+    /// The copies, one for each path.
+    pub fn copies(&self) -> impl Iterator<Item = &Copy> {
+        core::iter::once(&self.first).chain(&self.others)
+    }
+
+    /// The MTU that a packet's sender is told. That of IPv6 must not be less than 1280 bytes, or the sender would not
+    /// listen: a path that carries less is left out of larger packets, as long as another one carries them.
+    pub fn told(&self, version: IpVersion) -> u16 {
+        let wide = self.copies().map(|copy| copy.mtu).filter(|mtu| *mtu >= V6_MTU_MIN).min();
+        match (version, wide) {
+            (IpVersion::V6, Some(mtu)) => mtu,
+            _ => self.mtu,
+        }
+    }
+}
+
 /// One copy: its path and the headers that it gets.
 #[derive(Clone, Debug)]
 pub struct Copy {
     /// The slot of the path's counters.
     pub path_slot: u16,
+    /// Bytes that an inner packet may have on this path.
+    pub mtu: u16,
     /// Headers to the node of the path's first intermediate region; `None` where no link leads there.
     departure: Option<Departure>,
     /// Headers to the other nodes of that region, if there are more: a stream takes one of all.
@@ -48,8 +86,8 @@ pub struct Departure {
 }
 
 impl Copy {
-    /// A copy over a path by one of these links, with this overlay header.
-    pub fn new<'a>(path_slot: u16, links: impl Iterator<Item = &'a Link>, header: Header) -> Copy {
+    /// A copy over a path with this MTU for inner packets, by one of these links, with this overlay header.
+    pub fn new<'a>(path_slot: u16, mtu: u16, links: impl Iterator<Item = &'a Link>, header: Header) -> Copy {
         let mut bytes = [0; HEADER_LEN];
         header.write(&mut bytes);
         let mut departures = links.map(|link| Departure {
@@ -58,7 +96,7 @@ impl Copy {
             next: link.to,
             header,
         });
-        Copy { path_slot, departure: departures.next(), others: departures.collect() }
+        Copy { path_slot, mtu, departure: departures.next(), others: departures.collect() }
     }
 
     /// How a stream's packets leave.

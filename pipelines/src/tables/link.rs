@@ -3,7 +3,7 @@
 use super::routes::Egress;
 use super::template::{LINK_LEN_MAX, Template};
 use overlay::steering;
-use overlay::topology::{NodeId, Rss};
+use overlay::topology::{NodeId, PathId, Rss};
 use overlay::wire::{GENEVE_PORT, SOURCE_PORT_MIN};
 use packet::Addr;
 
@@ -16,19 +16,30 @@ pub struct Link {
     pub template: Template<LINK_LEN_MAX>,
     /// The next hop, and its Ethernet address once known.
     pub egress: Egress,
+    mtu: u16,
+    onward: Vec<(PathId, u16)>,
     /// UDP source ports that put a packet on each worker's queue at the far end; empty where its NIC's hashing is
     /// not known.
     steer: Vec<u16>,
 }
 
 impl Link {
-    /// The link to a node, from `src` to `dst`, both of one IP version, by a next hop. `rss` is how the far end spreads packets.
-    pub fn new(to: NodeId, src: Addr, dst: Addr, egress: Egress, rss: Option<&Rss>) -> Link {
+    /// The link to a node, from `src` to `dst`, both of one IP version, by a next hop. `rss` is how the far end spreads packets;
+    /// `mtu` and `onward` are what was measured, of the link and of paths behind it.
+    pub fn new(
+        to: NodeId,
+        (src, dst): (Addr, Addr),
+        egress: Egress,
+        rss: Option<&Rss>,
+        mtu: Option<u16>,
+        onward: Vec<(PathId, u16)>,
+    ) -> Link {
         let steer = rss.map_or_else(Vec::new, |rss| {
             let port = |worker| steering::source_port(rss, src.to_ip(), dst.to_ip(), GENEVE_PORT, worker);
             (0..rss.queues).map_while(port).collect()
         });
-        Link { to, template: Template::link(src, dst, &egress), egress, steer }
+        let mtu = mtu.unwrap_or(u16::MAX).min(egress.mtu);
+        Link { to, template: Template::link(src, dst, &egress), egress, mtu, onward, steer }
     }
 
     /// Bytes that the IP packet has with this much behind the UDP header.
@@ -40,7 +51,13 @@ impl Link {
     /// Bytes that an IP packet may have on this link.
     #[inline(always)]
     pub fn mtu(&self) -> u16 {
-        self.egress.mtu
+        self.mtu
+    }
+
+    /// Bytes that an IP packet may have on this link and, along a path, on those behind it.
+    pub fn mtu_along(&self, path: PathId) -> u16 {
+        let behind = self.onward.iter().find(|(at, _)| *at == path);
+        behind.map_or(self.mtu, |(_, mtu)| self.mtu.min(*mtu))
     }
 
     /// Whether UDP source ports decide which worker of the far end has a packet.

@@ -124,6 +124,7 @@ pub fn tables(topology: &Topology, node: usize, previous: Option<&Tables>) -> Ta
         seed: 3,
         previous,
         dead: &pipelines::tables::Dead::default(),
+        mtus: &pipelines::tables::Mtus::default(),
         neighbors_only: false,
     };
     Tables::compile(&input).unwrap()

@@ -4,7 +4,7 @@ use crate::mend;
 use packet::ip::{self, Fragment, Packet};
 use packet::transport::{TCP, UDP};
 use packet::plain::Plain;
-use packet::{Headers, IpVersion, ethernet};
+use packet::{Headers, IpVersion, ethernet, mss};
 
 /// Protocol number of the IP authentication header (RFC 4302).
 const AUTHENTICATION: u8 = 51;
@@ -28,9 +28,25 @@ pub fn run(data: &[u8]) {
     assert_eq!(ip::parse(&bytes[..packet.len as usize]), Ok(packet));
     assert!(ip::parse(&bytes[..packet.len as usize - 1]).is_err());
 
+    segment_size_goes_down(&packet, bytes.clone());
+
     if packet.ttl > 0 {
         ip::decrement_ttl(&mut bytes);
         assert_eq!(ip::parse(&bytes), Ok(Packet { ttl: packet.ttl - 1, ..packet }));
+    }
+}
+
+/// A TCP header's announcement is lowered once and for all, and nothing outside the header changes.
+fn segment_size_goes_down(packet: &Packet, mut bytes: Vec<u8>) {
+    let before = bytes.clone();
+    if packet.protocol == TCP && packet.fragment != Fragment::Later {
+        let tcp = &mut bytes[packet.transport_at as usize..packet.len as usize];
+        let changed = mss::clamp(tcp, 1000);
+        let end = ((tcp[12] >> 4) as usize * 4).min(tcp.len());
+        assert!(!mss::clamp(tcp, 1000));
+        let end = packet.transport_at as usize + end;
+        assert_eq!(changed, bytes != before);
+        assert_eq!(bytes[end..], before[end..]);
     }
 }
 

@@ -79,6 +79,7 @@ pub fn compile(
         seed: 1,
         previous,
         dead: &pipelines::tables::Dead::default(),
+        mtus: &pipelines::tables::Mtus::default(),
         neighbors_only: false,
     };
     Tables::compile(&input).expect("a checked configuration compiles")
