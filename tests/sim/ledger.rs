@@ -148,7 +148,7 @@ impl Ledger {
         let (external, origin) = (seen.body.ports().0, seen.body.ports().1);
         (expected.src, expected.dst) = (seen.src, seen.dst);
         expected.ttl -= HOPS;
-        expected.body = expected.body.with_ports((external, origin));
+        expected.body = expected.body.with_ports((external, origin)).with_segments_of(&seen.body);
         assert_eq!(*seen, expected, "request {number} was changed: {request:?}");
         exchange.seen = Some((seen.clone(), station));
 
@@ -207,7 +207,7 @@ impl Ledger {
         (expected.src, expected.dst) = (exchange.request.dst, exchange.request.src);
         expected.ttl -= HOPS;
         let back = if matches!(reply.body, Body::Echo { .. }) { (client, client) } else { (service, client) };
-        expected.body = expected.body.with_ports(back);
+        expected.body = expected.body.with_ports(back).with_segments_of(&seen.body);
         assert_eq!(*seen, expected, "the reply to {number} was changed: {reply:?}");
         number
     }

@@ -113,6 +113,21 @@ impl Body {
         }
     }
 
+    /// The same with the segment size that a SYN was seen to offer, if that is lower: the overlay lowers it to what its
+    /// paths carry.
+    #[must_use]
+    pub fn with_segments_of(mut self, seen: &Body) -> Body {
+        if let (Body::Tcp { flags, options, .. }, Body::Tcp { options: seen, .. }) = (&mut self, seen)
+            && *flags & 2 != 0
+            && let ([2, 4, high, low], [2, 4, seen_high, seen_low]) =
+                (options.as_mut_slice(), seen.as_slice())
+            && u16::from_be_bytes([*seen_high, *seen_low]) < u16::from_be_bytes([*high, *low])
+        {
+            (*high, *low) = (*seen_high, *seen_low);
+        }
+        self
+    }
+
     /// The same with other ports; of an echo, the identifier is the first.
     #[must_use]
     pub fn with_ports(&self, new: (u16, u16)) -> Body {
