@@ -41,6 +41,23 @@ pub enum Rejected {
     BadSignature,
 }
 
+impl Rejected {
+    /// A stable name for counters, in snake case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Rejected::OtherOverlay => "other_overlay",
+            Rejected::UnknownNode => "unknown_node",
+            Rejected::Malformed => "malformed",
+            Rejected::Lifetime => "lifetime",
+            Rejected::NotYet => "not_yet",
+            Rejected::Expired => "expired",
+            Rejected::Replayed => "replayed",
+            Rejected::TooMany => "too_many",
+            Rejected::BadSignature => "bad_signature",
+        }
+    }
+}
+
 /// A verified public key of a peer.
 pub(super) struct PeerEpoch {
     pub(super) signed: SignedKey,
