@@ -264,6 +264,7 @@ impl Keyring {
         for peer in self.peers.values_mut() {
             peer.epochs.iter_mut().for_each(|epoch| first(&mut epoch.generation));
             derive_pairs(overlay_id, &self.own, peer);
+            peer.sending = sending(peer).map(|(ours, _)| ours);
         }
         let peers = self.peers.iter().map(|(node, peer)| (*node, keys_of(peer)));
         Some(SealTable::new(generation, peers))
@@ -308,7 +309,7 @@ impl Keyring {
         let peer = self.peers.get(&node)?;
         Some(Standing {
             newest: peer.newest().map(|held| held.signed.epoch),
-            sending: sending(peer).map(|(ours, _)| ours),
+            sending: peer.sending,
             acknowledged: self.own.last().is_some_and(|own| self.is_acknowledged_by(node, own.signed.epoch)),
         })
     }
