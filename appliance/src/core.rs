@@ -174,7 +174,7 @@ impl<P: BufPool> Core<P> {
             Cause::NeighborDiscovery | Cause::Local => self.slow.handle(now_ns, port, buf.data()),
             Cause::Liveness => self.live.handle(now_ns, &self.tables, buf.data()),
             Cause::Keys => match &mut self.keyring {
-                Some(keyring) => keyring.keys.handle(now_ns, buf.data()),
+                Some(keyring) => keyring.handle(now_ns, buf.data()),
                 None => self.without_keys += 1,
             },
             Cause::Unresolved(next_hop) => self.slow.resolve(now_ns, port, next_hop, buf.data().to_vec()),

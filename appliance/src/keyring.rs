@@ -1,6 +1,7 @@
 //! The node's keys as the control thread has them: made and agreed on in `pipelines::keys`, published to the workers
 //! here.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use overlay::seal::SealTable;
@@ -13,6 +14,9 @@ use crate::exchange::{Exchange, Order};
 
 /// How often workers are asked whether they read the newest keys, ns.
 const ASK_NS: u64 = 1_000_000;
+
+/// How often a reason for which messages are not taken is told, ns.
+const TELL_NS: u64 = 60_000_000_000;
 
 /// The keys and what workers know of them.
 pub struct Keyring {
@@ -27,12 +31,27 @@ pub struct Keyring {
     published: bool,
     /// Packets that were sealed when they were last counted.
     sealed: u64,
+    /// When each reason to refuse a message was last told, ns.
+    told_ns: BTreeMap<&'static str, u64>,
 }
 
 impl Keyring {
     /// Keys that no worker knows yet.
     pub fn new(keys: Keys) -> Keyring {
-        Keyring { keys, table: Arc::default(), retired: Vec::new(), told: 0, published: true, sealed: 0 }
+        let table = Arc::default();
+        let told_ns = BTreeMap::new();
+        Keyring { keys, table, retired: Vec::new(), told: 0, published: true, sealed: 0, told_ns }
+    }
+
+    /// A punted message about keys.
+    pub fn handle(&mut self, now_ns: u64, frame: &[u8]) {
+        let Some(why) = self.keys.handle(now_ns, frame) else { return };
+        let last_ns = self.told_ns.get(why.name());
+        if last_ns.is_none_or(|last_ns| now_ns.saturating_sub(*last_ns) >= TELL_NS) {
+            self.told_ns.insert(why.name(), now_ns);
+            let count = self.keys.refused().get(why.name()).copied().unwrap_or_default();
+            tracing::warn!("a message about keys is not taken: {why}; {count} so far");
+        }
     }
 
     /// Does what is due. Returns the table that is to be read from now on, where it has changed.

@@ -27,6 +27,7 @@ mod metrics_liveness;
 pub mod reload;
 pub mod replay;
 pub mod report;
+mod report_keys;
 mod report_liveness;
 pub mod run;
 pub mod sandbox;

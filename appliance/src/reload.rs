@@ -50,7 +50,11 @@ impl<P: BufPool> Core<P> {
         if !fixed.is_empty() {
             return Err(Refused::NeedsRestart(fixed.join(", ")));
         }
-        let later = deferred_changes(&self.config.local, &new.local);
+        let mut later = deferred_changes(&self.config.local, &new.local);
+        if new.keys.rotation_s != self.config.keys.rotation_s {
+            later.push("key_rotation");
+            new.keys.rotation_s = self.config.keys.rotation_s;
+        }
         // Routes are part of a snapshot; everything else of the node file is as it was at the start.
         let mut local = self.config.local.clone();
         if later.iter().all(|what| *what != PORTS) {
@@ -86,6 +90,9 @@ fn fixed_changes(old: &Config, new: &Config) -> Vec<&'static str> {
     let region = |config: &Config, node: &overlay::topology::Node| {
         config.topology.region(node.region).map(|region| region.name.clone())
     };
+    let identity = |config: &Config| {
+        config.keys.identities.iter().find(|(node, _)| *node == config.node).map(|(_, public)| *public)
+    };
     [
         ("node", was.id != is.id || was.name != is.name),
         ("the node's region", region(old, was) != region(new, is)),
@@ -93,6 +100,7 @@ fn fixed_changes(old: &Config, new: &Config) -> Vec<&'static str> {
         ("the node's workers", was.workers != is.workers),
         ("the node's nat_pool", was.nat_pool != is.nat_pool),
         ("the node's rss", was.rss != is.rss),
+        ("the node's public_key", identity(old) != identity(new)),
         ("streams", old.topology.streams != new.topology.streams),
     ]
     .into_iter()

@@ -64,6 +64,14 @@ impl Serving {
                 }
                 Request::Paths => self.respond(client, Response::Paths(core.paths())),
                 Request::Drops => self.respond(client, Response::Drops(core.drops())),
+                Request::Keys => {
+                    let keys = core.keys();
+                    self.respond(client, keys_or_why(keys));
+                }
+                Request::RotateKey => {
+                    let keys = core.rotate_key(now_ns);
+                    self.respond(client, keys_or_why(keys));
+                }
                 Request::Flows(wanted) => self.list(client, core, Table::Flows, wanted),
                 Request::Sessions(wanted) => self.list(client, core, Table::Sessions, wanted),
             },
@@ -126,6 +134,10 @@ impl Busy {
             *before = busy_ns;
         }
     }
+}
+
+fn keys_or_why(keys: Result<ctl::Keys, String>) -> Response {
+    keys.map_or_else(Response::Error, |keys| Response::Keys(Box::new(keys)))
 }
 
 fn line(response: &Response) -> String {

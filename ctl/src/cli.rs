@@ -38,6 +38,9 @@ pub enum Noun {
     /// Dropped packets.
     #[command(subcommand)]
     Drops(DropsVerb),
+    /// Keys that the node shares with others.
+    #[command(subcommand)]
+    Key(KeyVerb),
     /// Prints a completion script for a shell.
     #[command(hide = true)]
     Completions {
@@ -70,6 +73,15 @@ pub enum DropsVerb {
     },
 }
 
+/// What to do with keys.
+#[derive(Debug, Subcommand)]
+pub enum KeyVerb {
+    /// The node's key, and how it stands with each of its peers. Never a private key.
+    Show,
+    /// Makes a new key now, without losing a packet; twice a minute at most.
+    Rotate,
+}
+
 /// What to do with a long list.
 #[derive(Debug, Subcommand)]
 pub enum ListVerb {
@@ -100,6 +112,8 @@ impl Noun {
             Noun::Flow(ListVerb::Show(list)) => Request::Flows(list.request()?),
             Noun::Nat(ListVerb::Show(list)) => Request::Sessions(list.request()?),
             Noun::Drops(DropsVerb::Show { .. }) => Request::Drops,
+            Noun::Key(KeyVerb::Show) => Request::Keys,
+            Noun::Key(KeyVerb::Rotate) => Request::RotateKey,
             Noun::Completions { .. } | Noun::Man { .. } => return Ok(None),
         }))
     }

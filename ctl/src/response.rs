@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::Family;
+use crate::keys::Keys;
 use crate::liveness::{Neighbor, PathEnd};
 
 /// One line of the daemon's answer.
@@ -17,6 +18,8 @@ pub enum Response {
     Paths(Vec<Path>),
     /// Answers [`Request::Drops`]: every reason, in the order of their numbers.
     Drops(Vec<Drop>),
+    /// Answers [`Request::Keys`] and [`Request::RotateKey`].
+    Keys(Box<Keys>),
     /// One entry of [`Request::Flows`].
     Flow(Flow),
     /// One entry of [`Request::Sessions`].

@@ -2,6 +2,7 @@
 
 use crate::liveness::{Neighbor, Percentiles};
 use crate::response::{Drop, End, Flow, Path, Port, Response, Session, Status, Worker};
+use crate::show_keys::show_keys;
 use crate::table::{Table, percent, thousands};
 
 /// An answer as text; `all` shows reasons that never occurred, too.
@@ -24,6 +25,7 @@ pub fn print(answer: &[Response], all: bool) -> String {
             Response::Status(status) => text += &show_status(status),
             Response::Paths(paths) => text += &show_paths(paths),
             Response::Drops(drops) => text += &show_drops(drops, all),
+            Response::Keys(keys) => text += &show_keys(keys),
             Response::End(End { shown: 0, .. }) => text += "none\n",
             Response::End(End { shown, more: true }) => {
                 text += &format!("the first {}; there are more\n", thousands(*shown));
@@ -276,7 +278,7 @@ fn end_point(address: std::net::IpAddr, port: u16) -> String {
     std::net::SocketAddr::new(address, port).to_string()
 }
 
-fn duration(seconds: u64) -> String {
+pub(crate) fn duration(seconds: u64) -> String {
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {
         (0, 0, 0) => format!("{seconds} s"),

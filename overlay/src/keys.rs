@@ -34,7 +34,7 @@ pub use announcer::{Announcer, Event, Refused};
 pub use derive::{DirectionKeys, End, derive};
 pub use epoch::{Epoch, pair_name};
 pub use identity::{BadKey, Identity, PublicIdentity};
-pub use keyring::{Introduced, Keyring, Settings};
+pub use keyring::{Introduced, Keyring, Settings, Standing};
 pub use message::{Acknowledgement, MESSAGE_LEN_MAX, Message, prefilter};
 pub use peer::Rejected;
 pub use signed::{SIGNED_LEN, SignedKey};

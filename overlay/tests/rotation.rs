@@ -221,3 +221,26 @@ proptest! {
         prop_assert!(world.opened > 3000);
     }
 }
+
+#[test]
+fn an_operator_changes_keys_at_will_but_never_one_that_is_needed() {
+    let mut world = World::new(9, &NODES, 3600, FOUL);
+    mesh(&mut world);
+    let (mut made, mut refused) = (0, 0);
+    for round in 0..3000u64 {
+        if round % 7 == 0 {
+            for node in NODES.map(NodeId) {
+                let (now, random) = (world.now(node), world.numbers.bytes());
+                let keyring = world.nodes.get_mut(&node).unwrap().announcer.keyring_mut();
+                let before = keyring.own_epochs();
+                let is_new = keyring.rotate_early(now, &random);
+                assert!(!is_new || before < EPOCHS_MAX || keyring.own_epochs() <= EPOCHS_MAX);
+                made += u32::from(is_new);
+                refused += u32::from(!is_new);
+            }
+        }
+        world.step(200);
+    }
+    assert!(made > 30 && refused > 100, "{made} made, {refused} refused");
+    assert_eq!(world.without_key, 0);
+}

@@ -9,7 +9,7 @@
 use crate::PortIndex;
 use crate::datagram::{self, Headers, Udp};
 use crate::tables::Tables;
-use overlay::keys::{Announcer, Event, Identity, Keyring, Now, PublicIdentity, Settings};
+use overlay::keys::{Announcer, Event, Identity, Keyring, Now, PublicIdentity, Refused, Settings};
 use overlay::seal::SealTable;
 use overlay::topology::{IpVersion, NodeId, Topology};
 use packet::{Addr, Reason};
@@ -50,6 +50,10 @@ pub struct Keys {
     out: VecDeque<(PortIndex, Vec<u8>)>,
     expire_ns: u64,
     counters: Counters,
+    /// When each peer last said something that counted, ns.
+    heard: BTreeMap<NodeId, u64>,
+    /// Messages that were not taken, by [`Refused::name`].
+    refused: BTreeMap<&'static str, u64>,
     drops: [u64; Reason::COUNT],
 }
 
@@ -84,6 +88,8 @@ impl Keys {
             out: VecDeque::new(),
             expire_ns: now_ns,
             counters: Counters { rotations: 1, ..Counters::default() },
+            heard: BTreeMap::new(),
+            refused: BTreeMap::new(),
             drops: [0; Reason::COUNT],
         };
         keys.reconfigure(topology, node, peers);
@@ -100,26 +106,46 @@ impl Keys {
                 .into_iter()
                 .find_map(|version| Some((underlay(node, version)?, underlay(peer, version)?)))
         };
+        self.heard.retain(|node, _| peers.iter().any(|(peer, _)| peer == node));
         self.addresses = peers.iter().filter_map(|(peer, _)| Some((*peer, pair(*peer)?))).collect();
     }
 
-    /// A frame that came to [`PORT`] from a member's address.
-    pub fn handle(&mut self, now_ns: u64, bytes: &[u8]) {
+    /// A frame that came to [`PORT`] from a member's address. Returns why its message was not taken, to be told.
+    pub fn handle(&mut self, now_ns: u64, bytes: &[u8]) -> Option<Refused> {
         self.counters.taken += 1;
         match self.take(now_ns, bytes) {
-            Ok(_) => self.counters.consumed += 1,
-            Err(reason) => self.drops[reason.index()] += 1,
+            Ok(Ok(Event::Key(node, _) | Event::Acknowledged(node, _))) => {
+                self.counters.consumed += 1;
+                self.heard.insert(node, now_ns);
+                None
+            }
+            // Whatever is wrong with it, nobody signed it for us: it is forged, or of long ago.
+            Ok(Err(why)) => {
+                self.drops[Reason::OverlayForged.index()] += 1;
+                *self.refused.entry(why.name()).or_default() += 1;
+                Some(why)
+            }
+            Err(reason) => {
+                self.drops[reason.index()] += 1;
+                None
+            }
         }
     }
 
-    fn take(&mut self, now_ns: u64, bytes: &[u8]) -> Result<Event, Reason> {
+    fn take(&mut self, now_ns: u64, bytes: &[u8]) -> Result<Result<Event, Refused>, Reason> {
         let datagram = Udp::of_frame(bytes)?;
         if datagram.packet.dst_port != PORT || !datagram.is_intact() {
             return Err(Reason::SlowPath);
         }
+        Ok(self.announcer.handle(datagram.payload, now(now_ns, self.unix_offset_ms)))
+    }
+
+    /// Makes a new key before its time; `false` where one that may still be needed would be erased for it.
+    pub fn rotate_early(&mut self, now_ns: u64, random: &[u8; 32]) -> bool {
         let now = now(now_ns, self.unix_offset_ms);
-        // Whatever is wrong with it, nobody signed it for us: it is forged, or of long ago.
-        self.announcer.handle(datagram.payload, now).map_err(|_| Reason::OverlayForged)
+        let is_new = self.announcer.keyring_mut().rotate_early(now, random);
+        self.counters.rotations += u64::from(is_new);
+        is_new
     }
 
     /// Does what is due at this time. Returns the table that workers should read from now on, where it has changed.
@@ -186,6 +212,16 @@ impl Keys {
     /// The keyring, to be shown.
     pub fn keyring(&self) -> &Keyring {
         self.announcer.keyring()
+    }
+
+    /// When a peer last said something that counted, ns.
+    pub fn heard_ns(&self, peer: NodeId) -> Option<u64> {
+        self.heard.get(&peer).copied()
+    }
+
+    /// Messages that were not taken, by [`Refused::name`].
+    pub fn refused(&self) -> &BTreeMap<&'static str, u64> {
+        &self.refused
     }
 
     /// What has been done so far.

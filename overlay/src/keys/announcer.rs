@@ -47,6 +47,17 @@ pub enum Refused {
     Rejected(#[from] Rejected),
 }
 
+impl Refused {
+    /// A stable name for counters, in snake case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Refused::Malformed => "no_message",
+            Refused::Limited => "limited",
+            Refused::Rejected(why) => why.name(),
+        }
+    }
+}
+
 /// What goes on with a peer.
 struct Contact {
     /// The epoch of ours that is being announced, when next, and the wait after that.
@@ -134,7 +145,7 @@ impl Announcer {
     pub fn poll_transmit(&mut self, now: Now) -> Option<(NodeId, Vec<u8>)> {
         let now_ms = now.monotonic_ms;
         let peers: Vec<(NodeId, PublicIdentity)> = self.peers();
-        self.contacts.retain(|node, _| peers.iter().any(|(peer, _)| peer == node));
+        self.contacts.retain(|node, _| peers.binary_search_by_key(node, |(peer, _)| *peer).is_ok());
         for (node, identity) in peers {
             let contact = self.contacts.entry(node).or_insert_with(Contact::new);
             if contact.answer_due

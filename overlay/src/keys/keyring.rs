@@ -36,6 +36,17 @@ pub enum Introduced {
     Known,
 }
 
+/// How we stand with a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The newest epoch of it that we know.
+    pub newest: Option<Epoch>,
+    /// The epoch of ours that we seal from, as of the table compiled last; `None` where nothing can be sealed.
+    pub sending: Option<Epoch>,
+    /// Whether it has our newest.
+    pub acknowledged: bool,
+}
+
 /// An epoch of our own.
 struct Own {
     secret: EpochSecret,
@@ -195,6 +206,13 @@ impl Keyring {
         now.monotonic_ms >= self.rotation_at_ms() && self.make(now, random)
     }
 
+    /// Makes the next epoch before its time. `false` where a private key that may still be needed would have to be
+    /// erased for it: after two in a row, until all peers have the newest for [`DRAIN_MS`].
+    pub fn rotate_early(&mut self, now: Now, random: &[u8; 32]) -> bool {
+        self.expire(now);
+        self.own.len() < EPOCHS_MAX && self.make(now, random)
+    }
+
     fn make(&mut self, now: Now, random: &[u8; 32]) -> bool {
         let Some(secret) = EpochSecret::new(random) else { return false };
         let public = secret.public();
@@ -246,6 +264,7 @@ impl Keyring {
         for peer in self.peers.values_mut() {
             peer.epochs.iter_mut().for_each(|epoch| first(&mut epoch.generation));
             derive_pairs(overlay_id, &self.own, peer);
+            peer.sending = sending(peer).map(|(ours, _)| ours);
         }
         let peers = self.peers.iter().map(|(node, peer)| (*node, keys_of(peer)));
         Some(SealTable::new(generation, peers))
@@ -280,6 +299,21 @@ impl Keyring {
         (1..=self.published).contains(&generation)
     }
 
+    /// Our newest epoch, and when it was made, monotonic milliseconds.
+    pub fn newest(&self) -> Option<(Epoch, u64)> {
+        self.own.last().map(|own| (own.signed.epoch, own.made_ms))
+    }
+
+    /// How we stand with a peer.
+    pub fn standing(&self, node: NodeId) -> Option<Standing> {
+        let peer = self.peers.get(&node)?;
+        Some(Standing {
+            newest: peer.newest().map(|held| held.signed.epoch),
+            sending: peer.sending,
+            acknowledged: self.own.last().is_some_and(|own| self.is_acknowledged_by(node, own.signed.epoch)),
+        })
+    }
+
     /// How many private keys there are.
     pub fn own_epochs(&self) -> usize {
         self.own.len()
@@ -303,11 +337,14 @@ fn derive_pairs(overlay_id: u32, own: &[Own], peer: &mut Peer) {
 }
 
 /// We send from the newest epoch that the peer has said it has, to the newest that we have of it.
+fn sending(peer: &Peer) -> Option<(Epoch, &Arc<Pair>)> {
+    let ends = peer.acknowledged.zip(peer.newest()).map(|((ours, _), theirs)| (ours, theirs.signed.epoch))?;
+    peer.pairs.iter().find(|(a, b, _)| (*a, *b) == ends).map(|(ours, _, pair)| (*ours, pair))
+}
+
 fn keys_of(peer: &Peer) -> PeerKeys {
-    let ends = peer.acknowledged.zip(peer.newest()).map(|((ours, _), theirs)| (ours, theirs.signed.epoch));
-    let sending = ends.and_then(|ends| peer.pairs.iter().find(|(a, b, _)| (*a, *b) == ends));
     PeerKeys::new(
-        sending.map(|(_, _, pair)| pair.clone()),
+        sending(peer).map(|(_, pair)| pair.clone()),
         peer.pairs.iter().map(|(_, _, pair)| pair.clone()),
     )
 }

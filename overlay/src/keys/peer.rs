@@ -41,6 +41,23 @@ pub enum Rejected {
     BadSignature,
 }
 
+impl Rejected {
+    /// A stable name for counters, in snake case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Rejected::OtherOverlay => "other_overlay",
+            Rejected::UnknownNode => "unknown_node",
+            Rejected::Malformed => "malformed",
+            Rejected::Lifetime => "lifetime",
+            Rejected::NotYet => "not_yet",
+            Rejected::Expired => "expired",
+            Rejected::Replayed => "replayed",
+            Rejected::TooMany => "too_many",
+            Rejected::BadSignature => "bad_signature",
+        }
+    }
+}
+
 /// A verified public key of a peer.
 pub(super) struct PeerEpoch {
     pub(super) signed: SignedKey,
@@ -68,13 +85,23 @@ pub(super) struct Peer {
     pub(super) acknowledged: Option<(Epoch, u64)>,
     /// What is derived, by our epoch and its.
     pub(super) pairs: Vec<(Epoch, Epoch, Arc<Pair>)>,
+    /// The epoch of ours that the table compiled last seals from.
+    pub(super) sending: Option<Epoch>,
     /// Packets sealed to it since the keys last changed.
     pub(super) packets: u64,
 }
 
 impl Peer {
     pub(super) fn new(identity: PublicIdentity) -> Peer {
-        Peer { identity, life: 0, epochs: vec![], acknowledged: None, pairs: vec![], packets: 0 }
+        Peer {
+            identity,
+            life: 0,
+            epochs: vec![],
+            acknowledged: None,
+            pairs: vec![],
+            sending: None,
+            packets: 0,
+        }
     }
 
     /// The life that it is in, if it said something.
