@@ -18,13 +18,15 @@ use pipelines::{Cause, Forwarder, Punt};
 use zerocopy::FromBytes;
 
 /// Packets per second of each kind, in the order of [`Kind`].
-const PER_SECOND: [u32; 6] = [2000, 1000, 200, 1000, 5000, 500];
+const PER_SECOND: [u32; 5] = [2000, 1000, 200, 1000, 5000];
 
 /// BFD packets per second of one member: both IP versions at the shortest interval, and as much again.
 const BFD_PER_SECOND: u32 = 500;
 /// Probes of the MTU and acknowledgements per second of one member: both IP versions at the shortest interval, three at
 /// once and both ways.
 const SIZES_PER_SECOND: u32 = 1200;
+/// Messages about keys per second of one member, which says a few in an hour.
+const KEYS_PER_SECOND: u32 = 20;
 /// Probes and answers per second of one member: sixteen paths at the shortest interval, and a little more.
 const PROBES_PER_SECOND: u32 = 4000;
 /// Rates for members; those whose numbers are equal modulo this share one.
@@ -43,8 +45,8 @@ pub enum Kind {
     Local,
     /// On its way, but without a known neighbour.
     Unresolved,
-    /// A member's message about keys; the control thread limits what it costs for each member.
-    Keys,
+    /// A member's message about keys.
+    Keys(NodeId),
     /// A member's BFD packet.
     Bfd(NodeId),
     /// A member's probe of the MTU, or its acknowledgement of one.
@@ -57,6 +59,7 @@ pub enum Kind {
 pub struct Admission {
     rates: [Bucket; PER_SECOND.len()],
     bfd: Box<[Bucket]>,
+    keys: Box<[Bucket]>,
     sizes: Box<[Bucket]>,
     probes: Box<[Bucket]>,
 }
@@ -67,6 +70,7 @@ impl Default for Admission {
         Admission {
             rates: PER_SECOND.map(Bucket::new),
             bfd: members(BFD_PER_SECOND),
+            keys: members(KEYS_PER_SECOND),
             sizes: members(SIZES_PER_SECOND),
             probes: members(PROBES_PER_SECOND),
         }
@@ -82,7 +86,7 @@ impl Admission {
             Kind::Foreign => &mut self.rates[2],
             Kind::Local => &mut self.rates[3],
             Kind::Unresolved => &mut self.rates[4],
-            Kind::Keys => &mut self.rates[5],
+            Kind::Keys(node) => &mut self.keys[node.0 as usize % MEMBERS],
             Kind::Bfd(node) => &mut self.bfd[node.0 as usize % MEMBERS],
             Kind::Size(node) => &mut self.sizes[node.0 as usize % MEMBERS],
             Kind::Probe(node) => &mut self.probes[node.0 as usize % MEMBERS],
@@ -96,12 +100,18 @@ pub fn kind<P: BufPool>(punt: &Punt<P::Buf>, forwarder: &Forwarder<P>) -> Kind {
     match punt.cause {
         Cause::Local => Kind::Local,
         Cause::Unresolved(_) => Kind::Unresolved,
-        Cause::Keys => Kind::Keys,
+        Cause::Keys => keys(punt.buf.data(), |addr| forwarder.tables().members.get(addr)),
         Cause::Liveness => liveness(punt.buf.data(), |addr| forwarder.tables().members.get(addr)),
         Cause::NeighborDiscovery => {
             discovery(punt.buf.data(), |addr| forwarder.tables().local.get(addr).is_some())
         }
     }
+}
+
+/// By its source, as [`liveness`].
+fn keys(frame: &[u8], member: impl Fn(Addr) -> Option<NodeId>) -> Kind {
+    let packet = ethernet::parse(frame).ok().and_then(|link| ip::parse(frame.get(link.payload_at..)?).ok());
+    packet.and_then(|packet| member(packet.src)).map_or(Kind::Local, Kind::Keys)
 }
 
 /// By its outer source, which classification has found to be a member's.

@@ -18,17 +18,20 @@ import time
 HEADER = struct.Struct("!IQ")
 RECEIVE_BUFFER_BYTES = 4 << 20
 SO_RCVBUFFORCE = 33  # socket(7); Python does not name it
+IP_MTU_DISCOVER, IP_PMTUDISC_DONT = 10, 0  # ip(7): without "don't fragment"
 
 
-def open_socket(address):
+def open_socket(address, fragment=False):
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     opened = socket.socket(family, socket.SOCK_DGRAM)
     opened.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES)
+    if fragment:
+        opened.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT)
     return opened
 
 
 def echo(arguments):
-    server = open_socket(arguments.address)
+    server = open_socket(arguments.address, arguments.fragment)
     server.bind((arguments.address, arguments.port))
     while True:
         data, peer = server.recvfrom(65535)
@@ -85,7 +88,7 @@ def send(arguments):
     clients = []
     selector = selectors.DefaultSelector()
     for source in arguments.bind or [""]:
-        client = open_socket(arguments.address)
+        client = open_socket(arguments.address, arguments.fragment)
         if source:
             client.bind((source, 0))
         client.connect((arguments.address, arguments.port))
@@ -137,6 +140,7 @@ def main():
     parser.add_argument("--bind", nargs="*", help="source addresses, used in turn")
     parser.add_argument("--size", type=int, default=100, help="bytes of UDP payload")
     parser.add_argument("--linger", type=float, default=1.0, help="seconds to wait for the last ones")
+    parser.add_argument("--fragment", action="store_true", help="send without \"don't fragment\"")
     parser.add_argument("-j", "--json", action="store_true")
     arguments = parser.parse_args()
     if arguments.mode == "echo":
