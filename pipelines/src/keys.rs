@@ -121,7 +121,7 @@ impl Keys {
             }
             // Whatever is wrong with it, nobody signed it for us: it is forged, or of long ago.
             Ok(Err(why)) => {
-                self.drops[Reason::OverlayForged.index()] += 1;
+                self.drops[Reason::SlowPath.index()] += 1;
                 *self.refused.entry(why.name()).or_default() += 1;
                 Some(why)
             }

@@ -35,7 +35,25 @@ slowly() {
 timeouts() { in_node origin nstat -asz TcpExtTCPTimeouts | awk '/^TcpExt/ { print $2 }'; }
 link_mtu() { ctl "$1" status -j | jq '[.links[] | select(.node == "mid-1") | .mtu] | min'; }
 settled() { [[ $(link_mtu edge) == "$1" && $(link_mtu gateway) == "$1" ]]; }
-port_mtu() { ip -n "$LAB-internet" link set dev mid-1 mtu "$1"; }
+
+# carry BYTES: from now on mid-1's wire loses longer packets, in both directions, without a word. (With a smaller MTU there
+# the veth would refuse them, and a packet socket's ring stops at what is refused.)
+carry() {
+    in_node internet nft -f - <<-END
+		table netdev narrow
+		delete table netdev narrow
+		table netdev narrow {
+		  chain in {
+		    type filter hook ingress device "mid-1" priority 0; policy accept;
+		    ip length > $1 counter drop
+		  }
+		  chain out {
+		    type filter hook egress device "mid-1" priority 0; policy accept;
+		    ip length > $1 counter drop
+		  }
+		}
+	END
+}
 
 # datagrams WHEN: both ways, since the echo answers with as much.
 datagrams() {
@@ -47,7 +65,7 @@ datagrams() {
 # transfer VIP NAME: fetches slowly enough that the path shrinks in between; prints the longest pause, ms.
 transfer() {
     local fetched=$LAB_DIR/$2.received pause
-    (sleep 1.5 && port_mtu 1280) >/dev/null &
+    (sleep 1.5 && carry 1280) >/dev/null &
     pause=$(slowly "$1" "$2" "$fetched") || fail "fetching from $1 failed"
     cmp "$LAB_DIR/www/$2" "$fetched" || fail "what was fetched from $1 differs from the original"
     echo "$pause"
@@ -80,7 +98,7 @@ for vip in "$single_v4" "$vip_v4"; do
     fetch_and_compare "$vip" file
     expect "packets too big in a new connection" "$(($(drops gateway too_big) - before))" -eq 0
     # Found wide again by new nodes, for the raise timer has ten minutes.
-    port_mtu 1500
+    carry 1500
     for host in client origin; do in_node "$host" ip route flush cache; done
     for node in edge gateway mid-1; do node_stop "$node" || true; done
     nodes_up edge gateway mid-1
