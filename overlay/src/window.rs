@@ -25,17 +25,24 @@ impl Verdict {
     }
 }
 
-/// A window over a ring of 64-bit words that lives in its caller's memory; see [`words_for`].
+/// A window over a ring of bits that lives in its caller's memory; see [`words_for`]. Sequence number *s* has bit
+/// *s* modulo the ring's length, so a bit is freed by the number that takes it over, and a bit found at 0 then is a
+/// number that never passed: it is lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Window {
-    /// The highest sequence number that passed, plus one; 0 before the first.
+    /// The highest sequence number that passed, plus one; 0 before the first, and then the ring is all 0.
     next: u64,
+    /// The lowest sequence number that passed since the beginning: what is below was perhaps never sent.
+    first: u64,
 }
 
-/// Words of the ring for a window of `size` sequence numbers, a multiple of 64. One word more than the window
-/// needs, since the newest word is only partly filled; a power of two, so that a place is found by a mask.
+/// A step ahead by so many numbers is a sender that started anew, not packets that were lost: numbers start at
+/// milliseconds × 2^20, and no sender comes back within a second; see the protocol.
+pub const RESTART_STEP: u64 = 1 << 30;
+
+/// Words of the ring for a window of `size` sequence numbers: a power of two, so that a place is found by a mask.
 pub const fn words_for(size: usize) -> usize {
-    (size.div_ceil(64) + 1).next_power_of_two()
+    size.div_ceil(64).next_power_of_two()
 }
 
 impl Window {
@@ -55,36 +62,97 @@ impl Window {
         }
     }
 
-    /// Remembers a sequence number that [`Window::look`] let pass.
+    /// Remembers a sequence number that [`Window::look`] let pass; says how many older ones left without having
+    /// passed.
     #[inline(always)]
-    pub fn mark(&mut self, ring: &mut [u64], sequence: u64) {
-        if sequence >= self.next {
-            self.advance(ring, sequence);
+    pub fn mark(&mut self, ring: &mut [u64], sequence: u64) -> u64 {
+        let mut lost = 0;
+        if sequence == self.next && sequence != 0 {
+            let gone = ring[place(ring, sequence)] >> (sequence % 64) & 1 == 0;
+            lost = (gone && sequence >= self.first.saturating_add(bits(ring))) as u64;
+            // The highest number of all has no successor: the window then stays one short, and that number alone
+            // could pass again. A sender re-keys long before (see the protocol).
+            self.next = sequence.saturating_add(1);
+        } else if sequence > self.next || self.next == 0 {
+            lost = self.advance(ring, sequence);
+        } else if sequence < self.first {
+            self.first = sequence;
         }
         ring[place(ring, sequence)] |= 1 << (sequence % 64);
+        lost
     }
 
-    /// Moves the window's front to `sequence`, clearing the words that it enters.
-    #[inline(always)]
-    fn advance(&mut self, ring: &mut [u64], sequence: u64) {
-        let front = self.next.wrapping_sub(1) / 64;
-        let target = sequence / 64;
-        if self.next == 0 || target - front >= ring.len() as u64 {
-            ring.fill(0);
-        } else {
-            for word in front + 1..=target {
-                ring[word as usize & (ring.len() - 1)] = 0;
-            }
+    /// Moves the window's front to `sequence`, over numbers that have not come yet.
+    #[inline(never)]
+    fn advance(&mut self, ring: &mut [u64], sequence: u64) -> u64 {
+        let next = core::mem::replace(&mut self.next, sequence.saturating_add(1));
+        if next == 0 {
+            self.first = sequence;
+            return 0;
         }
-        // The highest number of all has no successor: the window then stays one short, and that number alone
-        // could pass again. A sender re-keys long before (see the protocol).
-        self.next = sequence.saturating_add(1);
+        let step = sequence - next;
+        if step >= bits(ring) {
+            let held = self.missing(ring, next);
+            ring.fill(0);
+            if step >= RESTART_STEP {
+                self.first = sequence;
+                return held;
+            }
+            // All between have left with the rest, but for those that are still within reach.
+            return held + (step - bits(ring) + 1);
+        }
+        // Every number from `next` to `sequence` takes its bit over from one that is a ring older.
+        let counted = self.first.saturating_add(bits(ring));
+        let (mut lost, mut at) = (0, next);
+        loop {
+            let end = (at | 63).min(sequence);
+            let mask = u64::MAX >> (63 - (end - at)) << (at % 64);
+            let known = match counted {
+                counted if counted <= at => u64::MAX,
+                counted if counted > end => 0,
+                counted => u64::MAX << (counted % 64),
+            };
+            let word = &mut ring[place(ring, at)];
+            lost += (!*word & mask & known).count_ones() as u64;
+            *word &= !mask;
+            if end == sequence {
+                return lost;
+            }
+            at = end + 1;
+        }
+    }
+
+    /// Begins anew: any sequence number may pass next. Says how many of those before had not passed.
+    pub fn reset(&mut self, ring: &mut [u64]) -> u64 {
+        let lost = self.missing(ring, self.next);
+        ring.fill(0);
+        *self = Window::default();
+        lost
+    }
+
+    /// Numbers in the ring that have not passed.
+    fn missing(&self, ring: &[u64], next: u64) -> u64 {
+        let mut at = self.first.max(next.saturating_sub(bits(ring)));
+        let mut missing = 0;
+        while at < next {
+            let end = (at | 63).min(next - 1);
+            let mask = u64::MAX >> (63 - (end - at)) << (at % 64);
+            missing += (!ring[place(ring, at)] & mask).count_ones() as u64;
+            at = end + 1;
+        }
+        missing
     }
 
     /// The highest sequence number that passed.
     pub fn highest(&self) -> Option<u64> {
         self.next.checked_sub(1)
     }
+}
+
+/// Numbers that a ring has room for.
+#[inline(always)]
+fn bits(ring: &[u64]) -> u64 {
+    ring.len() as u64 * 64
 }
 
 /// The word of a sequence number. `ring.len()` is a power of two.
@@ -145,6 +213,33 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn every_number_is_passed_or_lost_or_held(
+            size in 1u64..6,
+            start in prop_oneof![Just(0u64), 0..u64::MAX / 2],
+            steps in proptest::collection::vec(prop_oneof![9 => -300i64..80, 1 => 0i64..2_000], 1..600),
+        ) {
+            let mut model = Model::new(size * 64);
+            let (mut passed, mut lost) = (HashSet::new(), 0);
+            let (mut highest, mut lowest) = (start, u64::MAX);
+            for step in steps {
+                let sequence = highest.saturating_add_signed(step);
+                if model.window.look(&model.ring, model.size, sequence).passes() {
+                    lost += model.window.mark(&mut model.ring, sequence);
+                    passed.insert(sequence);
+                    highest = highest.max(sequence);
+                    lowest = lowest.min(sequence);
+                }
+            }
+            lost += model.window.reset(&mut model.ring);
+            let never = if passed.is_empty() { 0 } else { highest - lowest + 1 - passed.len() as u64 };
+            prop_assert!(lost <= never && model.ring.iter().all(|word| *word == 0));
+            // What came below the first after that had left the ring may be missed, nothing else.
+            if passed.iter().all(|sequence| *sequence >= start) && lowest == start {
+                prop_assert_eq!(lost, never);
+            }
+        }
+
         #[test]
         fn nothing_passes_twice_and_nothing_within_the_window_is_lost(
             size in 1u64..6,

@@ -83,6 +83,10 @@ pub struct RoleCounters {
     pub sessions: Counter,
     /// Streams received so far.
     pub streams: Counter,
+    /// Packets of which no copy came in time.
+    pub lost: Counter,
+    /// Streams that began anew because nothing had passed for a while.
+    pub resets: Counter,
 }
 
 impl Default for WorkerCounters {

@@ -253,6 +253,9 @@ impl<P: BufPool> Forwarder<P> {
             nat.sweep(nat::Seconds(now_s), SWEEP_PLACES);
             self.counters.roles.sessions.set(nat.len() as u64);
         }
+        self.elimination.sweep(now_ns, SWEEP_PLACES);
+        self.counters.roles.lost.set(self.elimination.lost());
+        self.counters.roles.resets.set(self.elimination.resets());
         self.counters.roles.flows.set(self.flows.len() as u64);
         self.counters.roles.streams.set(self.elimination.len() as u64);
     }
@@ -260,6 +263,11 @@ impl<P: BufPool> Forwarder<P> {
     /// The flows, for listings.
     pub fn flows(&self) -> &FlowTable {
         &self.flows
+    }
+
+    /// The received streams, for listings.
+    pub fn elimination(&self) -> &Elimination {
+        &self.elimination
     }
 
     /// The sessions, for listings; `None` where this node is no gateway.

@@ -102,16 +102,21 @@ pub fn run<P: BufPool>(
         let Some(place) = entry.place else {
             return context.drop(buf, Reason::OverlayUnknownStream);
         };
-        let verdict = elimination.look(place, entry.sequence);
+        let Some(mut recovery) = elimination.recovery(place) else {
+            return context.drop(buf, Reason::OverlayUnknownStream);
+        };
+        let verdict = recovery.look(entry.sequence);
         let Some(path) = context.counters.paths.get(entry.path_slot as usize) else {
             return context.drop(buf, Reason::OverlayUnknownPath);
         };
         match verdict {
             Verdict::Discard => {
+                recovery.refuse(verdict);
                 path.discarded.add(1);
                 return context.drop(buf, Reason::Duplicate);
             }
             Verdict::Rogue => {
+                recovery.refuse(verdict);
                 path.rogue.add(1);
                 return context.drop(buf, Reason::Rogue);
             }
@@ -130,7 +135,7 @@ pub fn run<P: BufPool>(
         }
         // Only a copy that is whole may take its sequence number, or a damaged one would cost the good one.
         let mut pass = || {
-            elimination.mark(place, entry.sequence);
+            recovery.pass(entry.sequence, verdict);
             path.passed.add(1);
             path.out_of_order.add((verdict == Verdict::PassOutOfOrder) as u64);
         };
