@@ -48,8 +48,9 @@ for node in "${NODES[@]}"; do
     for reason in overlay_unknown_key overlay_forged overlay_forged_hop; do
         expect "$reason at $node" "$(drops "$node" $reason)" -eq 0
     done
-    in_node "$node" curl -fsS http://127.0.0.1:9464/metrics | grep -q "^proa_key_rotations_total $((1 + 2 * ${ROUNDS:-1}))\$" ||
-        fail "$node does not tell of all its keys"
+    metrics=$(in_node "$node" curl -fsS http://127.0.0.1:9464/metrics)
+    grep -q "^proa_key_rotations_total{} $((1 + 2 * ${ROUNDS:-1}))\$" <<<"$metrics" ||
+        fail "$node does not tell of all its keys: $(grep key_rotations <<<"$metrics")"
 done
 
 pass "$changes changes of keys under $((20000 * ${ROUNDS:-1})) datagrams, none lost"
