@@ -4,7 +4,8 @@
 #   tests/e2e/run.sh [PATTERN…]      only the tests whose name contains one of the patterns
 #
 # Needs root and the programs that `make build` puts into BIN (default: target/test-release). TEST_SECONDS bounds a
-# single test. What a failed test said, with the ends of its nodes' logs, follows its line.
+# single test. What a failed test said, with the ends of its nodes' logs, follows its line. Tests that are about
+# milliseconds, which a busy machine may take from them, get a second try; the line says so.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -12,6 +13,18 @@ test_seconds=${TEST_SECONDS:-180}
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
 trap 'exit 130' INT TERM
+
+about_time=" liveness shrinking_path sealed "
+
+# attempt NAME: runs a test; its status, verdict and seconds are in variables of these names.
+attempt() {
+    local start=${EPOCHREALTIME/./}
+    status=0
+    timeout --kill-after=10 "$test_seconds" "$here/test_$1.sh" >"$output" 2>&1 </dev/null || status=$?
+    seconds=$(((${EPOCHREALTIME/./} - start) / 100000))
+    seconds=$((seconds / 10)).$((seconds % 10))
+    verdict=$(grep -m 1 -E '^(not )?ok - ' "$output" || true)
+}
 
 chosen=()
 for script in "$here"/test_*.sh; do
@@ -38,14 +51,14 @@ number=0
 echo "1..${#chosen[@]}"
 for name in "${chosen[@]}"; do
     number=$((number + 1))
-    start=${EPOCHREALTIME/./}
-    status=0
-    timeout --kill-after=10 "$test_seconds" "$here/test_$name.sh" >"$output" 2>&1 </dev/null || status=$?
-    seconds=$(((${EPOCHREALTIME/./} - start) / 100000))
-    seconds=$((seconds / 10)).$((seconds % 10))
-    verdict=$(grep -m 1 -E '^(not )?ok - ' "$output" || true)
+    note=""
+    attempt "$name"
+    if ((status != 0 && status != 130)) && [[ $about_time == *" $name "* ]]; then
+        note=", second try: ${verdict#*ok - }"
+        attempt "$name"
+    fi
     if ((status == 0)) && [[ $verdict == "ok - "* ]]; then
-        echo "ok $number - $name: ${verdict#ok - } ($seconds s)"
+        echo "ok $number - $name: ${verdict#ok - } ($seconds s$note)"
         continue
     fi
     ((status != 124)) || verdict="not ok - no end within $test_seconds s"

@@ -10,7 +10,7 @@ hold_down_ms = 500
 damping_seconds = 0
 '
 # What a loaded machine may add: two control threads and a proactl that must be scheduled, ms.
-slack=60
+slack=250
 
 # The state of path 1 at an end: "yes" or "no", and for how long, ms.
 path_used() { ctl "$1" path show -j | jq -r '.paths[] | select(.path == 1) | .ends[0].usable'; }
