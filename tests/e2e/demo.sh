@@ -104,7 +104,16 @@ death() {
     good "TCP segments sent again" "0 by the client's and the origin's kernels"
     good "bytes lost" "0"
     nodes_up mid-1
-    fact "mid-1" "started again"
+    eventually 30 both_paths_used || fail "path 1 is not used again 30 s after mid-1's start"
+    fact "mid-1" "started again, and its path used again"
+}
+
+# What was dead is used again once it has lived for a while.
+both_paths_used() {
+    local node
+    for node in edge gateway; do
+        ctl "$node" path show -j | jq -e '[.paths[].ends[]] | all(.usable)' >/dev/null || return 1
+    done
 }
 
 kill_mid_1() {
