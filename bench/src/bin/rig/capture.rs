@@ -1,11 +1,11 @@
 //! Captures for the closed loop: one frame per flow, in shuffled order.
 
 use miette::{IntoDiagnostic, Result, WrapErr};
-use pcap_file::pcap::{PcapPacket, PcapWriter};
+use pcap_file::pcap::{PcapPacket, PcapReader, PcapWriter};
 use proa_bench::frame::Flow;
 use proa_bench::shuffle;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufReader, BufWriter, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -38,4 +38,19 @@ pub fn write(path: &Path, frames: &[Vec<u8>]) -> Result<()> {
         writer.write_packet(&packet).into_diagnostic().wrap_err_with(name)?;
     }
     writer.into_writer().flush().into_diagnostic().wrap_err_with(name)
+}
+
+/// The frames of a capture.
+///
+/// # Errors
+/// Where the file cannot be read or is none.
+pub fn read(path: &Path) -> Result<Vec<Vec<u8>>> {
+    let name = || path.display().to_string();
+    let file = File::open(path).into_diagnostic().wrap_err_with(name)?;
+    let mut reader = PcapReader::new(BufReader::new(file)).into_diagnostic().wrap_err_with(name)?;
+    let mut frames = Vec::new();
+    while let Some(packet) = reader.next_packet() {
+        frames.push(packet.into_diagnostic().wrap_err_with(name)?.data.into_owned());
+    }
+    Ok(frames)
 }

@@ -3,9 +3,9 @@
 use crate::capture::{self, Load};
 use crate::daemon::Daemon;
 use crate::peers::ovs::{self, Job as Ovs};
-use crate::peers::{l3fwd, testpmd};
+use crate::peers::{l3fwd, nftables, testpmd};
 use crate::proa::Role;
-use crate::report::Case;
+use crate::report::{Case, Cost};
 use crate::subject::Subject;
 use crate::worker::Job;
 use miette::Result;
@@ -47,7 +47,7 @@ pub struct Spec {
 }
 
 /// All cases.
-pub const CASES: [Spec; 9] = [
+pub const CASES: [Spec; 10] = [
     Spec {
         name: "intermediate",
         flows: FLOWS,
@@ -70,6 +70,12 @@ pub const CASES: [Spec; 9] = [
             case.compare("Proa edge, 1 copy", "OVS VXLAN encap", Some(1.5));
             case.compare("Proa edge, 2 copies", "OVS VXLAN encap", Some(1.0));
             case.compare("Proa edge, 1 copy", "l3fwd", None);
+            // At most 3.5 times the time of the bare copy.
+            case.compare_costs(
+                Cost::Above("Proa edge, 2 copies", "Proa edge, 1 copy"),
+                Cost::Whole("alloc + copy + free"),
+                Some(1.0 / 3.5),
+            );
         },
     },
     Spec {
@@ -91,6 +97,22 @@ pub const CASES: [Spec; 9] = [
         quick: false,
         start: gateway,
         compare: |case| case.compare("Proa gateway", "OVS conntrack SNAT", Some(5.0)),
+    },
+    Spec {
+        name: "gateway, nftables",
+        flows: FLOWS_64K,
+        all_sizes: false,
+        quick: false,
+        start: kernel_gateway,
+        compare: |case| {
+            // The goal holds for both: the less favourable one decides.
+            case.compare("Proa gateway", "nftables DNAT + SNAT", Some(10.0));
+            case.compare_costs(
+                Cost::Above("Proa gateway", "source"),
+                Cost::Above("nftables DNAT + SNAT", "nftables source"),
+                Some(10.0),
+            );
+        },
     },
     Spec {
         name: "gateway, sessions",
@@ -192,6 +214,7 @@ fn edge(place: &Place) -> Result<Vec<Subject>> {
         place.daemon("Proa edge, 1 copy", World::Edge, 1, &frames)?,
         ovs::start(&place.out, Ovs::Vxlan, &clients, place.load.flows)?,
         place.daemon("Proa edge, 2 copies", World::Edge, 2, &frames)?.sending(2.0),
+        place.role("alloc + copy + free", Job::Copy, 1)?,
     ])
 }
 
@@ -204,6 +227,16 @@ fn gateway(place: &Place) -> Result<Vec<Subject>> {
         place.role("Proa gateway, 2 copies", Job::Forward, 2)?.sending(0.5),
         place.role("Proa gateway, replies", Job::Reverse, 1)?,
         place.role("Proa gateway, replies ×2", Job::Reverse, 2)?.sending(2.0),
+    ])
+}
+
+fn kernel_gateway(place: &Place) -> Result<Vec<Subject>> {
+    let (_, clients) = place.clients()?;
+    Ok(vec![
+        place.role("source", Job::Source, 1)?,
+        place.role("Proa gateway", Job::Forward, 1)?,
+        nftables::source(&place.out, &clients)?,
+        nftables::start(&place.out, &clients, place.load.flows)?,
     ])
 }
 

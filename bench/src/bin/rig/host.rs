@@ -2,6 +2,7 @@
 
 use miette::{IntoDiagnostic, Result, WrapErr, bail, miette};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fs;
 
 /// Every forwarder's worker runs here, everything else on the others.
@@ -24,6 +25,8 @@ pub struct Host {
     pub dpdk: String,
     /// The kernel's release.
     pub kernel: String,
+    /// What the kernel does against flaws of the processor: its network paths pay for it, DPDK does not.
+    pub mitigations: BTreeMap<String, String>,
 }
 
 /// Reads the machine's description.
@@ -47,7 +50,19 @@ pub fn describe() -> Result<Host> {
         tsc_hz: bogomips / 2.0 * 1e6,
         dpdk: crate::process::output("pkg-config", &["--modversion", "libdpdk"])?.trim().to_owned(),
         kernel: fs::read_to_string("/proc/sys/kernel/osrelease").into_diagnostic()?.trim().to_owned(),
+        mitigations: mitigations(),
     })
+}
+
+/// The flaws that this processor has, and what is done about each; empty where the kernel does not say.
+fn mitigations() -> BTreeMap<String, String> {
+    let flaws = fs::read_dir("/sys/devices/system/cpu/vulnerabilities").into_iter().flatten().flatten();
+    flaws
+        .filter_map(|flaw| {
+            let said = fs::read_to_string(flaw.path()).ok()?.trim().to_owned();
+            (said != "Not affected").then(|| (flaw.file_name().to_string_lossy().into_owned(), said))
+        })
+        .collect()
 }
 
 /// Makes sure that the rig can run here: root, two cores, enough free hugepages.

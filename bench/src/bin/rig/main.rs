@@ -4,11 +4,13 @@ mod capture;
 mod cases;
 mod daemon;
 mod host;
+mod namespace;
 mod peers;
 mod proa;
 mod process;
 mod report;
 mod sample;
+mod send;
 mod subject;
 mod suite;
 mod telemetry;
@@ -32,6 +34,9 @@ enum Command {
     /// One role in a process of its own; the rig starts these itself
     #[command(hide = true)]
     Worker(worker::Worker),
+    /// A capture into a network device of the kernel; the rig starts these itself
+    #[command(hide = true)]
+    Send(send::Sender),
 }
 
 /// What to run.
@@ -60,6 +65,7 @@ pub struct Run {
 fn main() -> Result<()> {
     match Cli::parse().command {
         Command::Worker(worker) => worker::run(&worker),
+        Command::Send(sender) => send::run(&sender),
         Command::Run(run) => {
             std::fs::create_dir_all(&run.out).into_diagnostic()?;
             let report = suite::run(&run)?;

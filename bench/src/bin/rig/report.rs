@@ -39,7 +39,7 @@ pub struct Ratio {
     pub ours: String,
     /// The forwarder below it.
     pub theirs: String,
-    /// Ours ÷ theirs in packets received per second, of the windows of one round.
+    /// Ours ÷ theirs in packets received per second (the inverse of times), of the windows of one round.
     pub speed: Spread,
     /// What the ratio must reach, where there is a goal.
     pub goal: Option<f64>,
@@ -70,13 +70,53 @@ impl Case {
         self.rates.push(Rate { name: name.to_owned(), pps, goal });
     }
 
-    /// Adds the ratio of two of the case's forwarders; does nothing where one was not run.
+    /// Adds the ratio of two of the case's forwarders; does nothing where one was not run. Goals are set for
+    /// the smallest frames.
     pub fn compare(&mut self, ours: &str, theirs: &str, goal: Option<f64>) {
-        let find = |name: &str| self.series.iter().find(|series| series.name == name);
-        let (Some(over), Some(under)) = (find(ours), find(theirs)) else { return };
-        let pairs = over.samples.iter().zip(&under.samples);
-        let speed = Spread::of(pairs.map(|(over, under)| over.received_pps / under.received_pps));
-        self.ratios.push(Ratio { ours: ours.to_owned(), theirs: theirs.to_owned(), speed, goal });
+        self.compare_costs(Cost::Whole(ours), Cost::Whole(theirs), goal);
+    }
+
+    /// As [`Case::compare`], where either may be what one forwarder costs above another.
+    pub fn compare_costs(&mut self, ours: Cost, theirs: Cost, goal: Option<f64>) {
+        let (Some(own), Some(other)) = (self.times(ours), self.times(theirs)) else { return };
+        let speed = Spread::of(own.iter().zip(&other).map(|(own, other)| other / own));
+        let goal = goal.filter(|_| self.frame == GOAL_FRAME);
+        self.ratios.push(Ratio { ours: ours.name(), theirs: theirs.name(), speed, goal });
+    }
+
+    /// Seconds per packet received, round by round.
+    fn times(&self, cost: Cost) -> Option<Vec<f64>> {
+        let times = |name: &str| {
+            let series = self.series.iter().find(|series| series.name == name)?;
+            Some(series.samples.iter().map(|sample| sample.received_pps.recip()).collect::<Vec<_>>())
+        };
+        match cost {
+            Cost::Whole(name) => times(name),
+            Cost::Above(name, base) => {
+                Some(times(name)?.iter().zip(times(base)?).map(|(whole, base)| whole - base).collect())
+            }
+        }
+    }
+}
+
+/// The frames that goals are set for: bytes on the wire.
+const GOAL_FRAME: usize = 64;
+
+/// A time per packet to compare.
+#[derive(Clone, Copy, Debug)]
+pub enum Cost<'a> {
+    /// A forwarder's.
+    Whole(&'a str),
+    /// What the first forwarder takes longer than the second.
+    Above(&'a str, &'a str),
+}
+
+impl Cost<'_> {
+    fn name(self) -> String {
+        match self {
+            Cost::Whole(name) => name.to_owned(),
+            Cost::Above(name, base) => format!("({name} − {base})"),
+        }
     }
 }
 
@@ -189,6 +229,7 @@ fn remark(delivered: f64, wait: Spread) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sample::Sample;
 
     #[test]
     fn the_median_is_the_middle() {
@@ -196,5 +237,37 @@ mod tests {
         assert_eq!(Spread::of([4.0, 1.0, 2.0, 3.0]).median, 2.5);
         let empty = Spread::of([]);
         assert_eq!((empty.median, empty.min, empty.max), (0.0, 0.0, 0.0));
+    }
+
+    #[test]
+    fn baselines_are_taken_out_round_by_round_and_goals_are_for_small_frames() {
+        let series = |name: &str, ns: [f64; 2]| Series {
+            name: name.to_owned(),
+            sends: 1.0,
+            samples: ns
+                .map(|ns| Sample { received_pps: 1e9 / ns, sent_pps: 0.0, wait_share: 0.0, repeated: 0 })
+                .into(),
+        };
+        let mut case = Case {
+            name: String::new(),
+            flows: 1,
+            frame: 64,
+            series: vec![
+                series("ours", [50.0, 60.0]),
+                series("base", [10.0, 20.0]),
+                series("theirs", [400.0, 800.0]),
+            ],
+            ratios: Vec::new(),
+            rates: Vec::new(),
+        };
+        case.compare_costs(Cost::Above("ours", "base"), Cost::Whole("theirs"), Some(10.0));
+        case.frame = 512;
+        case.compare("ours", "theirs", Some(10.0));
+        case.compare("ours", "nobody", None);
+        let [net, whole] = &case.ratios[..] else { panic!("{:?}", case.ratios) };
+        assert!((net.speed.min - 10.0).abs() < 1e-6 && (net.speed.max - 20.0).abs() < 1e-6);
+        assert_eq!(net.goal, Some(10.0));
+        assert!((whole.speed.min - 8.0).abs() < 1e-6);
+        assert_eq!(whole.goal, None);
     }
 }

@@ -34,6 +34,16 @@ enum Counting {
     Worker(BufReader<UnixStream>),
     /// By Proa's daemon, behind its control socket.
     Daemon(PathBuf),
+    /// By the kernel, at the devices that packets come in at and are delivered to.
+    Devices { received: Device, sent: Device },
+}
+
+/// A network device that counts received packets.
+pub struct Device {
+    /// The `/proc/PID/net/dev` that shows it.
+    pub table: PathBuf,
+    /// Its name.
+    pub name: String,
 }
 
 /// A running forwarder.
@@ -89,6 +99,20 @@ impl Subject {
     /// Where the process ends, or forwards nothing.
     pub fn attach_daemon(name: &str, process: Process, socket: &Path) -> Result<Subject> {
         Subject::new(name, process, Counting::Daemon(socket.to_owned()), &[MEASURED_CORE], Vec::new())
+    }
+
+    /// Takes over the kernel at work: the process sends on the measured core, devices count what comes of it.
+    ///
+    /// # Errors
+    /// Where the process ends, or nothing is delivered.
+    pub fn attach_kernel(
+        name: &str,
+        process: Process,
+        received: Device,
+        sent: Device,
+        helpers: Vec<Process>,
+    ) -> Result<Subject> {
+        Subject::new(name, process, Counting::Devices { received, sent }, &[MEASURED_CORE], helpers)
     }
 
     fn new(
@@ -175,6 +199,11 @@ impl Counting {
         let stream = match self {
             Counting::Telemetry(telemetry) => return telemetry.counts(),
             Counting::Daemon(socket) => return status(socket),
+            Counting::Devices { received, sent } => {
+                let start = Instant::now();
+                let (received, sent) = (received.packets()?, sent.packets()?);
+                return Ok(Counts { at: start + start.elapsed() / 2, received, sent, busy: None });
+            }
             Counting::Worker(stream) => stream,
         };
         let start = Instant::now();
@@ -186,6 +215,20 @@ impl Counting {
         let (received, sent, busy) = (field()?, field()?, field()?);
         let busy = (busy > 0).then_some(Duration::from_nanos(busy));
         Ok(Counts { at: start + start.elapsed() / 2, received, sent, busy })
+    }
+}
+
+impl Device {
+    /// Packets received so far.
+    ///
+    /// # Errors
+    /// Where the device or its namespace is gone.
+    pub fn packets(&self) -> Result<u64> {
+        let text = fs::read_to_string(&self.table).into_diagnostic()?;
+        text.lines()
+            .filter_map(|line| line.trim_start().strip_prefix(self.name.as_str())?.strip_prefix(':'))
+            .find_map(|fields| fields.split_whitespace().nth(1)?.parse().ok())
+            .ok_or_else(|| miette!("{} does not count {}", self.table.display(), self.name))
     }
 }
 

@@ -6,7 +6,7 @@ use crate::peers::DISCARD;
 use clap::{Args, ValueEnum};
 use dpdk::{Clock, Device, Eal, Mempool, PoolConfig, PortConfig, TxQueue};
 use miette::{IntoDiagnostic, Result, bail};
-use packet::Counter;
+use packet::{BufPool, Counter};
 use pipelines::Burst;
 use proa_bench::node::{BURST, Node, Shape};
 use proa_bench::source::Source;
@@ -21,6 +21,8 @@ use std::sync::Arc;
 pub enum Job {
     /// Makes packets and discards them: what the source itself costs.
     Source,
+    /// Copies packets and frees the copies, and nothing else.
+    Copy,
     /// Clients' packets into the overlay.
     Edge,
     /// From one node to the next.
@@ -141,7 +143,7 @@ fn work(worker: &Worker, core: usize, eal: &Eal, mempool: &Mempool, tx: TxQueue,
     dpdk::pin_to_core(core).into_diagnostic()?;
     let _registered = dpdk::Registration::new(eal).into_diagnostic()?;
     let role = match worker.job {
-        Job::Edge | Job::Source => Role::Edge,
+        Job::Edge | Job::Source | Job::Copy => Role::Edge,
         Job::Intermediate => Role::Intermediate,
         Job::Forward | Job::Reverse | Job::NewSessions => Role::Gateway,
     };
@@ -154,6 +156,7 @@ fn work(worker: &Worker, core: usize, eal: &Eal, mempool: &Mempool, tx: TxQueue,
     let flows = 0..worker.flows;
     match worker.job {
         Job::Source => this.source(Source::clients(flows, worker.size)),
+        Job::Copy => this.copy(Source::clients(flows, worker.size)),
         Job::Edge => this.make(Source::clients(flows, worker.size), &mut node),
         Job::Intermediate => this.make(Source::transit(flows, worker.size), &mut node),
         Job::Forward => this.make(Source::overlay(flows, worker.size, copies), &mut node),
@@ -188,6 +191,18 @@ impl Loop<'_> {
             while !self.burst.is_empty() {
                 self.told.sent.add(self.tx.burst(&mut self.burst) as u64);
             }
+        }
+    }
+
+    /// A burst is copied over and over: a buffer is taken, filled from a warm one, and freed with its burst.
+    fn copy(&mut self, mut source: Source) -> Result<()> {
+        source.fill(&mut self.pool, &mut self.burst, BURST);
+        let mut copies = Burst::<dpdk::Mbuf>::new();
+        loop {
+            copies.extend(self.burst.iter().filter_map(|buf| self.pool.copy(buf)));
+            self.told.received.add(self.burst.len() as u64);
+            self.told.sent.add(copies.len() as u64);
+            copies.drain(..).for_each(|copy| self.pool.free(copy));
         }
     }
 

@@ -1,6 +1,7 @@
 //! The forwarders that Proa is measured beside: each takes a capture in a loop and sends to a port that discards.
 
 pub mod l3fwd;
+pub mod nftables;
 pub mod ovs;
 pub mod testpmd;
 
