@@ -12,6 +12,7 @@ use pipelines::slow::SlowPath;
 use pipelines::tables::Interface;
 use pipelines::{Cause, PortIndex, Punt, Tables, WorkerCounters};
 
+use crate::alarms::Alarms;
 use crate::exchange::{Exchange, Order};
 use crate::incoming::Tallies;
 use crate::keyring::Keyring;
@@ -59,6 +60,8 @@ pub struct Core<P: BufPool> {
     pub counters: Vec<Counters>,
     /// Data that the workers received, and what was lost of it on each path.
     pub(crate) tallies: Tallies,
+    /// What was told of streams.
+    pub(crate) alarms: Alarms,
     /// Lists under way.
     pub lists: Lists,
     /// Configurations taken over and refused since the start.
@@ -127,6 +130,7 @@ impl<P: BufPool> Core<P> {
             exchange,
             counters,
             tallies: Tallies::default(),
+            alarms: Alarms::default(),
             lists: Lists::new(workers),
             reloads: (0, 0),
             injected: 0,
@@ -155,6 +159,7 @@ impl<P: BufPool> Core<P> {
         // What came in counts before anything is found missing.
         self.live.tick(now_ns, &self.tables);
         self.note_incoming(now_ns);
+        self.look_for_alarms(now_ns);
         self.pump_keys(now_ns);
         self.slow.tick(now_ns);
         self.send();

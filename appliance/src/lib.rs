@@ -9,6 +9,7 @@
 //! ```
 
 pub mod admission;
+mod alarms;
 pub mod balance;
 pub mod check;
 pub mod cli;

@@ -99,6 +99,7 @@ impl<P: BufPool> Core<P> {
                 sessions: counters.path.roles.sessions.get(),
                 streams: counters.path.roles.streams.get(),
                 handed_off: counters.path.roles.handoff_out.get(),
+                latent_streams: counters.path.roles.latent.get(),
             })
             .collect()
     }
@@ -147,6 +148,7 @@ impl<P: BufPool> Core<P> {
                 discarded,
                 rogue,
                 out_of_order: counters().map(|c| c.out_of_order.get()).sum(),
+                silent_streams: counters().map(|c| c.silent.get()).sum(),
                 ends: self.ends(*id),
                 incoming: self.incoming(*id),
             };

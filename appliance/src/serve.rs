@@ -73,6 +73,7 @@ impl Serving {
                     self.respond(client, keys_or_why(keys));
                 }
                 Request::Flows(wanted) => self.list(client, core, Table::Flows, wanted),
+                Request::Streams(wanted) => self.list(client, core, Table::Streams, wanted),
                 Request::Sessions(wanted) => self.list(client, core, Table::Sessions, wanted),
             },
         }

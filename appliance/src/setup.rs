@@ -1,6 +1,7 @@
 //! From the checked configuration to what the data path and the slow path are made from.
 
 use conf::Config;
+use overlay::elimination::Watching;
 use overlay::topology::Node;
 use packet::{Addr, Mac};
 use pipelines::tables::{self, Dead, Input, Interface, Local, Mtus};
@@ -96,10 +97,20 @@ pub fn forwarder(config: &Config, node: &Node, start: Start, worker: u16) -> Set
         },
         streams: streams(config, workers),
         window: limits.window_packets as usize,
+        watching: watching(&config.local.elimination),
         flow_idle_s: timeouts.flow_idle_seconds,
         answers_per_second: ANSWERS_PER_SECOND,
         seed,
         first_sequence: overlay::wire::initial_sequence(start.unix_ms),
+    }
+}
+
+fn watching(elimination: &conf::Elimination) -> Watching {
+    Watching {
+        reset_ns: u64::from(elimination.reset_ms) * 1_000_000,
+        latent_period_ns: u64::from(elimination.latent_period_ms) * 1_000_000,
+        latent_difference: elimination.latent_difference.into(),
+        jump: elimination.jump_packets.into(),
     }
 }
 

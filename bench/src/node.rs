@@ -82,6 +82,7 @@ impl<P: BufPool> Node<P> {
             nat,
             streams: 256,
             window: 65_536,
+            watching: overlay::elimination::Watching::default(),
             flow_idle_s: 300,
             answers_per_second: 100,
             seed: 0x5eed,

@@ -167,6 +167,7 @@ pub(crate) fn local(file: &NodeFile) -> Option<Local> {
         },
         ports,
         limits: file.limits,
+        elimination: file.elimination,
         timeouts: file.timeouts,
         control: Control {
             socket: file.socket.clone().unwrap_or_else(|| PathBuf::from(format!("/run/proa/{node}.sock"))),

@@ -35,7 +35,7 @@ use overlay::keys::{Identity, PublicIdentity};
 use overlay::topology::{Node, NodeId, Topology};
 
 pub use crate::certificate::{Certificate, CertifiedPath};
-pub use crate::local::{Control, Eal, Limits, Local, Poll, Port, Route, Timeouts, Workers};
+pub use crate::local::{Control, Eal, Elimination, Limits, Local, Poll, Port, Route, Timeouts, Workers};
 pub use crate::problem::{Errors, Problem, Severity};
 pub use crate::source::FILE_BYTES_MAX;
 

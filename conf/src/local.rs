@@ -18,6 +18,8 @@ pub struct Local {
     pub ports: Vec<Port>,
     /// Capacities, allocated at start.
     pub limits: Limits,
+    /// How received streams are watched.
+    pub elimination: Elimination,
     /// How long idle state is kept.
     pub timeouts: Timeouts,
     /// The operator's way in.
@@ -112,6 +114,25 @@ impl Default for Limits {
             punt_queue_packets: 1024,
             neighbors: 4096,
         }
+    }
+}
+
+/// How received streams are watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Elimination {
+    /// An unsealed stream that passes nothing for so long begins anew, milliseconds; 100 to 3,600,000. Default 2000.
+    pub reset_ms: u32,
+    /// How long a test for silent paths takes, milliseconds; 100 to 3,600,000. Default 2000.
+    pub latent_period_ms: u32,
+    /// Copies that may be owed in it, 1 to 1,000,000,000. Default 100.
+    pub latent_difference: u32,
+    /// Largest step of a sealed stream's sequence that raises no alarm, 1 to 4,294,967,295. Default 1,048,576.
+    pub jump_packets: u32,
+}
+
+impl Default for Elimination {
+    fn default() -> Elimination {
+        Elimination { reset_ms: 2000, latent_period_ms: 2000, latent_difference: 100, jump_packets: 1 << 20 }
     }
 }
 

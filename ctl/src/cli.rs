@@ -35,6 +35,9 @@ pub enum Noun {
     /// Translated sessions at a gateway.
     #[command(subcommand)]
     Nat(ListVerb),
+    /// Streams that the node receives.
+    #[command(subcommand)]
+    Stream(StreamVerb),
     /// Dropped packets.
     #[command(subcommand)]
     Drops(DropsVerb),
@@ -82,6 +85,17 @@ pub enum KeyVerb {
     Rotate,
 }
 
+/// What to do with streams.
+#[derive(Debug, Subcommand)]
+pub enum StreamVerb {
+    /// What of each passed, was eliminated, came too late or not at all, and what each path contributed.
+    Show {
+        /// Entries at most.
+        #[arg(long, default_value_t = 100)]
+        limit: u64,
+    },
+}
+
 /// What to do with a long list.
 #[derive(Debug, Subcommand)]
 pub enum ListVerb {
@@ -111,6 +125,9 @@ impl Noun {
             Noun::Path(PathVerb::Show) => Request::Paths,
             Noun::Flow(ListVerb::Show(list)) => Request::Flows(list.request()?),
             Noun::Nat(ListVerb::Show(list)) => Request::Sessions(list.request()?),
+            Noun::Stream(StreamVerb::Show { limit }) => {
+                Request::Streams(ListRequest { filter: Filter::default(), limit: *limit })
+            }
             Noun::Drops(DropsVerb::Show { .. }) => Request::Drops,
             Noun::Key(KeyVerb::Show) => Request::Keys,
             Noun::Key(KeyVerb::Rotate) => Request::RotateKey,

@@ -13,11 +13,14 @@ mod protocol;
 mod response;
 mod show;
 mod show_keys;
+mod show_streams;
 mod table;
 
 pub use client::{Error, ask};
 pub use keys::{KeyPeer, Keys, Rejection};
 pub use liveness::{Incoming, Neighbor, PathEnd, Percentiles, Quality};
 pub use protocol::{Family, Filter, ListRequest, REQUEST_BYTES_MAX, Request};
-pub use response::{Drop, End, Flow, Link, NeighborStatus, Path, Port, Response, Session, Status, Worker};
+pub use response::{
+    Drop, End, Flow, Link, NeighborStatus, Path, Port, Response, Session, Status, Stream, StreamPath, Worker,
+};
 pub use show::print;

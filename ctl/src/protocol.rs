@@ -19,6 +19,8 @@ pub enum Request {
     Flows(ListRequest),
     /// Translated sessions at the gateway.
     Sessions(ListRequest),
+    /// Streams received.
+    Streams(ListRequest),
     /// Packets dropped, by reason.
     Drops,
     /// The node's keys and those of its peers.

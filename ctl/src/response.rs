@@ -24,6 +24,8 @@ pub enum Response {
     Flow(Flow),
     /// One entry of [`Request::Sessions`].
     Session(Session),
+    /// One entry of [`Request::Streams`].
+    Stream(Stream),
     /// The end of a list.
     End(End),
     /// The request can not be answered, and why.
@@ -136,6 +138,9 @@ pub struct Worker {
     pub streams: u64,
     /// Packets given to other workers, whose streams or sessions they belong to.
     pub handed_off: u64,
+    /// Of the streams, those of which a path has silently stopped to contribute.
+    #[serde(default)]
+    pub latent_streams: u64,
 }
 
 /// What a path has done, as this node saw it.
@@ -161,6 +166,9 @@ pub struct Path {
     pub rogue: u64,
     /// Of those passed, the ones that came after a younger packet.
     pub out_of_order: u64,
+    /// Streams received here in which it has stopped to contribute while others go on.
+    #[serde(default)]
+    pub silent_streams: u64,
     /// Nodes at its other end, where it ends here and is watched.
     #[serde(default)]
     pub ends: Vec<PathEnd>,
@@ -234,6 +242,58 @@ pub struct Session {
     pub state: String,
     /// Seconds until it ends unless a packet comes.
     pub seconds_left: u32,
+}
+
+/// A stream that a node receives.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stream {
+    /// The worker that has it.
+    pub worker: u16,
+    /// The sending node's name.
+    pub source: String,
+    /// The worker that sends it.
+    pub sending_worker: u8,
+    /// Its share of that worker's clients.
+    pub bucket: u8,
+    /// Whether its packets are sealed.
+    pub sealed: bool,
+    /// Its window, packets.
+    pub window: u32,
+    /// The highest sequence number that passed since it last began anew.
+    pub highest: Option<u64>,
+    /// First copies, which went on.
+    pub passed: u64,
+    /// Further copies, which were eliminated.
+    pub discarded: u64,
+    /// Of those passed, the ones that came after a younger packet.
+    pub out_of_order: u64,
+    /// Copies older than the window.
+    pub rogue: u64,
+    /// Packets of which no copy came in time.
+    pub lost: u64,
+    /// Times that it began anew.
+    pub resets: u64,
+    /// Whether a path owes its copies while others bring theirs: one of `paths`, or one that never brought any.
+    pub latent: bool,
+    /// What each path contributed.
+    pub paths: Vec<StreamPath>,
+}
+
+/// What a path contributed to a stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamPath {
+    /// The path's number.
+    pub path: u16,
+    /// First copies.
+    pub passed: u64,
+    /// Further copies.
+    pub discarded: u64,
+    /// Of those passed, the ones that came after a younger packet.
+    pub out_of_order: u64,
+    /// Copies older than the window.
+    pub rogue: u64,
+    /// Whether it has stopped to contribute.
+    pub silent: bool,
 }
 
 /// The end of a list.

@@ -3,6 +3,7 @@
 use crate::liveness::{Neighbor, Percentiles};
 use crate::response::{Drop, End, Flow, Path, Port, Response, Session, Status, Worker};
 use crate::show_keys::show_keys;
+use crate::show_streams::{show_alarms, show_streams};
 use crate::table::{Table, percent, thousands};
 
 /// An answer as text; `all` shows reasons that never occurred, too.
@@ -20,6 +21,8 @@ pub fn print(answer: &[Response], all: bool) -> String {
     if !sessions.is_empty() {
         text += &show_sessions(&sessions);
     }
+    text +=
+        &show_streams(answer.iter().filter_map(|r| if let Response::Stream(s) = r { Some(s) } else { None }));
     for response in answer {
         match response {
             Response::Status(status) => text += &show_status(status),
@@ -30,7 +33,11 @@ pub fn print(answer: &[Response], all: bool) -> String {
             Response::End(End { shown, more: true }) => {
                 text += &format!("the first {}; there are more\n", thousands(*shown));
             }
-            Response::End(_) | Response::Flow(_) | Response::Session(_) | Response::Error(_) => {}
+            Response::End(_)
+            | Response::Flow(_)
+            | Response::Session(_)
+            | Response::Stream(_)
+            | Response::Error(_) => {}
         }
     }
     text
@@ -49,6 +56,7 @@ fn show_status(status: &Status) -> String {
     text.push('\n');
     text += &show_workers(&status.workers);
     text.push('\n');
+    text += &show_alarms(&status.workers);
     if !status.links.is_empty() {
         text += &show_links(&status.links);
         text.push('\n');

@@ -8,7 +8,7 @@
 //! |          overlay id (VNI)                     |   reserved    |  4
 //! +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 //! |      class 0xff50             |  type 0x81    |0 0 0| 4 words |  8  route option
-//! |version| flags | routing proto |   hop limit   |  link epoch   | 12
+//! |version| copies| routing proto |   hop limit   |  link epoch   | 12
 //! |          source node          |       destination node        | 16
 //! |                       hop authenticator                       | 20
 //! |                                                               | 24
@@ -72,6 +72,10 @@ pub const STREAM_AT: usize = 32;
 pub const PATH_AT: usize = 34;
 /// Where the key epoch stands in a header as [`Header::write`] lays it out, bytes; the path sequence follows it.
 pub const EPOCH_AT: usize = 36;
+/// Where the number of copies stands in a header as [`Header::write`] lays it out, bytes; in the low half.
+pub const COPIES_AT: usize = 12;
+/// The bits of a number of copies.
+pub const COPIES_MASK: u8 = 0x0f;
 /// The bits of a path sequence.
 pub const PATH_SEQUENCE_MASK: u32 = 0xff_ffff;
 /// Where the sequence stands in a header as [`Header::write`] lays it out, bytes.
@@ -105,6 +109,8 @@ pub struct Header {
     pub inner: IpVersion,
     /// Routing protocol; [`PROTOCOL_REPLICATE`] is the one that exists.
     pub protocol: u8,
+    /// How many copies of the packet left its sender, 1 to 15; 0 where it does not say.
+    pub copies: u8,
     /// How many more intermediates may forward the packet.
     pub hop_limit: u8,
     /// The node that put the packet into the overlay.
@@ -164,7 +170,12 @@ impl Header {
         out[4..8].copy_from_slice(&(self.vni << 8).to_be_bytes());
 
         out[8..12].copy_from_slice(&ROUTE_HEAD);
-        out[12..16].copy_from_slice(&[VERSION << 4, self.protocol, self.hop_limit, 0]);
+        out[12..16].copy_from_slice(&[
+            VERSION << 4 | self.copies & COPIES_MASK,
+            self.protocol,
+            self.hop_limit,
+            0,
+        ]);
         out[16..18].copy_from_slice(&self.source.0.to_be_bytes());
         out[18..20].copy_from_slice(&self.destination.0.to_be_bytes());
         out[20..28].copy_from_slice(&self.authenticator.to_be_bytes());
@@ -294,6 +305,7 @@ fn decode(
     let header = Header {
         vni: geneve as u32 >> 8,
         inner,
+        copies: (route >> 56) as u8 & COPIES_MASK,
         protocol: (route >> 48) as u8,
         hop_limit: (route >> 40) as u8,
         source: NodeId((route >> 16) as u16),

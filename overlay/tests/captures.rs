@@ -101,10 +101,10 @@ fn inner(version: IpVersion, protocol: u8, reply: bool) -> Vec<u8> {
 /// The fields of one frame, in the order of `test_dissector.sh`.
 fn fields(header: &Header) -> String {
     let inner = if header.inner == IpVersion::V4 { "0x0800" } else { "0x86dd" };
-    let Header { vni, protocol, hop_limit, source, destination, authenticator, .. } = *header;
+    let Header { vni, copies, protocol, hop_limit, source, destination, authenticator, .. } = *header;
     let (worker, bucket) = (wire::worker(header.stream), wire::bucket(header.stream));
     format!(
-        "{vni}|{inner}|1|{protocol}|{hop_limit}|{}|{}|0x{authenticator:016x}|{worker}|{bucket}|{}|{}|{}|{}|",
+        "{vni}|{inner}|1|{copies}|{protocol}|{hop_limit}|{}|{}|0x{authenticator:016x}|{worker}|{bucket}|{}|{}|{}|{}|",
         source.0, destination.0, header.path.0, header.epoch, header.path_sequence, header.sequence
     )
 }
@@ -168,6 +168,7 @@ fn spine(underlay: IpVersion, packets: &[(IpVersion, u8)]) -> Capture {
                 vni: 1,
                 inner: version,
                 protocol: PROTOCOL_REPLICATE,
+                copies: 2,
                 hop_limit: wire::HOP_LIMIT_DEFAULT,
                 source: NodeId(source),
                 destination: NodeId(destination),

@@ -240,3 +240,24 @@ proptest! {
         prop_assert!(Announcer::new(keyring()).handle(&bytes, NOW).is_err());
     }
 }
+
+#[test]
+fn a_node_that_is_taken_out_and_in_again_is_in_the_same_life() {
+    let peer = |keyring: &mut Keyring| keyring.compile().unwrap().peer(PEER).map_or(0, |keys| keys.life());
+    let (us, them) = ([(US, identity(US).public())], [(PEER, identity(PEER).public())]);
+    let mut keyring = keyring();
+    assert_eq!(peer(&mut keyring), 0);
+    keyring.introduce(&key(1).sign(&identity(PEER)), NOW).unwrap();
+    assert_eq!(peer(&mut keyring), 1);
+    // Another identity in between, even.
+    keyring.set_peers(us);
+    keyring.set_peers([(PEER, identity(US).public())]);
+    keyring.set_peers(them);
+    let older = SignedKey { life: NOW.unix_ms - 1, ..key(1) }.sign(&identity(PEER));
+    assert_eq!(keyring.introduce(&older, NOW), Err(Rejected::Replayed));
+    keyring.introduce(&key(1).sign(&identity(PEER)), NOW).unwrap();
+    assert_eq!(peer(&mut keyring), 1);
+    let next = SignedKey { life: NOW.unix_ms + 1, ..key(2) }.sign(&identity(PEER));
+    keyring.introduce(&next, NOW).unwrap();
+    assert_eq!(peer(&mut keyring), 2);
+}

@@ -21,7 +21,7 @@ local f = {
     probe = ProtoField.bool("proa.probe", "Probe of its path", 8, nil, 0x80),
     route = ProtoField.none("proa.route", "Route"),
     version = ProtoField.uint8("proa.version", "Version", base.DEC, nil, 0xf0),
-    flags = ProtoField.uint8("proa.flags", "Flags", base.HEX, nil, 0x0f),
+    copies = ProtoField.uint8("proa.copies", "Copies", base.DEC, nil, 0x0f),
     protocol = ProtoField.uint8("proa.protocol", "Routing protocol", base.DEC, protocols),
     hop_limit = ProtoField.uint8("proa.hop_limit", "Hop limit", base.DEC),
     source = ProtoField.uint16("proa.source", "Source node", base.DEC),
@@ -140,7 +140,7 @@ local function show_route(tree, route)
     local branch = tree:add(f.route, route)
     branch:append_text(": node " .. route(4, 2):uint() .. " to node " .. route(6, 2):uint())
     branch:add(f.version, route(0, 1))
-    branch:add(f.flags, route(0, 1))
+    branch:add(f.copies, route(0, 1))
     branch:add(f.protocol, route(1, 1))
     local hop_limit = branch:add(f.hop_limit, route(2, 1))
     if route(2, 1):uint() == 0 then

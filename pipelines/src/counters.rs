@@ -53,6 +53,8 @@ pub struct PathCounters {
     pub discarded: Counter,
     /// Copies older than the window.
     pub rogue: Counter,
+    /// Streams now in which the path owes its copies while others bring theirs.
+    pub silent: Counter,
 }
 
 /// What the roles do beyond forwarding.
@@ -88,8 +90,16 @@ pub struct RoleCounters {
     pub streams: Counter,
     /// Packets of which no copy came in time.
     pub lost: Counter,
-    /// Streams that began anew because nothing had passed for a while.
+    /// Times that a stream began anew: nothing had passed for a while, or its sender was in another life.
     pub resets: Counter,
+    /// Steps of sealed streams' sequence numbers beyond what is usual.
+    pub jumps: Counter,
+    /// Who made the last: source node × 65,536 + stream.
+    pub jumped: Counter,
+    /// Streams of which a path is silent now.
+    pub latent: Counter,
+    /// Latent errors found.
+    pub latent_errors: Counter,
 }
 
 impl Default for WorkerCounters {

@@ -3,7 +3,7 @@
 use crate::emit::Context;
 use crate::seal;
 use crate::tables::{Copy, Departure, Flight, Link, Passenger};
-use overlay::wire::{HEADER_LEN, Header, PATH_SEQUENCE_MASK, stream_id};
+use overlay::wire::{COPIES_MASK, HEADER_LEN, Header, PATH_SEQUENCE_MASK, stream_id};
 use packet::{BufPool, IpVersion, PacketBuf, Reason};
 
 /// The sequence numbers of all streams that one worker sends.
@@ -84,7 +84,8 @@ impl<P: BufPool> Context<'_, P> {
         let stream = stream_id(self.sequences.worker, bucket);
         let epoch =
             if flight.sealed { self.seal(flight.destination, version, stream, sequence, buf)? } else { 0 };
-        Ok(Passenger { version, stream, sequence, epoch, path_sequence: 0 })
+        let copies = (1 + flight.others.len()).min(usize::from(COPIES_MASK)) as u8;
+        Ok(Passenger { version, stream, sequence, epoch, copies, path_sequence: 0 })
     }
 
     /// Authenticates a copy for its first link.
@@ -94,9 +95,10 @@ impl<P: BufPool> Context<'_, P> {
         passenger: Passenger,
         buf: &mut P::Buf,
     ) -> Result<(), Reason> {
-        let Passenger { version, stream, sequence, epoch, path_sequence } = passenger;
+        let Passenger { version, stream, sequence, epoch, copies, path_sequence } = passenger;
         let path_sequence = path_sequence & PATH_SEQUENCE_MASK;
-        let header = Header { inner: version, stream, sequence, epoch, path_sequence, ..departure.header };
+        let header =
+            Header { inner: version, stream, sequence, epoch, copies, path_sequence, ..departure.header };
         let at = departure.template.header_len() - HEADER_LEN;
         let geneve = buf.data_mut().get_mut(at..).ok_or(Reason::OverlayTruncated)?;
         seal::authenticate_own(self.keys, departure.next, header, geneve)
@@ -117,7 +119,8 @@ impl<P: BufPool> Context<'_, P> {
             return self.drop(buf, Reason::TooBig);
         };
         let passenger = match self.board(flight, bucket, version, &mut buf) {
-            Ok(passenger) => passenger,
+            // Not told: what the others do not carry is not owed.
+            Ok(passenger) => Passenger { copies: 0, ..passenger },
             Err(reason) => return self.drop(buf, reason),
         };
         for copy in fitting {

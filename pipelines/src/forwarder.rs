@@ -14,7 +14,7 @@ use crate::known::Known;
 use crate::tables::Tables;
 use crate::terminate::{self, Arrival};
 use nat::Nat;
-use overlay::elimination::Elimination;
+use overlay::elimination::{Elimination, Totals, Watching};
 use overlay::seal::SealTable;
 use packet::ip::Packet;
 use packet::plain::Plain;
@@ -77,6 +77,8 @@ pub struct Setup {
     pub streams: usize,
     /// Elimination window of each, packets.
     pub window: usize,
+    /// How received streams are watched.
+    pub watching: Watching,
     /// Flows idle for so long are forgotten, seconds.
     pub flow_idle_s: u32,
     /// ICMP errors a second at most.
@@ -156,6 +158,7 @@ impl<P: BufPool> Forwarder<P> {
             lanes: Lanes::default(),
             tables: tables.clone(),
         };
+        forwarder.elimination.watch(setup.watching);
         forwarder.swap_tables(tables);
         Ok(forwarder)
     }
@@ -253,9 +256,21 @@ impl<P: BufPool> Forwarder<P> {
             nat.sweep(nat::Seconds(now_s), SWEEP_PLACES);
             self.counters.roles.sessions.set(nat.len() as u64);
         }
-        self.elimination.sweep(now_ns, SWEEP_PLACES);
-        self.counters.roles.lost.set(self.elimination.lost());
-        self.counters.roles.resets.set(self.elimination.resets());
+        let paths = &self.counters.paths;
+        self.elimination.sweep(now_ns, SWEEP_PLACES, |path, silent| {
+            if let Some(path) = paths.get(path as usize) {
+                let streams = path.silent.get();
+                path.silent.set(if silent { streams + 1 } else { streams.saturating_sub(1) });
+            }
+        });
+        let Totals { lost, resets, jumps, jumped, latent, latent_errors } = self.elimination.totals();
+        let roles = &self.counters.roles;
+        roles.lost.set(lost);
+        roles.resets.set(resets);
+        roles.jumps.set(jumps);
+        roles.jumped.set(u64::from(jumped.0) << 16 | u64::from(jumped.1));
+        roles.latent.set(latent);
+        roles.latent_errors.set(latent_errors);
         self.counters.roles.flows.set(self.flows.len() as u64);
         self.counters.roles.streams.set(self.elimination.len() as u64);
     }

@@ -10,7 +10,8 @@ use crate::batch::PortIndex;
 use crate::intermediate::{Express, Transit};
 use crate::terminate::Way;
 use overlay::wire::{
-    EPOCH_AT, GENEVE_PORT, HEADER_LEN, HOP_LIMIT_AT, Header, PATH_SEQUENCE_MASK, SEQUENCE_AT, STREAM_AT,
+    COPIES_AT, COPIES_MASK, EPOCH_AT, GENEVE_PORT, HEADER_LEN, HOP_LIMIT_AT, Header, PATH_SEQUENCE_MASK,
+    SEQUENCE_AT, STREAM_AT,
 };
 use packet::ip::Ipv4;
 use packet::{IpVersion, checksum, ethernet};
@@ -54,6 +55,8 @@ pub struct Passing {
     pub epoch: u8,
     /// The copy's number on its path.
     pub path_sequence: u32,
+    /// How many copies left its sender; 0 if that is not known.
+    pub copies: u8,
 }
 
 /// The ways that one worker remembers.
@@ -91,6 +94,7 @@ const MASK_REST: [u8; 64] = {
     set(&mut mask, GENEVE_AT - 8 - REST_AT, GENEVE_AT - 6 - REST_AT, 0);
     set(&mut mask, GENEVE_AT - 4 - REST_AT, GENEVE_AT - REST_AT, 0);
     let overlay = GENEVE_AT - REST_AT;
+    mask[overlay + COPIES_AT] = !COPIES_MASK;
     set(&mut mask, overlay + HOP_LIMIT_AT, overlay + HOP_LIMIT_AT + 1, 0);
     set(&mut mask, overlay + STREAM_AT, overlay + STREAM_AT + 2, 0);
     set(&mut mask, overlay + EPOCH_AT + 1, overlay + EPOCH_AT + 4, 0);
@@ -145,8 +149,9 @@ impl Known {
         let inner = if head[GENEVE_AT + 2] == 0x08 { IpVersion::V4 } else { IpVersion::V6 };
         let at = GENEVE_AT + EPOCH_AT;
         let word = u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+        let copies = head[GENEVE_AT + COPIES_AT] & COPIES_MASK;
         let (epoch, path_sequence) = ((word >> 24) as u8, word & PATH_SEQUENCE_MASK);
-        Some((answer, Passing { end: end as u16, stream, sequence, inner, epoch, path_sequence }))
+        Some((answer, Passing { end: end as u16, stream, sequence, inner, epoch, path_sequence, copies }))
     }
 
     /// Remembers the answer for a frame as [`Known::find`] takes it.
@@ -166,8 +171,8 @@ impl Known {
 impl Passing {
     /// Of a header that was read field by field, in a packet that ends there.
     pub fn of(header: &Header, end: u16) -> Passing {
-        let Header { stream, sequence, inner, epoch, path_sequence, .. } = *header;
-        Passing { end, stream, sequence, inner, epoch, path_sequence }
+        let Header { stream, sequence, inner, epoch, path_sequence, copies, .. } = *header;
+        Passing { end, stream, sequence, inner, epoch, path_sequence, copies }
     }
 }
 

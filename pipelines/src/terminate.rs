@@ -12,7 +12,7 @@ use crate::seal;
 use crate::tables::{Local, Tables};
 use nat::Nat;
 use overlay::elimination::{Elimination, StreamIndex, StreamKey};
-use overlay::seal::Shared;
+use overlay::seal::{PeerKeys, SealTable, Shared};
 use overlay::topology::NodeId;
 use overlay::window::Verdict;
 use overlay::wire::{self, Header, PROTOCOL_REPLICATE};
@@ -51,6 +51,8 @@ pub struct Arrival {
     /// Where its sender's worker is counted on this path, and its number there.
     counted_at: u32,
     path_sequence: u32,
+    /// How many copies left its sender.
+    copies: u8,
     place: Option<StreamIndex>,
 }
 
@@ -76,7 +78,7 @@ impl Way {
     /// A copy that came this way, of a stream that its sender may send. `inner_at` is where the inner packet starts.
     #[inline(always)]
     pub fn arrival(&self, inner_at: u16, passing: &Passing, tables: &Tables) -> Result<Arrival, Reason> {
-        let Passing { end, stream, sequence, inner, epoch, path_sequence } = *passing;
+        let Passing { end, stream, sequence, inner, epoch, path_sequence, copies } = *passing;
         if wire::bucket(stream) as u16 >= tables.streams || wire::worker(stream) as u16 >= self.workers {
             return Err(Reason::OverlayUnknownStream);
         }
@@ -93,6 +95,7 @@ impl Way {
             path_slot,
             counted_at,
             path_sequence,
+            copies,
             place: None,
         })
     }
@@ -112,6 +115,12 @@ impl Arrival {
             way.count(self.path_sequence);
         }
     }
+}
+
+/// The number of the life that a node is in, by its keys.
+#[inline(never)]
+fn life_of(keys: &SealTable, source: NodeId) -> u16 {
+    keys.peer(source).map_or(0, PeerKeys::life)
 }
 
 /// Eliminates and decapsulates a lane of copies.
@@ -137,19 +146,25 @@ pub fn run<P: BufPool>(
         let Some(mut recovery) = elimination.recovery(place) else {
             return context.drop(buf, Reason::OverlayUnknownStream);
         };
-        let verdict = recovery.look(entry.sequence);
+        let mut verdict = recovery.look(entry.sequence);
+        // Another life of its sender has other keys, and a window of its own as soon as one of its packets opens.
+        let life = if entry.epoch != 0 { life_of(context.keys, entry.source) } else { 0 };
+        let another_life = recovery.life() != life;
+        if another_life {
+            verdict = Verdict::Pass;
+        }
         let Some(path) = context.counters.paths.get(entry.path_slot as usize) else {
             return context.drop(buf, Reason::OverlayUnknownPath);
         };
         match verdict {
             Verdict::Discard => {
-                recovery.refuse(verdict);
+                recovery.refuse(verdict, entry.path_slot);
                 path.discarded.add(1);
                 entry.count(context.counters);
                 return context.drop(buf, Reason::Duplicate);
             }
             Verdict::Rogue => {
-                recovery.refuse(verdict);
+                recovery.refuse(verdict, entry.path_slot);
                 path.rogue.add(1);
                 return context.drop(buf, Reason::Rogue);
             }
@@ -165,10 +180,17 @@ pub fn run<P: BufPool>(
             if let Err(reason) = seal::open(context.keys, source, epoch, shared, &mut buf) {
                 return context.drop(buf, reason);
             }
+            if another_life {
+                elimination.begin(place, life);
+                recovery = match elimination.recovery(place) {
+                    Some(recovery) => recovery,
+                    None => return context.drop(buf, Reason::OverlayUnknownStream),
+                };
+            }
         }
         // Only a copy that is whole may take its sequence number, or a damaged one would cost the good one.
         let mut pass = || {
-            recovery.pass(entry.sequence, verdict);
+            recovery.pass(entry.sequence, verdict, entry.path_slot, entry.copies);
             path.passed.add(1);
             entry.count(context.counters);
             path.out_of_order.add((verdict == Verdict::PassOutOfOrder) as u64);

@@ -42,7 +42,7 @@ check() {
     fi
 }
 
-good="$(fields frame.number proa.overlay proa.inner proa.version proa.protocol proa.hop_limit proa.source \
+good="$(fields frame.number proa.overlay proa.inner proa.version proa.copies proa.protocol proa.hop_limit proa.source \
     proa.destination proa.authenticator proa.worker proa.bucket proa.path proa.epoch proa.path_sequence \
     proa.sequence proa.copy_of)"
 for capture in ipv4 ipv6 accepted; do

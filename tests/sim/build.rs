@@ -61,6 +61,7 @@ pub(super) fn forwarder(
         },
         streams: 2048,
         window: setup.window,
+        watching: overlay::elimination::Watching::default(),
         flow_idle_s: 30,
         answers_per_second: 1000,
         seed,

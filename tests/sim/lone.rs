@@ -54,6 +54,7 @@ impl Lone {
             },
             streams: 1024,
             window: 1024,
+            watching: overlay::elimination::Watching::default(),
             flow_idle_s: 300,
             answers_per_second: 1000,
             seed: 7,

@@ -7,7 +7,7 @@
 //! |routing protoc.|   hop limit   |IP version 4, 6|   key epoch   |  0
 //! |          source node          |       destination node        |  4
 //! |           stream              |             path              |  8
-//! |     length of the payload     |   link epoch  |    version    | 12
+//! |     length of the payload     |   link epoch  |copies |version| 12
 //! |                           sequence                            | 16
 //! |                                                               | 20
 //! |                 last 16 bytes of the payload                  | 24
@@ -22,7 +22,7 @@
 //! bound by the key; the source and destination nodes are those of the packet, not of the link.
 
 use crate::topology::IpVersion;
-use crate::wire::{Header, VERSION};
+use crate::wire::{COPIES_MASK, Header, VERSION};
 use siphasher::sip::SipHasher24;
 use zeroize::Zeroize;
 
@@ -80,6 +80,7 @@ impl HopKey {
             | (header.path.0 as u64) << 32
             | (hop.payload_len as u64) << 16
             | (self.epoch as u64) << 8
+            | ((header.copies & COPIES_MASK) as u64) << 4
             | VERSION as u64;
         let mut input = [0; 43];
         input[..8].copy_from_slice(&route.to_be_bytes());
@@ -114,6 +115,7 @@ mod tests {
             vni: 1,
             inner: IpVersion::V4,
             protocol: 2,
+            copies: 2,
             hop_limit: 8,
             source: NodeId(1),
             destination: NodeId(4),
@@ -138,6 +140,7 @@ mod tests {
         let others = [
             Header { inner: IpVersion::V6, ..good },
             Header { protocol: 3, ..good },
+            Header { copies: 3, ..good },
             Header { hop_limit: 7, ..good },
             Header { source: NodeId(2), ..good },
             Header { destination: NodeId(5), ..good },

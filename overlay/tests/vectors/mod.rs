@@ -41,6 +41,7 @@ impl Vector {
                     other => panic!("[{}] inner = {other}", self.name),
                 },
                 protocol: self.number("protocol"),
+                copies: self.number("copies"),
                 hop_limit: self.number("hop_limit"),
                 source: NodeId(self.number("source")),
                 destination: NodeId(self.number("destination")),

@@ -376,6 +376,7 @@ impl Tables {
                 vni: self.overlay_id,
                 inner: IpVersion::V4,
                 protocol: PROTOCOL_REPLICATE,
+                copies: 0,
                 hop_limit: HOP_LIMIT_DEFAULT,
                 source: self.node,
                 destination,

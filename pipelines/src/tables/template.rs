@@ -2,7 +2,10 @@
 //! a checksum, the UDP source port and the stream's fields differ from packet to packet.
 
 use super::routes::Egress;
-use overlay::wire::{EPOCH_AT, GENEVE_PORT, HEADER_LEN, PATH_SEQUENCE_MASK, SEQUENCE_AT, STREAM_AT};
+use overlay::wire::{
+    COPIES_AT, COPIES_MASK, EPOCH_AT, GENEVE_PORT, HEADER_LEN, PATH_SEQUENCE_MASK, SEQUENCE_AT, STREAM_AT,
+    VERSION,
+};
 use packet::ethernet::{TYPE_IPV4, TYPE_IPV6, TYPE_VLAN};
 use packet::transport::UDP;
 use packet::{Addr, IpVersion, checksum};
@@ -133,6 +136,8 @@ pub struct Passenger {
     pub epoch: u8,
     /// The copy's number on its path; the low 24 bits count.
     pub path_sequence: u32,
+    /// How many copies there are of it.
+    pub copies: u8,
 }
 
 impl Template<COPY_LEN_MAX> {
@@ -172,6 +177,7 @@ impl Passenger {
         };
         let inner = if self.version == IpVersion::V4 { TYPE_IPV4 } else { TYPE_IPV6 };
         header[2..4].copy_from_slice(&inner.to_be_bytes());
+        header[COPIES_AT] = VERSION << 4 | self.copies & COPIES_MASK;
         header[STREAM_AT..STREAM_AT + 2].copy_from_slice(&self.stream.to_be_bytes());
         let path_sequence = self.path_sequence & PATH_SEQUENCE_MASK;
         let epoch_and_path = (self.epoch as u32) << 24 | path_sequence;

@@ -170,6 +170,7 @@ impl Lab {
                 },
                 streams: 64,
                 window: 1024,
+                watching: overlay::elimination::Watching::default(),
                 flow_idle_s: 300,
                 answers_per_second: 100,
                 seed: 9,

@@ -189,6 +189,7 @@ impl World {
                 },
                 streams: PLACES,
                 window: 64,
+                watching: overlay::elimination::Watching::default(),
                 flow_idle_s: 300,
                 answers_per_second: 10,
                 seed: 1,
