@@ -220,8 +220,14 @@ fn accepted() {
     for vector in read(VALID) {
         let found = vector.located();
         let inner = inner(found.header.inner, packet::transport::UDP, false);
-        let identity =
-            Header { path: PathId(1), path_sequence: 0, hop_limit: 0, inner: IpVersion::V4, ..found.header };
+        let identity = Header {
+            path: PathId(1),
+            path_sequence: 0,
+            copies: 0,
+            hop_limit: 0,
+            inner: IpVersion::V4,
+            ..found.header
+        };
         let copy_of = seen.iter().find(|(header, _)| *header == identity).map(|(_, frame)| *frame);
         let geneve = [&vector.bytes[..found.inner_at], &inner].concat();
         capture.push_bytes(hop(IpVersion::V4, 1, 4), &geneve, &fields(&found.header), copy_of);

@@ -31,11 +31,13 @@ sleep 2
 speaks || fail "a path is silent before anything happened"
 lose_from edge mid-1
 eventually 4 is_silent || fail "nobody noticed that path 1 brings nothing"
-ctl gateway status | grep -q '^ALARM: a path of 1 stream brings nothing' || fail "no alarm in the status"
+status=$(ctl gateway status)
+grep -q '^ALARM: a path of 1 stream brings nothing' <<<"$status" || fail "no alarm in the status"
 stream='.streams[] | select(.source == "edge" and .latent)'
 [[ $(ctl gateway stream show -j | jq -c "$stream | [.window, (.paths | map(select(.silent).path))]") == "[1048576,[1]]" ]] ||
     fail "the stream says otherwise: $(ctl gateway stream show -j | jq -c .)"
-in_node gateway curl -fsS http://127.0.0.1:9464/metrics | grep -q '^proa_path_silent_streams{path="1"} 1$' || fail "no metric"
+metrics=$(in_node gateway curl -fsS http://127.0.0.1:9464/metrics)
+grep -q '^proa_path_silent_streams{path="1"} 1$' <<<"$metrics" || fail "no metric"
 in_node internet nft delete table netdev cut_edge
 eventually 4 speaks || fail "path 1 is back, and silent still"
 wait $good_flow
