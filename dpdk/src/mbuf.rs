@@ -98,24 +98,31 @@ impl Mbuf {
     #[inline(always)]
     pub(crate) fn fill_from(&mut self, source: &Mbuf) -> Result<(), NoRoom> {
         let len = source.len();
-        let room = self.tailroom();
-        if len > room {
+        let (from, to) = (source.start(), self.start());
+        let rooms = self.room().min(source.room());
+        if len <= LINE && rooms >= LINE {
+            // SAFETY: both buffers have a cache line from their start on and are distinct mbufs, which share no
+            // buffer; what is copied behind `len` is tailroom, whose content is unspecified.
+            unsafe { ptr::copy_nonoverlapping(from, to, LINE) }
+        } else if len <= SHORT && rooms >= SHORT {
+            for line in 0..len.div_ceil(LINE) {
+                // SAFETY: as above, for each line of the first four.
+                unsafe { ptr::copy_nonoverlapping(from.add(line * LINE), to.add(line * LINE), LINE) }
+            }
+        } else if len <= self.room() {
+            // SAFETY: both buffers have `len` bytes from their start on and are distinct mbufs.
+            unsafe { ptr::copy_nonoverlapping(from, to, len) }
+        } else {
             return Err(NoRoom);
         }
         self.set_len(len as u16);
-        let (from, to) = (source.start(), self.start());
-        let lines = len.div_ceil(LINE);
-        if len <= SHORT && lines * LINE <= room.min(len + source.tailroom()) {
-            for line in 0..lines {
-                // SAFETY: both buffers have `lines` cache lines from their start on and are distinct mbufs, which
-                // share no buffer; what is copied behind `len` is tailroom, whose content is unspecified.
-                unsafe { ptr::copy_nonoverlapping(from.add(line * LINE), to.add(line * LINE), LINE) }
-            }
-        } else {
-            // SAFETY: both buffers have `len` bytes from their start on and are distinct mbufs.
-            unsafe { ptr::copy_nonoverlapping(from, to, len) }
-        }
         Ok(())
+    }
+
+    /// Bytes of the buffer from the packet's start on.
+    #[inline(always)]
+    fn room(&self) -> usize {
+        usize::from(get!(self, PROA_MBUF_BUF_LEN, u16)).saturating_sub(usize::from(self.data_off()))
     }
 
     #[inline(always)]
@@ -173,8 +180,7 @@ impl PacketBuf for Mbuf {
 
     #[inline(always)]
     fn tailroom(&self) -> usize {
-        let end = usize::from(self.data_off()) + self.len();
-        usize::from(get!(self, PROA_MBUF_BUF_LEN, u16)).saturating_sub(end)
+        self.room().saturating_sub(self.len())
     }
 
     #[inline(always)]
@@ -184,6 +190,13 @@ impl PacketBuf for Mbuf {
         set!(self, PROA_MBUF_DATA_OFF, u16, offset as u16);
         self.set_len(len);
         Ok(())
+    }
+
+    #[inline(always)]
+    fn prepend_array<const N: usize>(&mut self) -> Result<&mut [u8; N], NoRoom> {
+        self.prepend(N)?;
+        // SAFETY: the packet's first `N` bytes, which it has just got, inside the buffer that this value owns.
+        Ok(unsafe { &mut *self.start().cast() })
     }
 
     #[inline(always)]

@@ -2,7 +2,7 @@
 
 use crate::emit::Context;
 use crate::seal;
-use crate::tables::{Copy, Departure, Flight, Link, Passenger};
+use crate::tables::{Copy, Departure, Flight, Link, PLAIN_COPY_LEN, Passenger};
 use overlay::wire::{HEADER_LEN, Header, stream_id};
 use packet::{BufPool, IpVersion, PacketBuf, Reason};
 
@@ -41,11 +41,53 @@ impl<P: BufPool> Context<'_, P> {
     /// Sends a packet over the overlay: a copy on each path of the flight. The buffer holds the inner IP packet and
     /// nothing else; the caller has checked that it fits the flight's MTU. `bucket` is its client's.
     #[inline(always)]
-    pub fn replicate(&mut self, flight: &Flight, bucket: u8, version: IpVersion, mut buf: P::Buf) {
-        let passenger = match self.board(flight, bucket, version, &mut buf) {
-            Ok(passenger) => passenger,
-            Err(reason) => return self.drop(buf, reason),
+    pub fn replicate(&mut self, flight: &Flight, bucket: u8, version: IpVersion, buf: P::Buf) {
+        self.replicate_and(flight, bucket, version, buf, |_| {});
+    }
+
+    /// As [`Context::replicate`], with the packet's last change made to each copy by itself: bytes that were just
+    /// written can be copied only once they have reached the cache, which takes longer than writing them twice.
+    #[inline(always)]
+    pub fn replicate_and(
+        &mut self,
+        flight: &Flight,
+        bucket: u8,
+        version: IpVersion,
+        mut buf: P::Buf,
+        finish: impl Fn(&mut [u8]),
+    ) {
+        let Some(sequence) = self.sequences.take(flight.number, bucket) else {
+            return self.drop(buf, Reason::OverlayUnknownNode);
         };
+        let stream = stream_id(self.sequences.worker, bucket);
+        let passenger = Passenger { version, stream, sequence, epoch: 0 };
+        if flight.sealed {
+            finish(buf.data_mut());
+            return self.replicate_sealed(flight, passenger, buf);
+        }
+        for copy in &flight.others {
+            // A copy for which there is no buffer counts as made and dropped, so that the counters add up.
+            self.counters.roles.copies_made.add(1);
+            match self.pool.copy(&buf) {
+                Some(mut twin) => {
+                    finish(twin.data_mut());
+                    self.send_copy(copy, passenger, twin);
+                }
+                None => self.counters.drop(Reason::NoBuffer),
+            }
+        }
+        finish(buf.data_mut());
+        self.send_copy(&flight.first, passenger, buf);
+    }
+
+    /// Seals a packet that has its number, and sends the copies.
+    #[inline(never)]
+    fn replicate_sealed(&mut self, flight: &Flight, mut passenger: Passenger, mut buf: P::Buf) {
+        let Passenger { version, stream, sequence, .. } = passenger;
+        match self.seal(flight.destination, version, stream, sequence, &mut buf) {
+            Ok(epoch) => passenger.epoch = epoch,
+            Err(reason) => return self.drop(buf, reason),
+        }
         for copy in &flight.others {
             // A copy for which there is no buffer counts as made and dropped, so that the counters add up.
             self.counters.roles.copies_made.add(1);
@@ -118,6 +160,23 @@ impl<P: BufPool> Context<'_, P> {
     /// Puts the outer headers of one path before a copy and transmits it.
     #[inline(always)]
     fn send_copy(&mut self, copy: &Copy, passenger: Passenger, mut buf: P::Buf) {
+        let Some(departure) = copy.straight().filter(|departure| self.keys.peer(departure.next).is_none()) else {
+            return self.send_any_copy(copy, passenger, buf);
+        };
+        let total = (PLAIN_COPY_LEN + buf.len()) as u16;
+        let Ok(head) = buf.prepend_array() else {
+            return self.drop(buf, Reason::NoHeadroom);
+        };
+        departure.template.write_plain_copy(head, total, Link::source_port(passenger.stream), passenger);
+        if let Some(path) = self.counters.paths.get(copy.path_slot as usize) {
+            path.sent.add(1);
+        }
+        self.transmit(departure.egress.hop.port, buf);
+    }
+
+    /// The same for a copy of any kind.
+    #[inline(never)]
+    fn send_any_copy(&mut self, copy: &Copy, passenger: Passenger, mut buf: P::Buf) {
         let Some(departure) = copy.departure(passenger.stream) else {
             return self.drop(buf, Reason::NoRoute);
         };

@@ -16,7 +16,8 @@ pub const COPY_LEN_MAX: usize = LINK_LEN_MAX + HEADER_LEN;
 const ETHERNET_LEN: usize = 14;
 /// Header of a link over untagged Ethernet and IPv4: by far the most common.
 const PLAIN_LINK_LEN: usize = ETHERNET_LEN + 20 + 8;
-const PLAIN_COPY_LEN: usize = PLAIN_LINK_LEN + HEADER_LEN;
+/// The same of a copy.
+pub const PLAIN_COPY_LEN: usize = PLAIN_LINK_LEN + HEADER_LEN;
 
 /// Headers of at most `MAX` bytes; their content is complete but for what [`Template::write_link`] and
 /// [`Template::write_copy`] fill in.
@@ -79,11 +80,6 @@ impl Template<LINK_LEN_MAX> {
         Template { bytes, len: (own + HEADER_LEN) as u8, ip_at, v4, plain, sum }
     }
 
-    /// Whether it is of untagged Ethernet and IPv4.
-    pub fn is_plain(&self) -> bool {
-        self.plain
-    }
-
     /// As [`Template::write_link`], where the headers are known to be plain: to the start of a frame of so many bytes.
     #[inline(always)]
     pub fn write_plain(&self, head: &mut [u8], total: u16, source_port: u16) {
@@ -91,7 +87,7 @@ impl Template<LINK_LEN_MAX> {
             (head.first_chunk_mut::<PLAIN_LINK_LEN>(), self.bytes.first_chunk())
         {
             *head = *bytes;
-            self.patch(head, ETHERNET_LEN, PLAIN_LINK_LEN, total as usize, source_port);
+            self.patch_plain(head, total, source_port);
         }
     }
 
@@ -134,6 +130,23 @@ pub struct Passenger {
 }
 
 impl Template<COPY_LEN_MAX> {
+    /// As [`Template::write_copy`], where the headers are known to be plain: in front of an inner packet with which
+    /// the frame has so many bytes.
+    #[inline(always)]
+    pub fn write_plain_copy(
+        &self,
+        head: &mut [u8; PLAIN_COPY_LEN],
+        total: u16,
+        source_port: u16,
+        passenger: Passenger,
+    ) {
+        if let Some(bytes) = self.bytes.first_chunk() {
+            *head = *bytes;
+            self.patch_plain(head, total, source_port);
+            passenger.board(head, PLAIN_LINK_LEN);
+        }
+    }
+
     /// Writes the headers to the start of `frame`, which already holds the inner packet behind them.
     #[inline(always)]
     pub fn write_copy(&self, frame: &mut [u8], source_port: u16, passenger: Passenger) {
@@ -177,6 +190,11 @@ impl Passenger {
 }
 
 impl<const MAX: usize> Template<MAX> {
+    /// Whether it is of untagged Ethernet and IPv4.
+    pub fn is_plain(&self) -> bool {
+        self.plain
+    }
+
     /// Bytes of all headers.
     #[inline(always)]
     pub fn header_len(&self) -> usize {
@@ -187,6 +205,19 @@ impl<const MAX: usize> Template<MAX> {
     #[inline(always)]
     pub fn ip_at(&self) -> usize {
         self.ip_at as usize
+    }
+
+    /// As [`Template::patch`], of headers that are known to be plain.
+    #[inline(always)]
+    fn patch_plain(&self, head: &mut [u8], total: u16, source_port: u16) {
+        let (udp_at, ip_len) = (PLAIN_LINK_LEN - 8, total - ETHERNET_LEN as u16);
+        if let Some(head) = head.first_chunk_mut::<PLAIN_LINK_LEN>() {
+            let mut put = |at: usize, value: u16| head[at..at + 2].copy_from_slice(&value.to_be_bytes());
+            put(ETHERNET_LEN + 2, ip_len);
+            put(ETHERNET_LEN + 10, !checksum::add(self.sum, ip_len));
+            put(udp_at, source_port);
+            put(udp_at + 4, ip_len - (udp_at - ETHERNET_LEN) as u16);
+        }
     }
 
     /// Fills in lengths, IPv4's checksum and the UDP source port, of a frame of `total` bytes whose IP header stands

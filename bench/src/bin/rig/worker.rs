@@ -62,6 +62,12 @@ pub struct Worker {
     /// Mbufs
     #[arg(long, default_value_t = 16_384)]
     pub buffers: u32,
+    /// How DPDK is to claim memory; --no-huge under an instruction counter
+    #[arg(long, default_value = "--in-memory")]
+    pub memory: String,
+    /// End after so many packets, for an instruction counter
+    #[arg(long, default_value_t = u64::MAX)]
+    pub packets: u64,
 }
 
 /// What a worker tells while it runs.
@@ -80,7 +86,7 @@ struct Told {
 /// Where DPDK or the node cannot be set up.
 pub fn run(worker: &Worker) -> Result<()> {
     let memory = worker.buffers / 300 + 64;
-    let mut arguments = vec![format!("--lcores=0@{CONTROL_CORE}"), "--in-memory".into(), "--no-pci".into()];
+    let mut arguments = vec![format!("--lcores=0@{CONTROL_CORE}"), worker.memory.clone(), "--no-pci".into()];
     arguments.extend(["-m".to_owned(), memory.to_string(), format!("--file-prefix={}", worker.file_prefix)]);
     let eal = Eal::init(&arguments).into_diagnostic()?;
     let pool = PoolConfig { capacity: worker.buffers, ..PoolConfig::default() };
@@ -137,6 +143,7 @@ struct Loop<'a> {
     clock: Clock,
     told: &'a Told,
     burst: Burst<dpdk::Mbuf>,
+    packets: u64,
 }
 
 fn work(worker: &Worker, core: usize, eal: &Eal, mempool: &Mempool, tx: TxQueue, told: &Told) -> Result<()> {
@@ -152,7 +159,7 @@ fn work(worker: &Worker, core: usize, eal: &Eal, mempool: &Mempool, tx: TxQueue,
     let shape = Shape { role, copies, worker: 0, workers: 1, capacity: worker.flows.next_multiple_of(1_024) };
     let mut node = Node::new(shape).into_diagnostic()?;
     let pool = dpdk::Pool::new(mempool);
-    let mut this = Loop { pool, tx, clock: Clock::new(eal), told, burst: Burst::new() };
+    let mut this = Loop { pool, tx, clock: Clock::new(eal), told, burst: Burst::new(), packets: worker.packets };
     let flows = 0..worker.flows;
     match worker.job {
         Job::Source => this.source(Source::clients(flows, worker.size)),
@@ -176,10 +183,17 @@ impl Loop<'_> {
         self.told.sent.add(sent as u64);
     }
 
+    fn count_received(&mut self) {
+        self.told.received.add(self.burst.len() as u64);
+        if self.told.received.get() >= self.packets {
+            std::process::exit(0);
+        }
+    }
+
     fn make(&mut self, mut source: Source, node: &mut Node<Pool>) -> Result<()> {
         loop {
             source.fill(&mut self.pool, &mut self.burst, BURST);
-            self.told.received.add(self.burst.len() as u64);
+            self.count_received();
             self.step(self.clock.now_ns(), node);
         }
     }
@@ -187,7 +201,7 @@ impl Loop<'_> {
     fn source(&mut self, mut source: Source) -> Result<()> {
         loop {
             source.fill(&mut self.pool, &mut self.burst, BURST);
-            self.told.received.add(self.burst.len() as u64);
+            self.count_received();
             while !self.burst.is_empty() {
                 self.told.sent.add(self.tx.burst(&mut self.burst) as u64);
             }
@@ -200,7 +214,7 @@ impl Loop<'_> {
         let mut copies = Burst::<dpdk::Mbuf>::new();
         loop {
             copies.extend(self.burst.iter().filter_map(|buf| self.pool.copy(buf)));
-            self.told.received.add(self.burst.len() as u64);
+            self.count_received();
             self.told.sent.add(copies.len() as u64);
             copies.drain(..).for_each(|copy| self.pool.free(copy));
         }
