@@ -98,31 +98,42 @@ impl Mbuf {
     #[inline(always)]
     pub(crate) fn fill_from(&mut self, source: &Mbuf) -> Result<(), NoRoom> {
         let len = source.len();
+        if len > SHORT || !self.has_room(SHORT) || !source.has_room(SHORT) {
+            return self.fill_long(source);
+        }
         let (from, to) = (source.start(), self.start());
-        let rooms = self.room().min(source.room());
-        if len <= LINE && rooms >= LINE {
-            // SAFETY: both buffers have a cache line from their start on and are distinct mbufs, which share no
-            // buffer; what is copied behind `len` is tailroom, whose content is unspecified.
-            unsafe { ptr::copy_nonoverlapping(from, to, LINE) }
-        } else if len <= SHORT && rooms >= SHORT {
-            for line in 0..len.div_ceil(LINE) {
-                // SAFETY: as above, for each line of the first four.
-                unsafe { ptr::copy_nonoverlapping(from.add(line * LINE), to.add(line * LINE), LINE) }
-            }
-        } else if len <= self.room() {
-            // SAFETY: both buffers have `len` bytes from their start on and are distinct mbufs.
-            unsafe { ptr::copy_nonoverlapping(from, to, len) }
-        } else {
-            return Err(NoRoom);
+        // SAFETY: both buffers have at least four cache lines from their start on and are distinct mbufs, which share
+        // no buffer; what is copied behind `len` is tailroom, whose content is unspecified.
+        let copy = |line: usize| unsafe {
+            ptr::copy_nonoverlapping(from.add(line * LINE), to.add(line * LINE), LINE);
+        };
+        copy(0);
+        if len > LINE {
+            copy(1);
+            copy(2);
+            copy(3);
         }
         self.set_len(len as u16);
         Ok(())
     }
 
-    /// Bytes of the buffer from the packet's start on.
+    /// Never inlined: beside it, the compiler would turn the copying of lines into a call as well.
+    #[inline(never)]
+    fn fill_long(&mut self, source: &Mbuf) -> Result<(), NoRoom> {
+        let len = source.len();
+        if !self.has_room(len) {
+            return Err(NoRoom);
+        }
+        // SAFETY: both buffers have `len` bytes from their start on and are distinct mbufs.
+        unsafe { ptr::copy_nonoverlapping(source.start(), self.start(), len) }
+        self.set_len(len as u16);
+        Ok(())
+    }
+
+    /// Whether the buffer has so many bytes from the packet's start on.
     #[inline(always)]
-    fn room(&self) -> usize {
-        usize::from(get!(self, PROA_MBUF_BUF_LEN, u16)).saturating_sub(usize::from(self.data_off()))
+    fn has_room(&self, count: usize) -> bool {
+        usize::from(self.data_off()) + count <= usize::from(get!(self, PROA_MBUF_BUF_LEN, u16))
     }
 
     #[inline(always)]
@@ -180,7 +191,8 @@ impl PacketBuf for Mbuf {
 
     #[inline(always)]
     fn tailroom(&self) -> usize {
-        self.room().saturating_sub(self.len())
+        let end = usize::from(self.data_off()) + self.len();
+        usize::from(get!(self, PROA_MBUF_BUF_LEN, u16)).saturating_sub(end)
     }
 
     #[inline(always)]

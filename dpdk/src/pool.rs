@@ -1,6 +1,6 @@
 //! One thread's way to a mempool: a stash of mbufs, filled and emptied in bulk.
 
-use crate::mbuf::{Mbuf, prefetch};
+use crate::mbuf::{HEADROOM, Mbuf, prefetch};
 use crate::mempool::Mempool;
 use dpdk_sys as sys;
 use packet::BufPool;
@@ -65,7 +65,13 @@ impl Pool {
         self.len = taken;
         for entry in &self.stash[..taken] {
             // SAFETY: DPDK has written these.
-            prefetch(unsafe { entry.assume_init() }.as_ptr());
+            let mbuf = unsafe { entry.assume_init() }.as_ptr();
+            prefetch(mbuf);
+            // Where a packet's data will lie, and the headers that are put in front of it.
+            let data = mbuf.cast::<u8>().wrapping_add(sys::PROA_MBUF_SIZE as usize + HEADROOM);
+            prefetch(data.wrapping_sub(128));
+            prefetch(data.wrapping_sub(64));
+            prefetch(data);
         }
         taken > 0
     }

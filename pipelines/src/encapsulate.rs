@@ -60,10 +60,9 @@ impl<P: BufPool> Context<'_, P> {
             return self.drop(buf, Reason::OverlayUnknownNode);
         };
         let stream = stream_id(self.sequences.worker, bucket);
-        let passenger = Passenger { version, stream, sequence, epoch: 0 };
         if flight.sealed {
             finish(buf.data_mut());
-            return self.replicate_sealed(flight, passenger, buf);
+            return self.replicate_sealed(flight, version, stream, sequence, buf);
         }
         for copy in &flight.others {
             // A copy for which there is no buffer counts as made and dropped, so that the counters add up.
@@ -71,32 +70,37 @@ impl<P: BufPool> Context<'_, P> {
             match self.pool.copy(&buf) {
                 Some(mut twin) => {
                     finish(twin.data_mut());
-                    self.send_copy(copy, passenger, twin);
+                    self.send_copy(copy, version, stream, sequence, 0, twin);
                 }
                 None => self.counters.drop(Reason::NoBuffer),
             }
         }
         finish(buf.data_mut());
-        self.send_copy(&flight.first, passenger, buf);
+        self.send_copy(&flight.first, version, stream, sequence, 0, buf);
     }
 
     /// Seals a packet that has its number, and sends the copies.
     #[inline(never)]
-    fn replicate_sealed(&mut self, flight: &Flight, mut passenger: Passenger, mut buf: P::Buf) {
-        let Passenger { version, stream, sequence, .. } = passenger;
-        match self.seal(flight.destination, version, stream, sequence, &mut buf) {
-            Ok(epoch) => passenger.epoch = epoch,
+    fn replicate_sealed(
+        &mut self,
+        flight: &Flight,
+        version: IpVersion,
+        stream: u16,
+        sequence: u64,
+        mut buf: P::Buf,
+    ) {
+        let epoch = match self.seal(flight.destination, version, stream, sequence, &mut buf) {
+            Ok(epoch) => epoch,
             Err(reason) => return self.drop(buf, reason),
-        }
+        };
         for copy in &flight.others {
-            // A copy for which there is no buffer counts as made and dropped, so that the counters add up.
             self.counters.roles.copies_made.add(1);
             match self.pool.copy(&buf) {
-                Some(twin) => self.send_copy(copy, passenger, twin),
+                Some(twin) => self.send_copy(copy, version, stream, sequence, epoch, twin),
                 None => self.counters.drop(Reason::NoBuffer),
             }
         }
-        self.send_copy(&flight.first, passenger, buf);
+        self.send_copy(&flight.first, version, stream, sequence, epoch, buf);
     }
 
     /// Numbers a packet in its stream, and seals it where its application asks for that.
@@ -143,31 +147,44 @@ impl<P: BufPool> Context<'_, P> {
         let Some(last) = fitting.next() else {
             return self.drop(buf, Reason::TooBig);
         };
-        let passenger = match self.board(flight, bucket, version, &mut buf) {
+        let Passenger { stream, sequence, epoch, .. } = match self.board(flight, bucket, version, &mut buf) {
             Ok(passenger) => passenger,
             Err(reason) => return self.drop(buf, reason),
         };
         for copy in fitting {
             self.counters.roles.copies_made.add(1);
             match self.pool.copy(&buf) {
-                Some(twin) => self.send_copy(copy, passenger, twin),
+                Some(twin) => self.send_any_copy(copy, version, stream, sequence, epoch, twin),
                 None => self.counters.drop(Reason::NoBuffer),
             }
         }
-        self.send_copy(last, passenger, buf);
+        self.send_any_copy(last, version, stream, sequence, epoch, buf);
     }
 
     /// Puts the outer headers of one path before a copy and transmits it.
+    ///
+    /// Takes a [`Passenger`]'s values one by one: as a structure, which [`Context::send_any_copy`] would be given by
+    /// reference, they would be written to memory in pieces and read back as a whole, which waits for the cache.
     #[inline(always)]
-    fn send_copy(&mut self, copy: &Copy, passenger: Passenger, mut buf: P::Buf) {
-        let Some(departure) = copy.straight().filter(|departure| self.keys.peer(departure.next).is_none()) else {
-            return self.send_any_copy(copy, passenger, buf);
+    fn send_copy(
+        &mut self,
+        copy: &Copy,
+        version: IpVersion,
+        stream: u16,
+        sequence: u64,
+        epoch: u8,
+        mut buf: P::Buf,
+    ) {
+        let Some(departure) = copy.straight().filter(|departure| self.keys.peer(departure.next).is_none())
+        else {
+            return self.send_any_copy(copy, version, stream, sequence, epoch, buf);
         };
+        let passenger = Passenger { version, stream, sequence, epoch };
         let total = (PLAIN_COPY_LEN + buf.len()) as u16;
         let Ok(head) = buf.prepend_array() else {
             return self.drop(buf, Reason::NoHeadroom);
         };
-        departure.template.write_plain_copy(head, total, Link::source_port(passenger.stream), passenger);
+        departure.template.write_plain_copy(head, total, Link::source_port(stream), passenger);
         if let Some(path) = self.counters.paths.get(copy.path_slot as usize) {
             path.sent.add(1);
         }
@@ -176,8 +193,17 @@ impl<P: BufPool> Context<'_, P> {
 
     /// The same for a copy of any kind.
     #[inline(never)]
-    fn send_any_copy(&mut self, copy: &Copy, passenger: Passenger, mut buf: P::Buf) {
-        let Some(departure) = copy.departure(passenger.stream) else {
+    fn send_any_copy(
+        &mut self,
+        copy: &Copy,
+        version: IpVersion,
+        stream: u16,
+        sequence: u64,
+        epoch: u8,
+        mut buf: P::Buf,
+    ) {
+        let passenger = Passenger { version, stream, sequence, epoch };
+        let Some(departure) = copy.departure(stream) else {
             return self.drop(buf, Reason::NoRoute);
         };
         if buf.prepend(departure.template.header_len()).is_err() {

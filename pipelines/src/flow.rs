@@ -103,7 +103,8 @@ pub struct FlowTable {
 impl FlowTable {
     /// A table for `capacity` flows, about 85 bytes each.
     pub fn new(capacity: usize, seed: u64) -> FlowTable {
-        let empty = Flow { key: FlowKey::NOBODY, live: false, bucket: 0, flight: 0, epoch: 0, seen_s: 0, packets: 0 };
+        let empty =
+            Flow { key: FlowKey::NOBODY, live: false, bucket: 0, flight: 0, epoch: 0, seen_s: 0, packets: 0 };
         FlowTable {
             index: HashIndex::new(capacity),
             flows: vec![empty; capacity].into_boxed_slice(),
