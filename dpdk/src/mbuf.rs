@@ -71,14 +71,20 @@ impl Mbuf {
     /// what else is there counts only under flags.
     #[inline(always)]
     pub(crate) fn reset(&mut self) {
-        set!(self, PROA_MBUF_DATA_OFF, u16, HEADROOM as u16);
+        self.reset_to(HEADROOM as u16, 0);
+    }
+
+    /// The same with so many bytes of data, which start there in the buffer.
+    #[inline(always)]
+    fn reset_to(&mut self, data_off: u16, len: u16) {
+        set!(self, PROA_MBUF_DATA_OFF, u16, data_off);
         set!(self, PROA_MBUF_REFCNT, u16, 1);
         set!(self, PROA_MBUF_NB_SEGS, u16, 1);
         set!(self, PROA_MBUF_PORT, u16, sys::PROA_PORT_INVALID as u16);
         set!(self, PROA_MBUF_OL_FLAGS, u64, 0);
         set!(self, PROA_MBUF_PACKET_TYPE, u32, 0);
-        set!(self, PROA_MBUF_PKT_LEN, u32, 0);
-        set!(self, PROA_MBUF_DATA_LEN, u16, 0);
+        set!(self, PROA_MBUF_PKT_LEN, u32, u32::from(len));
+        set!(self, PROA_MBUF_DATA_LEN, u16, len);
         set!(self, PROA_MBUF_VLAN_TCI, u16, 0);
     }
 
@@ -101,20 +107,27 @@ impl Mbuf {
         if len > SHORT || !self.has_room(SHORT) || !source.has_room(SHORT) {
             return self.fill_long(source);
         }
-        let (from, to) = (source.start(), self.start());
-        // SAFETY: both buffers have at least four cache lines from their start on and are distinct mbufs, which share
-        // no buffer; what is copied behind `len` is tailroom, whose content is unspecified.
-        let copy = |line: usize| unsafe {
-            ptr::copy_nonoverlapping(from.add(line * LINE), to.add(line * LINE), LINE);
-        };
-        copy(0);
-        if len > LINE {
-            copy(1);
-            copy(2);
-            copy(3);
-        }
+        // SAFETY: both buffers have that room, and they are distinct mbufs.
+        unsafe { copy_lines(source.start(), self.start(), len) }
         self.set_len(len as u16);
         Ok(())
+    }
+
+    /// Makes this buffer, whatever it is like, hold `before` bytes of unspecified content and those of `source`, which
+    /// start behind the headroom. Says `false`, and has done nothing, where that takes more than copying lines.
+    #[inline(always)]
+    pub(crate) fn fill_behind(&mut self, source: &Mbuf, before: usize) -> bool {
+        let len = source.len();
+        let room = HEADROOM + SHORT;
+        let is_short = len <= SHORT && source.has_room(SHORT) && before <= HEADROOM;
+        if !is_short || usize::from(get!(self, PROA_MBUF_BUF_LEN, u16)) < room {
+            return false;
+        }
+        self.reset_to((HEADROOM - before) as u16, (before + len) as u16);
+        let buffer = get!(self, PROA_MBUF_BUF_ADDR, *mut u8);
+        // SAFETY: both buffers have that room, and they are distinct mbufs.
+        unsafe { copy_lines(source.start(), buffer.add(HEADROOM), len) }
+        true
     }
 
     /// Never inlined: beside it, the compiler would turn the copying of lines into a call as well.
@@ -267,6 +280,24 @@ impl Drop for Mbuf {
 impl fmt::Debug for Mbuf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mbuf").field("headroom", &self.headroom()).field("len", &self.len()).finish()
+    }
+}
+
+/// Copies `len` bytes, at most [`SHORT`], by whole cache lines: a call of memcpy takes longer than the copying.
+///
+/// # Safety
+/// Both must have [`SHORT`] bytes and not overlap; what is written behind `len` is unspecified.
+#[inline(always)]
+unsafe fn copy_lines(from: *const u8, to: *mut u8, len: usize) {
+    // SAFETY: one of the lines that the caller vouches for.
+    let copy = |line: usize| unsafe {
+        ptr::copy_nonoverlapping(from.add(line * LINE), to.add(line * LINE), LINE);
+    };
+    copy(0);
+    if len > LINE {
+        copy(1);
+        copy(2);
+        copy(3);
     }
 }
 

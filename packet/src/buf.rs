@@ -111,6 +111,17 @@ pub trait BufPool {
         copy.data_mut().copy_from_slice(source.data());
         Some(copy)
     }
+
+    /// As [`BufPool::copy`], with `N` bytes more in front, whose content is unspecified.
+    #[inline(always)]
+    fn copy_behind<const N: usize>(&mut self, source: &Self::Buf) -> Option<Self::Buf> {
+        let mut copy = self.copy(source)?;
+        if copy.prepend(N).is_err() {
+            self.free(copy);
+            return None;
+        }
+        Some(copy)
+    }
 }
 
 /// A buffer has too little room in front, behind, or inside for what was asked.

@@ -67,16 +67,59 @@ impl<P: BufPool> Context<'_, P> {
         for copy in &flight.others {
             // A copy for which there is no buffer counts as made and dropped, so that the counters add up.
             self.counters.roles.copies_made.add(1);
-            match self.pool.copy(&buf) {
-                Some(mut twin) => {
-                    finish(twin.data_mut());
-                    self.send_copy(copy, version, stream, sequence, 0, twin);
-                }
-                None => self.counters.drop(Reason::NoBuffer),
+            let Some(departure) = self.straight(copy) else {
+                self.send_twin(copy, version, stream, sequence, &buf, &finish);
+                continue;
+            };
+            let Some(mut twin) = self.pool.copy_behind::<PLAIN_COPY_LEN>(&buf) else {
+                self.counters.drop(Reason::NoBuffer);
+                continue;
+            };
+            let total = twin.len() as u16;
+            if let Some((head, inner)) = twin.data_mut().split_first_chunk_mut() {
+                let passenger = Passenger { version, stream, sequence, epoch: 0 };
+                departure.template.write_plain_copy(head, total, Link::source_port(stream), passenger);
+                finish(inner);
             }
+            self.leave(copy, departure, twin);
         }
         finish(buf.data_mut());
         self.send_copy(&flight.first, version, stream, sequence, 0, buf);
+    }
+
+    /// Sends a copy of a packet the general way.
+    #[inline(never)]
+    fn send_twin(
+        &mut self,
+        copy: &Copy,
+        version: IpVersion,
+        stream: u16,
+        sequence: u64,
+        buf: &P::Buf,
+        finish: &impl Fn(&mut [u8]),
+    ) {
+        match self.pool.copy(buf) {
+            Some(mut twin) => {
+                finish(twin.data_mut());
+                self.send_any_copy(copy, version, stream, sequence, 0, twin);
+            }
+            None => self.counters.drop(Reason::NoBuffer),
+        }
+    }
+
+    /// The headers of a copy that can only leave one way, over a link without a key.
+    #[inline(always)]
+    fn straight<'b>(&self, copy: &'b Copy) -> Option<&'b Departure> {
+        copy.straight().filter(|departure| self.keys.peer(departure.next).is_none())
+    }
+
+    /// Counts a copy that is ready, and transmits it.
+    #[inline(always)]
+    fn leave(&mut self, copy: &Copy, departure: &Departure, buf: P::Buf) {
+        if let Some(path) = self.counters.paths.get(copy.path_slot as usize) {
+            path.sent.add(1);
+        }
+        self.transmit(departure.egress.hop.port, buf);
     }
 
     /// Seals a packet that has its number, and sends the copies.
@@ -175,8 +218,7 @@ impl<P: BufPool> Context<'_, P> {
         epoch: u8,
         mut buf: P::Buf,
     ) {
-        let Some(departure) = copy.straight().filter(|departure| self.keys.peer(departure.next).is_none())
-        else {
+        let Some(departure) = self.straight(copy) else {
             return self.send_any_copy(copy, version, stream, sequence, epoch, buf);
         };
         let passenger = Passenger { version, stream, sequence, epoch };
@@ -185,10 +227,7 @@ impl<P: BufPool> Context<'_, P> {
             return self.drop(buf, Reason::NoHeadroom);
         };
         departure.template.write_plain_copy(head, total, Link::source_port(stream), passenger);
-        if let Some(path) = self.counters.paths.get(copy.path_slot as usize) {
-            path.sent.add(1);
-        }
-        self.transmit(departure.egress.hop.port, buf);
+        self.leave(copy, departure, buf);
     }
 
     /// The same for a copy of any kind.
