@@ -2,7 +2,7 @@
 //! a checksum, the UDP source port and the stream's fields differ from packet to packet.
 
 use super::routes::Egress;
-use overlay::wire::{EPOCH_AT, GENEVE_PORT, HEADER_LEN, SEQUENCE_AT, STREAM_AT};
+use overlay::wire::{EPOCH_AT, GENEVE_PORT, HEADER_LEN, PATH_SEQUENCE_MASK, SEQUENCE_AT, STREAM_AT};
 use packet::ethernet::{TYPE_IPV4, TYPE_IPV6, TYPE_VLAN};
 use packet::ip::Ipv4;
 use packet::transport::UDP;
@@ -78,7 +78,7 @@ impl Template<LINK_LEN_MAX> {
         bytes[..own].copy_from_slice(&self.bytes[..own]);
         bytes[own..own + HEADER_LEN].copy_from_slice(overlay);
         // What differs from packet to packet is put in by adding it.
-        for (at, len) in [(2, 2), (STREAM_AT, 2), (EPOCH_AT, 1), (SEQUENCE_AT, 8)] {
+        for (at, len) in [(2, 2), (STREAM_AT, 2), (EPOCH_AT, 4), (SEQUENCE_AT, 8)] {
             bytes[own + at..own + at + len].fill(0);
         }
         let Template { ip_at, v4, plain, sum, .. } = *self;
@@ -132,6 +132,8 @@ pub struct Passenger {
     pub sequence: u64,
     /// The key epoch that it is sealed under; 0 if it is not.
     pub epoch: u8,
+    /// The copy's number on its path; the low 24 bits count.
+    pub path_sequence: u32,
 }
 
 impl Template<COPY_LEN_MAX> {
@@ -152,6 +154,7 @@ impl Template<COPY_LEN_MAX> {
         let sum = !checksum::add(self.sum, ip_len);
         let inner = if passenger.version == IpVersion::V4 { TYPE_IPV4 } else { TYPE_IPV6 };
         let sequence = passenger.sequence.to_be_bytes();
+        let numbers = passenger.epoch_and_path_sequence();
         // Word by word, each with its fields put in before it is written: each field written by itself would be a
         // store more, and stores are what this takes most of.
         let field = |value: u16, at: u32| (value.swap_bytes() as u64) << (at * 8);
@@ -164,10 +167,10 @@ impl Template<COPY_LEN_MAX> {
         put(24, field(sum, 0));
         put(32, field(source_port, 2) | field(ip_len - Ipv4::LEN as u16, 6));
         put(40, field(inner, 4));
-        put(72, field(passenger.stream, 2) | (passenger.epoch as u64) << 48);
+        put(72, field(passenger.stream, 2) | field((numbers >> 16) as u16, 6));
         head[..16].copy_from_slice(&self.bytes[..16]);
         head[48..72].copy_from_slice(&self.bytes[48..72]);
-        head[80..82].copy_from_slice(&self.bytes[80..82]);
+        head[80..82].copy_from_slice(&(numbers as u16).to_be_bytes());
         head[82..].copy_from_slice(&sequence);
     }
 
@@ -199,6 +202,12 @@ impl Template<COPY_LEN_MAX> {
 }
 
 impl Passenger {
+    /// The word that both stand in.
+    #[inline(always)]
+    fn epoch_and_path_sequence(&self) -> u32 {
+        (self.epoch as u32) << 24 | self.path_sequence & PATH_SEQUENCE_MASK
+    }
+
     /// Fills in the overlay's header, which stands at `at`.
     #[inline(always)]
     fn board(&self, head: &mut [u8], at: usize) {
@@ -208,7 +217,7 @@ impl Passenger {
         let inner = if self.version == IpVersion::V4 { TYPE_IPV4 } else { TYPE_IPV6 };
         header[2..4].copy_from_slice(&inner.to_be_bytes());
         header[STREAM_AT..STREAM_AT + 2].copy_from_slice(&self.stream.to_be_bytes());
-        header[EPOCH_AT] = self.epoch;
+        header[EPOCH_AT..EPOCH_AT + 4].copy_from_slice(&self.epoch_and_path_sequence().to_be_bytes());
         header[SEQUENCE_AT..SEQUENCE_AT + 8].copy_from_slice(&self.sequence.to_be_bytes());
     }
 }
