@@ -16,7 +16,7 @@ use ipnetwork::IpNetwork;
 use overlay::plan::{self, Refused};
 use overlay::seal::TAG_LEN;
 use overlay::topology::{self, IpVersion, NodeId, PathSet, RegionIndex, Seal, Topology};
-use overlay::wire::{HEADER_LEN, HOP_LIMIT_DEFAULT, Header, PROTOCOL_REPLICATE};
+use overlay::wire::{COPIES_MASK, HEADER_LEN, HOP_LIMIT_DEFAULT, Header, PROTOCOL_REPLICATE};
 use packet::transport::{ICMP, ICMPV6, TCP, UDP};
 use packet::{Addr, Mac};
 use std::net::IpAddr;
@@ -365,6 +365,7 @@ impl Tables {
             first.map_or_else(Vec::new, |region| tables.intermediates(topology, *region, version, dead))
         };
         let chosen = dead.choose(set, count, destination, version);
+        let told = chosen.len().min(usize::from(COPIES_MASK)) as u8;
         let mut copies = Vec::new();
         for path in chosen {
             let links = links(self, path, dead);
@@ -376,7 +377,7 @@ impl Tables {
                 vni: self.overlay_id,
                 inner: IpVersion::V4,
                 protocol: PROTOCOL_REPLICATE,
-                copies: 0,
+                copies: told,
                 hop_limit: HOP_LIMIT_DEFAULT,
                 source: self.node,
                 destination,
