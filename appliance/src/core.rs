@@ -110,7 +110,8 @@ impl<P: BufPool> Core<P> {
     /// The state at the start; the node's addresses are announced with the first [`Core::pump`].
     pub fn new(now_ns: u64, parts: Parts<P>) -> Core<P> {
         let Parts { config, interfaces, tables, exchange, counters, start, identity, pool } = parts;
-        let slow = SlowPath::new(now_ns, &setup::slow(&config, &interfaces, &tables));
+        let slow =
+            SlowPath::new(now_ns, &setup::slow(&config, &interfaces, &tables, start.seed.rotate_left(16)));
         let unix_offset_ns = start.unix_ms.wrapping_mul(1_000_000).wrapping_sub(now_ns);
         let begun = live::Start { unix_offset_ns, seed: start.seed.rotate_left(32) };
         let live = Live::new(now_ns, begun, &config.topology, &tables);

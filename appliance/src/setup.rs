@@ -140,7 +140,7 @@ fn pool_addresses(node: &Node) -> Vec<Addr> {
 }
 
 /// What the slow path is made from.
-pub fn slow(config: &Config, interfaces: &[Interface], tables: &Tables) -> slow::Config {
+pub fn slow(config: &Config, interfaces: &[Interface], tables: &Tables, seed: u64) -> slow::Config {
     let ports = interfaces.iter().map(|interface| slow::Port {
         mac: interface.mac,
         vlan: Some(interface.vlan).filter(|vlan| *vlan != 0),
@@ -151,6 +151,7 @@ pub fn slow(config: &Config, interfaces: &[Interface], tables: &Tables) -> slow:
         answered: answered(tables),
         next_hops: tables.next_hops.clone(),
         neighbors_max: config.local.limits.neighbors as usize,
+        seed,
     }
 }
 

@@ -71,12 +71,14 @@ pub struct Parts<P: BufPool, R, T> {
     pub desk: Desk<P::Buf>,
     /// Frames taken from a queue at once.
     pub burst_max: usize,
+    /// Unpredictable.
+    pub seed: u64,
 }
 
 impl<P: BufPool, R: Receive<P::Buf>, T: Transmit<P::Buf>> Worker<P, R, T> {
     /// A worker.
     pub fn new(parts: Parts<P, R, T>) -> Worker<P, R, T> {
-        let Parts { forwarder, counters, own, pool, rx, tx, desk, burst_max } = parts;
+        let Parts { forwarder, counters, own, pool, rx, tx, desk, burst_max, seed } = parts;
         Worker {
             forwarder,
             counters,
@@ -88,7 +90,7 @@ impl<P: BufPool, R: Receive<P::Buf>, T: Transmit<P::Buf>> Worker<P, R, T> {
             burst: Burst::new(),
             burst_max: burst_max.clamp(1, pipelines::BURST_MAX),
             out: Box::default(),
-            admission: Admission::default(),
+            admission: Admission::new(seed),
             swept_ns: 0,
             stopping: false,
         }
@@ -262,7 +264,8 @@ impl<P: BufPool, R: Receive<P::Buf>, T: Transmit<P::Buf>> Worker<P, R, T> {
         for punt in self.out.punts.drain(..) {
             let cause = punt.cause.index();
             let kind = admission::kind(&punt, &self.forwarder);
-            let admitted = self.admission.admit(now_ns, kind);
+            let source = admission::source(punt.buf.data());
+            let admitted = self.admission.admit(now_ns, kind, source);
             let handed_over = if admitted { self.desk.punt(punt) } else { Err(punt.buf) };
             match handed_over {
                 Ok(()) => self.counters.punts[cause].add(1),

@@ -1,6 +1,6 @@
 //! Leaving the data path: transmit, punt, or drop.
 
-use crate::answer::{self, Answer, TokenBucket};
+use crate::answer::{self, Answer, Answers};
 use crate::batch::{Cause, Handoff, Output, PortIndex, Punt};
 use crate::counters::WorkerCounters;
 use crate::encapsulate::Sequences;
@@ -34,7 +34,7 @@ pub struct Context<'a, P: BufPool> {
     /// Numbers of the streams that this worker sends.
     pub sequences: &'a mut Sequences,
     /// Bounds the ICMP errors that this worker sends.
-    pub answers: &'a mut TokenBucket,
+    pub answers: &'a mut Answers,
     /// Sessions of datagrams that come in fragments.
     pub fragments: &'a mut Fragments,
 }
@@ -143,7 +143,7 @@ impl<P: BufPool> Context<'_, P> {
         let (Some(sender), true) = (sender, answer::may_answer(packet)) else {
             return self.drop(buf, reason);
         };
-        if !self.answers.take(self.now_ns) {
+        if !self.answers.take(self.now_ns, packet) {
             return self.drop(buf, Reason::AnswerLimited);
         }
         if buf.trim_front(at as usize).is_err() {

@@ -1,6 +1,6 @@
 //! One worker's whole data path.
 
-use crate::answer::TokenBucket;
+use crate::answer::Answers;
 use crate::batch::{Burst, Lane, Output, PortIndex};
 use crate::classify;
 use crate::counters::WorkerCounters;
@@ -125,7 +125,7 @@ pub struct Forwarder<P: BufPool> {
     known: Known,
     keys: Arc<SealTable>,
     sequences: Sequences,
-    answers: TokenBucket,
+    answers: Answers,
     fragments: Fragments,
     lanes: Lanes<P::Buf>,
 }
@@ -153,7 +153,7 @@ impl<P: BufPool> Forwarder<P> {
             known: Known::default(),
             keys: Arc::default(),
             sequences: Sequences::new(setup.first_sequence, setup.worker),
-            answers: TokenBucket::new(setup.answers_per_second),
+            answers: Answers::new(setup.answers_per_second, setup.seed.rotate_left(29)),
             fragments: Fragments::new(setup.seed.rotate_left(17), setup.worker, setup.workers),
             lanes: Lanes::default(),
             tables: tables.clone(),

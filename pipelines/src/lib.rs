@@ -32,6 +32,7 @@ mod mss;
 mod oversize;
 mod seal;
 pub mod slow;
+pub mod source_limit;
 pub mod tables;
 mod terminate;
 pub mod way_counters;

@@ -84,5 +84,6 @@ pub(super) fn slow_config(setup: &NodeSetup, topology: &Topology, tables: &Table
         answered: held.chain(this.nat_pool.iter().flat_map(pool_addresses)).collect(),
         next_hops: tables.next_hops.clone(),
         neighbors_max: 256,
+        seed: 3,
     }
 }

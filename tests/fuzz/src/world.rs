@@ -214,6 +214,7 @@ impl World {
                 answered: pool(&plans()[node as usize].config),
                 next_hops: tables.next_hops.clone(),
                 neighbors_max: PLACES,
+                seed: 3,
             };
             SlowPath::new(now_ns, &config)
         })
