@@ -9,10 +9,15 @@ use packet::{checksum, ip};
 use proa_pipelines as pipelines;
 use proa_pipelines::slow::{self, SlowPath};
 
-const V4: [&str; 4] = ["203.0.113.10", "198.51.100.1", "192.0.2.1", "198.51.100.200"];
+const V4: [&str; 3] = ["203.0.113.10", "198.51.100.1", "192.0.2.1"];
 const V6: [&str; 3] = ["2001:db8:a::10", "2001:db8:c::1", "2001:db8:1::1"];
-/// BFD, PLPMTUD, keys, link state, STAMP, GENEVE, services, closed ones.
-const UDP_PORTS: [u16; 11] = [4784, 4794, 4795, 4796, 862, 6081, 53, 80, 1, 33434, 65535];
+/// BFD, PLPMTUD, keys, GENEVE, a service of either protocol, a closed one.
+const PORTS: [u16; 7] = [4784, 4794, 4795, 6081, 53, 80, 1];
+
+/// Bytes of a frame's IP packet, or of what else it holds.
+fn ip_len(frame: &[u8]) -> usize {
+    ip::parse(&frame[14..]).map_or(frame.len() - 14, |packet| packet.len.into())
+}
 
 struct Rig {
     lab: Lab,
@@ -45,16 +50,16 @@ impl Rig {
     /// Gives the edge a frame from outside and counts what comes back there, in bytes of IP: Ethernet pads all alike.
     fn give(&mut self, frame: &[u8]) {
         self.lab.now_ns += 5_000_000;
-        self.received += frame.len() - 14;
+        self.received += ip_len(frame);
         let back = self.lab.give(EDGE, OUTSIDE, frame).into_iter().filter(|(_, port, _)| *port == OUTSIDE);
-        self.sent += back.map(|(_, _, frame)| frame.len() - 14).sum::<usize>();
+        self.sent += back.map(|(_, _, frame)| ip_len(&frame)).sum::<usize>();
         let punts: Vec<_> = self.lab.nodes[EDGE].out.punts.drain(..).collect();
         for punt in punts {
             let now_ns = 2000 * SECOND + self.lab.now_ns;
             self.slow.handle(now_ns, punt.port, packet::PacketBuf::data(&punt.buf));
         }
         while let Some((port, frame)) = self.slow.poll_frame() {
-            self.sent += if port == OUTSIDE { frame.len() - 14 } else { 0 };
+            self.sent += if port == OUTSIDE { ip_len(&frame) } else { 0 };
         }
         assert!(self.sent <= self.received, "{} bytes for {}", self.sent, self.received);
     }
@@ -80,13 +85,12 @@ fn nothing_that_anybody_sends_brings_more_bytes_than_it_has() {
         let targets: &[&str] = if v6 { &V6 } else { &V4 };
         for target in targets {
             for protocol in [17, 6, if v6 { 58 } else { 1 }] {
-                let ports: &[u16] =
-                    if matches!(protocol, 6 | 17) { &UDP_PORTS } else { &[8, 0, 3, 128, 129, 1, 135] };
+                let ports: &[u16] = if matches!(protocol, 6 | 17) { &PORTS } else { &[8, 0, 128, 1] };
                 for port in ports {
-                    for (ttl, payload) in [(64, 0), (64, 100), (1, 0), (1, 12), (1, 40), (1, 600), (0, 30)] {
+                    for (ttl, payload) in [(64, 100), (1, 0), (1, 12), (1, 600)] {
                         // Each kind alone: another may not pay for it.
                         let mut rig = Rig::new(Lab::new());
-                        for host in 0..12u32 {
+                        for host in 0..8u32 {
                             let source = match v6 {
                                 true => format!("2001:db8:ffff::{host:x}"),
                                 false => format!("198.18.{host}.7"),
@@ -113,6 +117,6 @@ fn nothing_that_anybody_sends_brings_more_bytes_than_it_has() {
         }
     }
     // Errors and echo replies are among it, or this would show nothing.
-    assert!(answered > 100, "{answered}");
+    assert!(answered >= 30, "{answered}");
     assert!(ip::parse(&frame(EDGE, "198.18.0.1", 1, V4[0], 53, 17, b"")[14..]).is_ok());
 }
