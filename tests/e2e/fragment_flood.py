@@ -10,7 +10,7 @@ import struct
 import sys
 import time
 
-BURST, PAUSE_S = 20, 0.002
+BURST, PAUSE_S = 2, 0.002
 PART = bytes(64)
 
 

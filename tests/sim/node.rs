@@ -326,6 +326,7 @@ impl Node {
             worker.rx.iter_mut().for_each(VecDeque::clear);
             worker.handed.clear();
             worker.injected.clear();
+            worker.forwarder.stop();
         }
         self.punts.clear();
     }
@@ -333,7 +334,8 @@ impl Node {
     /// Checks that all buffers are back and that the counters agree with what came in.
     pub(super) fn audit(&self, judged: bool) {
         let name = self.name();
-        assert_eq!(self.pool.available(), self.pool.capacity(), "{name}: buffers at rest");
+        let waiting: usize = self.workers.iter().map(|worker| worker.forwarder.fragments_held()).sum();
+        assert_eq!(self.pool.available() + waiting, self.pool.capacity(), "{name}: buffers at rest");
         for (number, worker) in self.workers.iter().enumerate() {
             let who = format!("{name}, worker {number}");
             worker.tally.check(&worker.counters, &who);
@@ -358,6 +360,6 @@ fn is_fragment(frame: &[u8]) -> bool {
     match frame.get(at..at + 8) {
         Some([first, _, _, _, _, _, high, low]) if first >> 4 == 4 => [high & 0x3f, *low] != [0, 0],
         Some([.., next, _]) => *next == 44,
-        None => false,
+        _ => false,
     }
 }

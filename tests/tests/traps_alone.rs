@@ -108,7 +108,7 @@ fn fragments_without_ports_make_nothing() {
         [(edge, client(&plan, IpVersion::V4), vip(&plan, IpVersion::V4)), (gateway, origin, pool)]
     {
         let mut node = Lone::of(&plan, node);
-        for fragment in [0x2010u16, 0x0010] {
+        for fragment in [0x2010u16, 0x0040] {
             let mut bytes = tcp(src, dst, 196).encode();
             bytes[6..8].copy_from_slice(&fragment.to_be_bytes());
             bytes[10..12].fill(0);

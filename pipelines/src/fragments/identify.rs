@@ -21,7 +21,7 @@ impl Identifications {
     pub fn take(&mut self) -> u32 {
         let turn = (1 << 16) / self.workers as u32;
         let low = self.next % turn * self.workers as u32 + self.worker as u32;
-        let high = self.next / turn << 16;
+        let high = (self.next / turn) << 16;
         self.next = self.next.wrapping_add(1);
         high | low
     }
