@@ -4,6 +4,7 @@ use crate::batch::{Burst, Cause, Lane, PortIndex};
 use crate::edge::Ingress;
 use crate::emit::Context;
 use crate::forwarder::{Lanes, Stores};
+use crate::fragments;
 use crate::gateway::Reply;
 use crate::intermediate::{self, Copy, Express, Transit};
 use crate::keys;
@@ -248,13 +249,12 @@ fn classify<P: BufPool>(
             Ok(Class::Ingress)
         }
         Local::Pool => {
-            lanes.general.replies.note(Reply::admit(
-                port,
-                at,
-                packet,
-                &data[frame.payload_at..],
-                stores.nat,
-            )?);
+            let bytes = &data[frame.payload_at..];
+            let mut reply = Reply::admit(port, at, packet, bytes, stores.nat)?;
+            if packet.fragment != Fragment::No && !context.handed {
+                reply.meet_at(fragments::home(bytes, &packet, context.workers));
+            }
+            lanes.general.replies.note(reply);
             Ok(Class::Reply)
         }
         Local::Underlay if packet.protocol == UDP && packet.dst_port == GENEVE_PORT => {
