@@ -149,6 +149,8 @@ reasons! {
     SlowPath => "slow_path",
     /// The node is stopping.
     Stopping => "stopping",
+    /// A message about link state was forged, ancient, of a stranger, or made no sense.
+    LinkState => "link_state",
 }
 
 impl Reason {
