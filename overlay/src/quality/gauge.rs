@@ -74,6 +74,11 @@ impl Gauge {
         self.before = now;
     }
 
+    /// Leaves losses counted so far out.
+    pub fn skip(&mut self, now: Counts) {
+        self.before = now;
+    }
+
     /// Forgets what was, after an outage: it says nothing about what comes.
     pub fn restart(&mut self, now: Counts) {
         *self = Gauge { before: now, ..Gauge::default() };

@@ -1,7 +1,7 @@
 //! The link to one neighbouring node: a BFD session between both underlay addresses.
 
 use overlay::bfd::{self, Packet, Refusal, Session, State};
-use overlay::health::Health;
+use overlay::health::{Health, Phase};
 use overlay::neighbors::Neighbors;
 use overlay::quality;
 use overlay::topology::{IpVersion, NodeId, Topology};
@@ -70,10 +70,10 @@ impl Link {
         let is_up = self.session.state() == State::Up;
         self.was_up |= is_up;
         // What was never up is not dead yet, but unknown.
-        let was_used = self.health.phase().is_usable();
+        let before = self.health.phase();
         self.health.update(now_ns, self.was_up.then_some(is_up));
-        if !was_used && self.health.phase().is_usable() {
-            self.meter.iter_mut().for_each(Meter::restart);
+        if before != Phase::Up && self.health.phase() == Phase::Up {
+            self.meter.iter_mut().for_each(|meter| meter.restart(now_ns));
         }
         packet.map(|packet| {
             let headers = Headers {

@@ -4,6 +4,7 @@
 //! how links are that no path takes. For that each two neighbours probe the link between them.
 
 use overlay::linkstate;
+use overlay::quality::sender::ANSWER_NS_MAX;
 use overlay::quality::{self, Gauge, PORT, Reading, Reflected, Reflector, Refusal, Sender, Stats, Test};
 
 use super::mtu::Way;
@@ -23,6 +24,8 @@ pub struct Meter {
     sender: Sender,
     reflector: Reflector,
     gauge: Gauge,
+    /// Until then losses are of probes from before the link lived, ns.
+    settled_ns: u64,
     /// Round trips that the gauge has seen.
     seen: Option<u64>,
     /// Probes sent.
@@ -37,6 +40,7 @@ impl Meter {
             sender: Sender::new(now_ns, settings, session),
             reflector: Reflector::new(settings.interval_ns),
             gauge: Gauge::default(),
+            settled_ns: now_ns,
             seen: None,
             sent: 0,
             reflected: 0,
@@ -48,7 +52,8 @@ impl Meter {
     }
 
     /// The link lives again: what was measured before says nothing about it.
-    pub(super) fn restart(&mut self) {
+    pub(super) fn restart(&mut self, now_ns: u64) {
+        self.settled_ns = now_ns + ANSWER_NS_MAX;
         self.gauge.restart(self.sender.stats().counts);
     }
 
@@ -72,7 +77,12 @@ impl Meter {
         tables: &Tables,
     ) -> Option<(PortIndex, Vec<u8>)> {
         let test = self.sender.poll(now_ns, unix_ns, random);
-        self.gauge.counts(self.sender.stats().counts);
+        let counts = self.sender.stats().counts;
+        if now_ns < self.settled_ns {
+            self.gauge.skip(counts)
+        } else {
+            self.gauge.counts(counts)
+        }
         let frame = frame(way, tables, (SENDER_PORT, PORT), &test?.to_bytes())?;
         self.sent += 1;
         Some(frame)
