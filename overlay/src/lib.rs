@@ -12,6 +12,7 @@ pub mod health;
 pub mod keys;
 pub mod linkstate;
 pub mod neighbors;
+pub mod path_loss;
 pub mod pick;
 pub mod plan;
 pub mod plpmtud;
