@@ -159,6 +159,8 @@ reasons! {
     FragmentDuplicate => "fragment_duplicate",
     /// The fragment waited for its first, and others needed its place; or its datagram is in too many pieces.
     FragmentLimit => "fragment_limit",
+    /// A message about link state was forged, ancient, of a stranger, or made no sense.
+    LinkState => "link_state",
 }
 
 impl Reason {

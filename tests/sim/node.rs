@@ -274,9 +274,11 @@ impl Node {
             let bytes = punt.buf.data();
             match punt.cause {
                 // No simulated topology asks for liveness: what bears it is as lost as any other packet to the node.
-                Cause::NeighborDiscovery | Cause::Local | Cause::Liveness | Cause::Keys => {
-                    self.slow.handle(now, punt.port, bytes)
-                }
+                Cause::NeighborDiscovery
+                | Cause::Local
+                | Cause::Liveness
+                | Cause::Keys
+                | Cause::LinkState => self.slow.handle(now, punt.port, bytes),
                 Cause::Unresolved(hop) => self.slow.resolve(now, punt.port, hop, bytes.to_vec()),
             }
             self.pool.free(punt.buf);
