@@ -64,6 +64,8 @@ impl Flight {
 pub struct Copy {
     /// The slot of the path's counters.
     pub path_slot: u16,
+    /// The number of its path to the destination in the registry: what its copies are counted by.
+    pub way: u32,
     /// Bytes that an inner packet may have on this path.
     pub mtu: u16,
     /// Headers to the node of the path's first intermediate region; `None` where no link leads there.
@@ -86,8 +88,15 @@ pub struct Departure {
 }
 
 impl Copy {
-    /// A copy over a path with this MTU for inner packets, by one of these links, with this overlay header.
-    pub fn new<'a>(path_slot: u16, mtu: u16, links: impl Iterator<Item = &'a Link>, header: Header) -> Copy {
+    /// A copy over a path with this slot, numbered in the registry, with this MTU for inner packets, by one of these
+    /// links, with this overlay header.
+    pub fn new<'a>(
+        path_slot: u16,
+        way: u32,
+        mtu: u16,
+        links: impl Iterator<Item = &'a Link>,
+        header: Header,
+    ) -> Copy {
         let mut bytes = [0; HEADER_LEN];
         header.write(&mut bytes);
         let mut departures = links.map(|link| Departure {
@@ -96,7 +105,7 @@ impl Copy {
             next: link.to,
             header,
         });
-        Copy { path_slot, mtu, departure: departures.next(), others: departures.collect() }
+        Copy { path_slot, way, mtu, departure: departures.next(), others: departures.collect() }
     }
 
     /// How a stream's packets leave.
