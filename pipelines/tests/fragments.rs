@@ -81,7 +81,7 @@ fn assembled(frames: &[Vec<u8>], count: usize) -> ((Addr, u16), (Addr, u16)) {
         let sliced = etherparse::SlicedPacket::from_ip(&frame[14..]).unwrap();
         found = pool.process_sliced_packet(&sliced, (), ()).unwrap().or(found);
     }
-    let udp = found.expect("something is missing").payload;
+    let udp = found.unwrap().payload;
     let first = frames
         .iter()
         .map(|frame| ip::parse(&frame[14..]).unwrap())
