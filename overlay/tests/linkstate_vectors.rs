@@ -1,5 +1,5 @@
 //! Messages about link state as `docs/vectors/linkstate.txt` has them: bytes give the fields, fields give the bytes.
-#![allow(clippy::unwrap_used, missing_docs, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! Views of all nodes converge after every change, over links that lose and delay, after partitions and restarts; what is
 //! forged, repeated or old changes nothing.
-#![allow(clippy::unwrap_used, missing_docs, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test fails by panicking")]
 
 #[path = "../plan/draw.rs"]
 #[allow(dead_code, reason = "the planner's tests use the rest")]
