@@ -178,6 +178,12 @@ fn workers<P: BufPool>(core: &Core<P>, metrics: &mut Vec<Metric>) {
     );
     gauge(
         metrics,
+        "fragments_held",
+        "Fragments that wait for their datagram's first",
+        each(&|worker| Value::Count(worker.path.roles.fragments_held.get())),
+    );
+    gauge(
+        metrics,
         "streams",
         "Streams received so far",
         each(&|worker| Value::Count(worker.path.roles.streams.get())),

@@ -1,9 +1,10 @@
 //! Classification: what a frame is, and so which role has it.
 
 use crate::batch::{Burst, Cause, Lane, PortIndex};
-use crate::edge::Ingress;
+use crate::edge::{Ingress, may_enter};
 use crate::emit::Context;
 use crate::forwarder::{Lanes, Stores};
+use crate::fragments;
 use crate::gateway::Reply;
 use crate::intermediate::{self, Copy, Express, Transit};
 use crate::keys;
@@ -115,13 +116,10 @@ fn sort_plain<P: BufPool>(
 ) {
     const AT: u16 = ethernet::HEADER_LEN as u16;
     match context.tables.local.get(packet.dst()) {
-        Some(Local::Vip(application)) => match Ingress::admit(port, AT, packet, application, stores.flows) {
-            Ok(ingress) => {
-                lanes.plain.ingress.note(ingress);
-                lanes.plain.ingress.take(buf);
-            }
-            Err(reason) => context.drop(buf, reason),
-        },
+        Some(Local::Vip(application)) => {
+            lanes.plain.ingress.note(Ingress::new(port, AT, packet, application, stores.flows));
+            lanes.plain.ingress.take(buf);
+        }
         Some(Local::Pool) => match Reply::admit(port, AT, packet, &[], stores.nat) {
             Ok(reply) => keep(&mut lanes.plain.replies, reply, buf, port, context, Reply::owner),
             Err(reason) => context.drop(buf, reason),
@@ -248,17 +246,17 @@ fn classify<P: BufPool>(
     let at = frame.payload_at as u16;
     match local {
         Local::Vip(application) => {
-            lanes.general.ingress.note(Ingress::admit(port, at, packet, application, stores.flows)?);
+            may_enter(&packet)?;
+            lanes.general.ingress.note(Ingress::new(port, at, packet, application, stores.flows));
             Ok(Class::Ingress)
         }
         Local::Pool => {
-            lanes.general.replies.note(Reply::admit(
-                port,
-                at,
-                packet,
-                &data[frame.payload_at..],
-                stores.nat,
-            )?);
+            let bytes = &data[frame.payload_at..];
+            let mut reply = Reply::admit(port, at, packet, bytes, stores.nat)?;
+            if packet.fragment != Fragment::No && !context.handed {
+                reply.meet_at(fragments::home(bytes, &packet, context.workers));
+            }
+            lanes.general.replies.note(reply);
             Ok(Class::Reply)
         }
         Local::Underlay if packet.protocol == UDP && packet.dst_port == GENEVE_PORT => {

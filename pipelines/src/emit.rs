@@ -35,8 +35,10 @@ pub struct Context<'a, P: BufPool> {
     pub sequences: &'a mut Sequences,
     /// Bounds the ICMP errors that this worker sends.
     pub answers: &'a mut TokenBucket,
-    /// Sessions of datagrams that come in fragments.
-    pub fragments: &'a mut Fragments,
+    /// Datagrams that come in fragments.
+    pub fragments: &'a mut Fragments<P::Buf>,
+    /// Whether the burst comes from another worker.
+    pub handed: bool,
 }
 
 impl<P: BufPool> Context<'_, P> {
@@ -53,8 +55,10 @@ impl<P: BufPool> Context<'_, P> {
         let Some(queue) = self.out.tx.get_mut(port.0 as usize) else {
             return self.drop(buf, Reason::TransmitFull);
         };
+        let is_first = queue.is_empty();
         match queue.try_push(buf) {
-            Ok(()) => self.out.ports |= 1 << port.0,
+            Ok(()) if is_first => self.out.ports |= 1 << port.0,
+            Ok(()) => {}
             Err(full) => self.drop(full.element(), Reason::TransmitFull),
         }
     }
