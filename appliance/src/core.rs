@@ -6,6 +6,8 @@ use std::time::Duration;
 use conf::Config;
 use overlay::keys::Identity;
 use overlay::linkstate::Refused;
+use overlay::plans::Planning;
+use overlay::topology::IpVersion;
 use packet::{BufPool, PacketBuf};
 use pipelines::keys::{self, Keys};
 use pipelines::linkstate::{self, LinkState};
@@ -26,6 +28,7 @@ use crate::worker::OwnCounters;
 const PUNTS_AT_ONCE: usize = 256;
 /// Pause between two snapshots because of neighbours, ns: many that appear at once become one snapshot.
 const COMPILE_NS: u64 = 5_000_000;
+const MS: u64 = 1_000_000;
 
 /// How often link state that is not taken is told of, ns.
 const TELL_NS: u64 = 60_000_000_000;
@@ -59,6 +62,8 @@ pub struct Core<P: BufPool> {
     pub live: Live,
     /// What all nodes say of their links.
     pub link_state: LinkState,
+    /// Path sets that follow the links: the topology in `config` is the one in force.
+    pub planning: Planning,
     /// Keys shared with other nodes; `None` where this node has no key.
     pub keyring: Option<Keyring>,
     /// Queues to the workers.
@@ -88,8 +93,8 @@ pub struct Core<P: BufPool> {
     retired: Vec<Arc<Tables>>,
     /// Snapshots that found a worker's queue full, to be published again.
     unpublished: bool,
-    /// What the snapshot in force was compiled from: the versions of neighbours and of what is dead.
-    compiled_versions: (u64, u64),
+    /// What the snapshot in force was compiled from: the versions of neighbours, of what is dead, and of plans.
+    compiled_versions: (u64, u64, u64),
     compiled_ns: u64,
     /// When link state that is not taken was told of last, ns.
     told_ns: Option<u64>,
@@ -129,6 +134,7 @@ impl<P: BufPool> Core<P> {
         let unix_offset_ms = unix_offset_ns / 1_000_000;
         let begun = linkstate::Start { identity: signer, unix_offset_ms };
         let link_state = LinkState::new(begun, &config.topology, config.node, &config.keys.identities);
+        let planning = Planning::new(&config.topology, config.node);
         let keys = identity.and_then(|(identity, random)| {
             let begun = keys::Start { identity, rotation_s: config.keys.rotation_s, unix_offset_ms, random };
             Keys::new(now_ns, begun, &config.topology, config.node, &config.keys.identities)
@@ -141,6 +147,7 @@ impl<P: BufPool> Core<P> {
             slow,
             live,
             link_state,
+            planning,
             keyring: keys.map(Keyring::new),
             exchange,
             counters,
@@ -156,7 +163,7 @@ impl<P: BufPool> Core<P> {
             pool,
             retired: Vec::new(),
             unpublished: false,
-            compiled_versions: (0, 0),
+            compiled_versions: (0, 0, 0),
             compiled_ns: 0,
             told_ns: None,
         }
@@ -177,6 +184,7 @@ impl<P: BufPool> Core<P> {
         self.link_state.tick(now_ns, &self.tables, self.live.links());
         self.note_incoming(now_ns);
         self.look_for_alarms(now_ns);
+        self.pump_plans(now_ns);
         self.pump_keys(now_ns);
         self.slow.tick(now_ns);
         self.send();
@@ -194,8 +202,10 @@ impl<P: BufPool> Core<P> {
         let keys = self.keyring.as_ref().map(|keyring| keyring.timeout(self.now_ns));
         let tallies = self.tallies.timeout();
         let link_state = self.link_state.poll_timeout(self.now_ns);
-        let own = [self.live.poll_timeout(), self.slow.poll_timeout(), keys, link_state, compile, tallies];
-        own.into_iter().flatten().min()
+        let plans = self.planning.due_ms().map(|due_ms| due_ms.saturating_mul(MS));
+        let live = [self.live.poll_timeout(), link_state, plans, tallies];
+        let own = live.into_iter().chain([self.slow.poll_timeout(), keys, compile]);
+        own.flatten().min()
     }
 
     fn take(&mut self, now_ns: u64, punt: Punt<P::Buf>) {
@@ -254,6 +264,23 @@ impl<P: BufPool> Core<P> {
         urgent.or_else(|| self.slow.poll_frame())
     }
 
+    /// Plans again, takes over what others have planned, and puts in force what is due.
+    fn pump_plans(&mut self, now_ns: u64) {
+        let mut applications = self.config.topology.applications.iter();
+        let uses_v4 = applications.any(|application| application.underlay == IpVersion::V4);
+        let version = if uses_v4 { IpVersion::V4 } else { IpVersion::V6 };
+        let (flood, view) = self.link_state.flood_and_view(version);
+        let before = self.planning.version();
+        for (ends, why) in self.planning.tick(now_ns / MS, flood, view) {
+            let set = self.config.topology.path_set(ends.0, ends.1);
+            tracing::error!("path set {}: {why}; it keeps its paths", set.map_or("?", |set| &set.name));
+        }
+        if self.planning.version() != before {
+            self.config.topology = self.planning.topology().clone();
+            self.live.reconfigure(now_ns, &self.config.topology, &self.tables);
+        }
+    }
+
     fn pump_keys(&mut self, now_ns: u64) {
         let Some(keyring) = &mut self.keyring else { return };
         if let Some(table) = keyring.pump::<P>(now_ns, &self.tables, &self.exchange, &self.counters) {
@@ -266,8 +293,8 @@ impl<P: BufPool> Core<P> {
     }
 
     /// What a snapshot depends on beside the configuration.
-    fn versions(&self) -> (u64, u64) {
-        (self.slow.version(), self.live.version())
+    fn versions(&self) -> (u64, u64, u64) {
+        (self.slow.version(), self.live.version(), self.planning.version())
     }
 
     /// Publishes a new snapshot when neighbours or what is dead have changed.

@@ -32,6 +32,7 @@ pub mod report;
 mod report_keys;
 mod report_links;
 mod report_liveness;
+mod report_plans;
 pub mod run;
 pub mod sandbox;
 pub mod serve;

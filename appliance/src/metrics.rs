@@ -13,6 +13,7 @@ use crate::metrics_liveness;
 use crate::report::Process;
 use crate::report_keys;
 use crate::report_links;
+use crate::report_plans;
 
 /// The type of what [`text`] returns.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -94,6 +95,7 @@ fn collect<P: BufPool>(core: &Core<P>, process: &Process) -> Vec<Metric> {
     metrics_liveness::links(core, &mut metrics);
     metrics_liveness::link_quality(core, &mut metrics);
     report_links::metrics(core, &mut metrics);
+    report_plans::metrics(core, &mut metrics);
     report_keys::metrics(core, &mut metrics);
     workers(core, &mut metrics);
     node(core, process, &mut metrics);

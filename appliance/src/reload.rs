@@ -64,12 +64,19 @@ impl<P: BufPool> Core<P> {
         }
         new.local = local;
 
+        // Plans that are in force stay, where the overlay is the same.
+        let planning = self.planning.renewed(&new.topology, new.node);
+        new.topology = planning.as_ref().unwrap_or(&self.planning).topology().clone();
+
         let macs: Vec<_> = self.interfaces.iter().map(|interface| interface.mac).collect();
         let interfaces = setup::interfaces(&new, &macs);
         let before = core::mem::replace(&mut self.interfaces, interfaces);
         match self.compile(&new, false) {
             Ok(tables) => {
                 self.config = new;
+                if let Some(planning) = planning {
+                    self.planning = planning;
+                }
                 self.publish(tables);
                 self.reconfigure_slow_path(now_ns);
                 Ok(later)

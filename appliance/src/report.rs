@@ -119,11 +119,12 @@ impl<P: BufPool> Core<P> {
     pub fn paths(&self) -> Vec<Path> {
         let topology = &self.config.topology;
         let mut known = BTreeMap::new();
-        for set in &topology.path_sets {
+        let sets = topology.path_sets.iter().map(|set| (set, true));
+        for (set, in_force) in sets.chain(topology.beside.iter().map(|set| (set, false))) {
             for path in &set.paths {
                 let regions = [set.edge].into_iter().chain(path.via.iter().copied()).chain([set.gateway]);
                 let names = regions.filter_map(|index| Some(topology.region(index)?.name.clone())).collect();
-                known.insert(path.id, (set.name.clone(), names));
+                known.insert(path.id, (set.name.clone(), names, in_force));
             }
         }
         let mut paths = Vec::new();
@@ -131,7 +132,7 @@ impl<P: BufPool> Core<P> {
             let configured = known.remove(id);
             let counters = || self.counters.iter().filter_map(move |worker| worker.path.paths.get(slot));
             let is_configured = configured.is_some();
-            let (set, regions) = configured.unwrap_or_default();
+            let (set, regions, in_force) = configured.unwrap_or_default();
             let (passed, discarded, rogue) = (
                 counters().map(|c| c.passed.get()).sum::<u64>(),
                 counters().map(|c| c.discarded.get()).sum::<u64>(),
@@ -141,6 +142,7 @@ impl<P: BufPool> Core<P> {
                 path: id.0,
                 set,
                 regions,
+                in_force,
                 sent: counters().map(|c| c.sent.get()).sum(),
                 forwarded: counters().map(|c| c.forwarded.get()).sum(),
                 received: passed + discarded + rogue,

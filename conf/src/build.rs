@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use overlay::keys::ROTATION_DEFAULT_S;
 use overlay::plan::Certificate;
 use overlay::topology::{
-    Application, IpVersion, Node, NodeId, Origin, Path, PathId, PathSet, Region, RegionIndex, Topology, Vip,
+    Application, IpVersion, Node, NodeId, Origin, Path, PathId, PathSet, Planned, Region, RegionIndex,
+    Topology, Vip,
 };
 
 use crate::Keys;
@@ -52,6 +53,10 @@ pub(crate) fn topology(
         for (path, via) in set.value.paths.items.iter().zip(&ends.via) {
             let via = via.iter().map(|region| index((*region)?)).collect::<Option<_>>()?;
             paths.push(Path { id: PathId(path.value.id.as_ref()?.value), via });
+        }
+        if let Some(wanted) = &set.value.plan {
+            let (edge, gateway) = (index(ends.edge?)?, index(ends.gateway?)?);
+            topology.planned.push(Planned { edge, gateway, paths: wanted.value });
         }
         topology.path_sets.push(PathSet {
             name: set.value.name.as_ref()?.value.clone(),

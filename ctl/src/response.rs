@@ -155,6 +155,9 @@ pub struct Path {
     pub set: String,
     /// Its regions from edge to gateway.
     pub regions: Vec<String>,
+    /// Whether packets are sent over it; a path of a plan that is to come, or is gone, is only taken from others.
+    #[serde(default)]
+    pub in_force: bool,
     /// Copies that this node sent as the first.
     pub sent: u64,
     /// Copies that this node forwarded between others.

@@ -15,6 +15,7 @@ pub mod neighbors;
 pub mod path_loss;
 pub mod pick;
 pub mod plan;
+pub mod plans;
 pub mod plpmtud;
 pub mod quality;
 pub mod routing;

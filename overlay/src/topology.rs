@@ -45,6 +45,10 @@ pub struct Topology {
     /// What the planner, or whoever checked paths written by hand, states of path sets, one certificate for a set at
     /// most. Where a set has none, [`crate::plan::verify`] holds the same against what it finds itself.
     pub certificates: Vec<Certificate>,
+    /// Path sets that are planned, and planned again as links change.
+    pub planned: Vec<Planned>,
+    /// Paths that others may send over though this node does not: those of plans that are to come or are gone.
+    pub beside: Vec<PathSet>,
     /// What paths run over.
     pub ground: Ground,
     /// Applications.
@@ -167,6 +171,17 @@ pub struct Rss {
     pub queues: u16,
     /// Entries of the redirection table, a power of two.
     pub table: u16,
+}
+
+/// A path set that is left to the planner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// The clients' end.
+    pub edge: RegionIndex,
+    /// The origins' end.
+    pub gateway: RegionIndex,
+    /// How many paths are asked for.
+    pub paths: u8,
 }
 
 /// The paths between an edge region and a gateway region.

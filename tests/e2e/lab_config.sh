@@ -11,6 +11,7 @@ key_rotation=""     # seconds, as the topology file writes it; empty for the def
 extra_topology=""   # appended to the topology file
 window=65536        # elimination window of every node
 extra_node=""       # tables appended to every node file
+plan=""             # how many paths to plan over links of extra_topology, instead of the two written ones
 
 # Where everything is. All addresses are from the ranges reserved for documentation, but for the private origins.
 client_v4=198.51.100.2 client_v6=2001:db8:c::2
@@ -46,8 +47,12 @@ write_topology() {
 		name = "paris-frankfurt"
 		edge = "paris"
 		gateway = "frankfurt"
-		paths = [{ id = 1, via = ["london"] }, { id = 2, via = ["madrid"] }]
 	END
+    if [[ -n $plan ]]; then
+        printf 'plan = %s\n' "$plan"
+    else
+        printf 'paths = [{ id = 1, via = ["london"] }, { id = 2, via = ["madrid"] }]\n'
+    fi
     write_application web "$vip_v4" "$vip_v6" "$copies"
     write_application single "$single_v4" "$single_v6" 1
     printf '%s\n' "$extra_topology"

@@ -74,7 +74,8 @@ text2pcap -q -u 4796,4796 "$out/linkstate.txt" "$out/linkstate.pcap" 2> /dev/nul
 links_dissector=../../packaging/wireshark/proa_links.lua
 tshark -X "lua_script:$links_dissector" -r "$out/linkstate.pcap" -T fields -E 'separator=|' -E aggregator=, \
     -e frame.number -e proa_links.sender -e proa_links.overlay -e proa_links.item -e proa_links.origin \
-    -e proa_links.sequence -e proa_links.neighbour -e proa_links.latency -e proa_links.loss > "$out/actual" 2> "$out/errors"
+    -e proa_links.sequence -e proa_links.neighbour -e proa_links.latency -e proa_links.loss \
+    -e proa_links.path -e proa_links.via > "$out/actual" 2> "$out/errors"
 check "linkstate: fields" linkstate.expected "$out/actual"
 tshark -X "lua_script:$links_dissector" -r "$out/linkstate.pcap" -Y 'proa_links.malformed || _ws.malformed || !proa_links' \
     > "$out/actual" 2>> "$out/errors"

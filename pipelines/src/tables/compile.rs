@@ -192,7 +192,7 @@ impl Tables {
     }
 
     fn add_paths(&mut self, topology: &Topology, dead: &Dead) -> Result<(), CompileError> {
-        for set in &topology.path_sets {
+        for set in topology.path_sets.iter().chain(&topology.beside) {
             for path in &set.paths {
                 let slot = number(&mut self.registry.paths, path.id);
                 if self.registry.paths.len() > PATHS_MAX {
