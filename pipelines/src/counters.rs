@@ -1,6 +1,7 @@
 //! What a worker counts. It alone writes; the control thread reads at any time.
 
 use crate::batch::{Cause, PORTS_MAX};
+use crate::trace::TraceCounters;
 use crossbeam_utils::CachePadded;
 use packet::{Counter, Reason};
 
@@ -20,6 +21,8 @@ pub struct WorkerCounters {
     pub paths: Box<[PathCounters]>,
     /// The roles' own.
     pub roles: CachePadded<RoleCounters>,
+    /// Hop records.
+    pub traces: TraceCounters,
 }
 
 /// Frames through one port, as this worker saw them.
@@ -97,6 +100,7 @@ impl Default for WorkerCounters {
             ports: Default::default(),
             paths: (0..PATHS_MAX).map(|_| PathCounters::default()).collect(),
             roles: CachePadded::default(),
+            traces: TraceCounters::default(),
         }
     }
 }

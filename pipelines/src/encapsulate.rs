@@ -46,6 +46,15 @@ impl<P: BufPool> Context<'_, P> {
             Ok(passenger) => passenger,
             Err(reason) => return self.drop(buf, reason),
         };
+        if flight.sampled.takes(passenger.sequence) {
+            return self.replicate_traced(flight, passenger, buf);
+        }
+        self.replicate_copies(flight, passenger, buf);
+    }
+
+    /// Sends a copy of a packet that has its number on each path of the flight.
+    #[inline(always)]
+    pub fn replicate_copies(&mut self, flight: &Flight, passenger: Passenger, buf: P::Buf) {
         for copy in &flight.others {
             // A copy for which there is no buffer counts as made and dropped, so that the counters add up.
             self.counters.roles.copies_made.add(1);

@@ -276,6 +276,7 @@ impl Draw<'_> {
                 copies,
                 underlay,
                 seal: overlay::topology::Seal::None,
+                trace: overlay::topology::Sampling::default(),
             });
         }
     }

@@ -2,7 +2,7 @@
 
 use packet::Reason;
 use proa_overlay::topology::{IpVersion, NodeId, PathId};
-use proa_overlay::wire::{Header, Located};
+use proa_overlay::wire::{Header, Located, TracePlace};
 use std::collections::BTreeMap;
 
 /// The vectors that a receiver accepts.
@@ -53,6 +53,10 @@ impl Vector {
             hop_limit_at: self.number("hop_limit_at"),
             inner_at: self.number("inner_at"),
             control: self.fields.get("control") == Some(&"yes"),
+            trace: self.fields.get("trace_at").map(|_| TracePlace {
+                at: self.number("trace_at"),
+                len: self.number("trace_len"),
+            }),
         }
     }
 
