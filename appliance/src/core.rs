@@ -16,6 +16,7 @@ use crate::exchange::{Exchange, Order};
 use crate::keyring::Keyring;
 use crate::lists::Lists;
 use crate::setup::{self, Start};
+use crate::traces::Traces;
 use crate::worker::OwnCounters;
 
 /// Punted frames handled before anything else gets its turn.
@@ -66,6 +67,8 @@ pub struct Core<P: BufPool> {
     pub not_injected: u64,
     /// Messages about keys to a node that has none.
     pub without_keys: u64,
+    /// What hop records told.
+    pub traces: Traces,
     /// When [`Core::pump`] last ran, ns.
     pub now_ns: u64,
     seed: u64,
@@ -128,6 +131,7 @@ impl<P: BufPool> Core<P> {
             injected: 0,
             not_injected: 0,
             without_keys: 0,
+            traces: Traces::default(),
             now_ns,
             seed: start.seed,
             pool,
@@ -158,6 +162,7 @@ impl<P: BufPool> Core<P> {
             self.lists.take(page, &self.config, &self.tables);
         }
         self.lists.ask(&self.exchange);
+        self.pump_traces(now_ns);
         left == 0
     }
 
@@ -165,7 +170,9 @@ impl<P: BufPool> Core<P> {
     pub fn timeout(&self) -> Option<u64> {
         let compile = self.wants_snapshot().then_some(self.compiled_ns + COMPILE_NS);
         let keys = self.keyring.as_ref().map(|keyring| keyring.timeout(self.now_ns));
-        [self.live.poll_timeout(), self.slow.poll_timeout(), keys, compile].into_iter().flatten().min()
+        let traces = self.traces.timeout();
+        let due = [self.live.poll_timeout(), self.slow.poll_timeout(), keys, compile, traces];
+        due.into_iter().flatten().min()
     }
 
     fn take(&mut self, now_ns: u64, punt: Punt<P::Buf>) {

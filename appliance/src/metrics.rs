@@ -11,6 +11,7 @@ use prometheus_client::registry::Registry;
 use crate::core::{Core, Counters};
 use crate::metrics_liveness;
 use crate::report::Process;
+use crate::metrics_traces;
 use crate::report_keys;
 
 /// The type of what [`text`] returns.
@@ -91,6 +92,7 @@ fn collect<P: BufPool>(core: &Core<P>, process: &Process) -> Vec<Metric> {
     metrics_liveness::path_ends(core, &mut metrics);
     metrics_liveness::links(core, &mut metrics);
     report_keys::metrics(core, &mut metrics);
+    metrics_traces::metrics(core, &mut metrics);
     workers(core, &mut metrics);
     node(core, process, &mut metrics);
     metrics

@@ -114,6 +114,7 @@ impl Sandbox {
                 tx: ports().map(|port| Sink { port, sent: sent.clone() }).collect(),
                 desk: Desk::new(&exchange, worker),
                 burst_max: config.local.workers.burst as usize,
+                clock: Box::new(move || now_ns),
             }));
         }
         let parts = Parts {

@@ -86,6 +86,7 @@ impl<P: BufPool> Node<P> {
             answers_per_second: 100,
             seed: 0x5eed,
             first_sequence: initial_sequence(1_700_000_000_000),
+            unix_offset_ns: 1_700_000_000_000_000_000,
         };
         let forwarder = Forwarder::new(&setup, tables, counters.clone())?;
         Ok(Node { forwarder, counters, output: Box::default(), swept_ns: 0 })

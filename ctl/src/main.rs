@@ -61,6 +61,7 @@ fn as_json(noun: &Noun, answer: Vec<Response>) -> Value {
             Response::Paths(paths) => return json!({ "paths": paths }),
             Response::Drops(drops) => return json!({ "drops": drops }),
             Response::Keys(keys) => return json!(keys),
+            Response::Traces(traces) => return json!(traces),
             Response::Flow(flow) => entries.push(json!(flow)),
             Response::Session(session) => entries.push(json!(session)),
             Response::End(end) => return json!({ name: entries, "more": end.more }),

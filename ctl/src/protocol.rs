@@ -21,11 +21,23 @@ pub enum Request {
     Sessions(ListRequest),
     /// Packets dropped, by reason.
     Drops,
+    /// What hop records of an application's packets tell.
+    Traces(TraceRequest),
     /// The node's keys and those of its peers.
     Keys,
     /// Makes a new key now, and then shows the keys. A deed, not a question: it stands here because every request is one
     /// line with one word.
     RotateKey,
+}
+
+/// Whose hop records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TraceRequest {
+    /// The application's name.
+    pub application: String,
+    /// Packets to show one by one, the newest.
+    #[serde(default)]
+    pub packets: usize,
 }
 
 /// Which entries of a long list.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::Family;
 use crate::keys::Keys;
 use crate::liveness::{Neighbor, PathEnd};
+use crate::traces::Traces;
 
 /// One line of the daemon's answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,6 +21,8 @@ pub enum Response {
     Drops(Vec<Drop>),
     /// Answers [`Request::Keys`] and [`Request::RotateKey`].
     Keys(Box<Keys>),
+    /// Answers [`Request::Traces`].
+    Traces(Box<Traces>),
     /// One entry of [`Request::Flows`].
     Flow(Flow),
     /// One entry of [`Request::Sessions`].

@@ -18,5 +18,6 @@ pub mod sampling;
 pub mod seal;
 pub mod steering;
 pub mod topology;
+pub mod traces;
 pub mod window;
 pub mod wire;
