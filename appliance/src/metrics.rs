@@ -10,8 +10,8 @@ use prometheus_client::registry::Registry;
 
 use crate::core::{Core, Counters};
 use crate::metrics_liveness;
-use crate::report::Process;
 use crate::metrics_traces;
+use crate::report::Process;
 use crate::report_keys;
 
 /// The type of what [`text`] returns.

@@ -38,7 +38,9 @@ fn paths<P: BufPool>(core: &Core<P>, metrics: &mut Vec<Metric>) {
             ];
             won.push((labels.clone(), Value::Count(path.won)));
             lost.push((labels.clone(), Value::Count(path.lost)));
-            for (quantile, ns) in ["0.5", "0.9", "0.99"].into_iter().zip(path.margin.percentiles().into_iter().flatten()) {
+            for (quantile, ns) in
+                ["0.5", "0.9", "0.99"].into_iter().zip(path.margin.percentiles().into_iter().flatten())
+            {
                 let labels = [labels.clone(), vec![("quantile", quantile.to_owned())]].concat();
                 margin.push((labels, Value::Seconds(ns as f64 / 1e9)));
             }

@@ -2,8 +2,8 @@
 
 use conf::Config;
 use ctl::{
-    Percentiles, Response, TraceCopy, TraceHop, TraceLink, TracePath, TraceRecord, TraceRequest, TracedPacket,
-    Traces as Told,
+    Percentiles, Response, TraceCopy, TraceHop, TraceLink, TracePath, TraceRecord, TraceRequest,
+    TracedPacket, Traces as Told,
 };
 use overlay::topology::NodeId;
 use overlay::traces::{Collector, Copy, Number, Outcome, Packet, Spread};
@@ -193,10 +193,7 @@ impl<P: BufPool> Core<P> {
 }
 
 fn link(spread: &Spread) -> TraceLink {
-    TraceLink {
-        fastest_us: spread.least_ns().map(|ns| ns as f64 / 1e3),
-        above_us: percentiles(spread),
-    }
+    TraceLink { fastest_us: spread.least_ns().map(|ns| ns as f64 / 1e3), above_us: percentiles(spread) }
 }
 
 fn percentiles(spread: &Spread) -> Option<Percentiles> {

@@ -81,9 +81,7 @@ pub(crate) fn sampling(t: &mut Table<'_>, p: &mut Problems) -> Sampling {
     let Sampling { one_in, hops_max } = Sampling::default();
     Sampling {
         one_in: t.optional("one_in", p, integer(0..=SAMPLING_MAX)).map_or(one_in, |at| at.value),
-        hops_max: t
-            .optional("hops_max", p, integer(1..=Sampling::HOPS_MAX))
-            .map_or(hops_max, |at| at.value),
+        hops_max: t.optional("hops_max", p, integer(1..=Sampling::HOPS_MAX)).map_or(hops_max, |at| at.value),
     }
 }
 

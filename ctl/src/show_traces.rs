@@ -136,7 +136,8 @@ mod tests {
             queue: 3,
             ..TraceRecord::default()
         };
-        let won = TraceCopy { path: 1, outcome: "won".to_owned(), records: vec![record], ..TraceCopy::default() };
+        let won =
+            TraceCopy { path: 1, outcome: "won".to_owned(), records: vec![record], ..TraceCopy::default() };
         let lost = TraceCopy {
             path: 2,
             outcome: "lost".to_owned(),

@@ -14,6 +14,7 @@ pub mod pick;
 pub mod plan;
 pub mod plpmtud;
 pub mod quality;
+pub mod routing;
 pub mod sampling;
 pub mod seal;
 pub mod steering;

@@ -73,7 +73,18 @@ impl Way {
             return Err(Reason::OverlayUnknownStream);
         }
         let Way { source, path_slot, .. } = *self;
-        Ok(Arrival { source, stream, sequence, inner_at, end, inner, epoch, path_slot, place: None, trace: (0, 0) })
+        Ok(Arrival {
+            source,
+            stream,
+            sequence,
+            inner_at,
+            end,
+            inner,
+            epoch,
+            path_slot,
+            place: None,
+            trace: (0, 0),
+        })
     }
 }
 

@@ -150,10 +150,8 @@ fn what_claims_255_hops_goes_on_untouched_and_is_counted() {
     for (_, _, copy) in &mut copies {
         copy[OPTION_AT + 5] = 255;
     }
-    let forwarded: Vec<_> = copies
-        .iter()
-        .flat_map(|(_, port, copy)| lab.give(copy[4] as usize, *port, &copy.clone()))
-        .collect();
+    let forwarded: Vec<_> =
+        copies.iter().flat_map(|(_, port, copy)| lab.give(copy[4] as usize, *port, &copy.clone())).collect();
     for (copy, sent) in forwarded.iter().zip(&copies) {
         assert_eq!(copy.2[OPTION_AT..], sent.2[OPTION_AT..]);
     }

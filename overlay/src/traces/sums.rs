@@ -173,8 +173,7 @@ impl Sums {
     }
 
     fn path(&mut self, application: usize, source: NodeId, path: PathId) -> Option<&mut Path> {
-        let is_it =
-            |held: &Path| (held.application, held.source, held.path) == (application, source, path);
+        let is_it = |held: &Path| (held.application, held.source, held.path) == (application, source, path);
         if let Some(at) = self.paths.iter().position(is_it) {
             return self.paths.get_mut(at);
         }

@@ -53,10 +53,10 @@ impl Vector {
             hop_limit_at: self.number("hop_limit_at"),
             inner_at: self.number("inner_at"),
             control: self.fields.get("control") == Some(&"yes"),
-            trace: self.fields.get("trace_at").map(|_| TracePlace {
-                at: self.number("trace_at"),
-                len: self.number("trace_len"),
-            }),
+            trace: self
+                .fields
+                .get("trace_at")
+                .map(|_| TracePlace { at: self.number("trace_at"), len: self.number("trace_len") }),
         }
     }
 
