@@ -103,6 +103,9 @@ impl<P: BufPool> Node<P> {
         mut transmit: impl FnMut(&mut P, &mut ArrayVec<P::Buf, TX_MAX>),
     ) {
         self.forwarder.process(now_ns, PortIndex(0), burst, pool, &mut self.output);
+        if !self.output.stamps.is_empty() {
+            self.output.stamp(now_ns);
+        }
         while self.output.ports != 0 {
             let port = self.output.ports.trailing_zeros() as usize;
             self.output.ports &= self.output.ports - 1;

@@ -9,6 +9,7 @@ gateway_workers=1
 seal=none           # how both applications are carried: none or aes-256-gcm, with a key for each node
 key_rotation=""     # seconds, as the topology file writes it; empty for the default
 extra_topology=""   # appended to the topology file
+declare -A trace=() # more lines for the applications "web" and "single"
 
 # Where everything is. All addresses are from the ranges reserved for documentation, but for the private origins.
 client_v4=198.51.100.2 client_v6=2001:db8:c::2
@@ -81,6 +82,7 @@ write_application() {
 		copies = $4
 		seal = "$seal"
 		underlay = "$underlay"
+		${trace[$1]:-}
 	END
 }
 

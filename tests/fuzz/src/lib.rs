@@ -13,6 +13,7 @@ pub mod nat;
 mod reply;
 pub mod seeds;
 pub mod stamp;
+pub mod trace;
 pub mod wire;
 mod world;
 
@@ -28,5 +29,6 @@ pub const TARGETS: &[Target] = &[
     ("frame", frame::run),
     ("bfd", bfd::run),
     ("stamp", stamp::run),
+    ("trace", trace::run),
     ("keys", keys::run),
 ];
