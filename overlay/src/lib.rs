@@ -10,6 +10,7 @@ pub mod disjoint;
 pub mod elimination;
 pub mod health;
 pub mod keys;
+pub mod path_loss;
 pub mod pick;
 pub mod plan;
 pub mod plpmtud;

@@ -33,6 +33,7 @@ local f = {
     bucket = ProtoField.uint8("proa.bucket", "Bucket", base.DEC),
     path = ProtoField.uint16("proa.path", "Path", base.DEC),
     epoch = ProtoField.uint8("proa.epoch", "Key epoch", base.DEC),
+    path_sequence = ProtoField.uint24("proa.path_sequence", "Path sequence", base.DEC),
     sequence = ProtoField.uint64("proa.sequence", "Sequence", base.DEC),
     trace = ProtoField.none("proa.trace", "Trace"),
     trace_overflow = ProtoField.bool("proa.trace.overflow", "A hop found no free record", 8, nil, 0x08),
@@ -173,6 +174,7 @@ local function show_stream(tree, stream)
     branch:add(f.bucket, stream(1, 1))
     branch:add(f.path, stream(2, 2))
     branch:add(f.epoch, stream(4, 1))
+    branch:add(f.path_sequence, stream(5, 3))
     branch:add(f.sequence, stream(8, 8))
 end
 

@@ -2,6 +2,7 @@
 
 use crate::batch::{Cause, PORTS_MAX};
 use crate::trace::TraceCounters;
+use crate::way_counters::{WAYS_MAX, WayCounters};
 use crossbeam_utils::CachePadded;
 use packet::{Counter, Reason};
 
@@ -19,6 +20,8 @@ pub struct WorkerCounters {
     pub ports: [PortCounters; PORTS_MAX],
     /// Per path, by the path's slot in the tables.
     pub paths: Box<[PathCounters]>,
+    /// Data that ends here, per path and worker of its sender, by [`Incoming::first`](crate::tables::Incoming).
+    pub ways: Box<[WayCounters]>,
     /// The roles' own.
     pub roles: CachePadded<RoleCounters>,
     /// Hop records.
@@ -99,6 +102,7 @@ impl Default for WorkerCounters {
             punts: Default::default(),
             ports: Default::default(),
             paths: (0..PATHS_MAX).map(|_| PathCounters::default()).collect(),
+            ways: (0..WAYS_MAX).map(|_| WayCounters::default()).collect(),
             roles: CachePadded::default(),
             traces: TraceCounters::default(),
         }

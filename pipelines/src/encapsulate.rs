@@ -3,7 +3,7 @@
 use crate::emit::Context;
 use crate::seal;
 use crate::tables::{Copy, Departure, Flight, Link, Passenger};
-use overlay::wire::{HEADER_LEN, Header, stream_id};
+use overlay::wire::{HEADER_LEN, Header, PATH_SEQUENCE_MASK, stream_id};
 use packet::{BufPool, IpVersion, PacketBuf, Reason};
 
 /// The sequence numbers of all streams that one worker sends.
@@ -11,6 +11,8 @@ pub struct Sequences {
     /// Next number, by destination × [`BUCKETS`] + bucket.
     next: Vec<u64>,
     first: u64,
+    /// The next number on each path to each destination, by [`Copy::way`].
+    on_path: Vec<u32>,
     worker: u8,
 }
 
@@ -19,13 +21,25 @@ const BUCKETS: usize = 256;
 impl Sequences {
     /// Counters that start at `first`, for a worker's number.
     pub fn new(first: u64, worker: u16) -> Sequences {
-        Sequences { next: Vec::new(), first, worker: worker as u8 }
+        Sequences { next: Vec::new(), first, on_path: Vec::new(), worker: worker as u8 }
     }
 
-    /// Makes room for so many destinations; what is counted already stays.
-    pub fn reserve(&mut self, destinations: usize) {
+    /// Makes room for so many destinations and paths to them; what is counted already stays.
+    pub fn reserve(&mut self, destinations: usize, ways: usize) {
         let len = (destinations * BUCKETS).max(self.next.len());
         self.next.resize(len, self.first);
+        // A life's numbers begin anywhere, or a receiver could take another life for a little loss.
+        let anywhere = (self.first.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as u32;
+        self.on_path.resize(ways.max(self.on_path.len()), anywhere);
+    }
+
+    /// The next number on a path to a destination.
+    #[inline(always)]
+    fn take_on_path(&mut self, way: u32) -> u32 {
+        self.on_path.get_mut(way as usize).map_or(0, |next| {
+            *next = next.wrapping_add(1);
+            *next
+        })
     }
 
     #[inline(always)]
@@ -79,7 +93,7 @@ impl<P: BufPool> Context<'_, P> {
         let stream = stream_id(self.sequences.worker, bucket);
         let epoch =
             if flight.sealed { self.seal(flight.destination, version, stream, sequence, buf)? } else { 0 };
-        Ok(Passenger { version, stream, sequence, epoch })
+        Ok(Passenger { version, stream, sequence, epoch, path_sequence: 0 })
     }
 
     /// Authenticates a copy for its first link.
@@ -89,8 +103,9 @@ impl<P: BufPool> Context<'_, P> {
         passenger: Passenger,
         buf: &mut P::Buf,
     ) -> Result<(), Reason> {
-        let Passenger { version, stream, sequence, epoch } = passenger;
-        let header = Header { inner: version, stream, sequence, epoch, ..departure.header };
+        let Passenger { version, stream, sequence, epoch, path_sequence } = passenger;
+        let path_sequence = path_sequence & PATH_SEQUENCE_MASK;
+        let header = Header { inner: version, stream, sequence, epoch, path_sequence, ..departure.header };
         let at = departure.template.header_len() - HEADER_LEN;
         let geneve = buf.data_mut().get_mut(at..).ok_or(Reason::OverlayTruncated)?;
         seal::authenticate_own(self.keys, departure.next, header, geneve)
@@ -126,13 +141,14 @@ impl<P: BufPool> Context<'_, P> {
 
     /// Puts the outer headers of one path before a copy and transmits it.
     #[inline(always)]
-    fn send_copy(&mut self, copy: &Copy, passenger: Passenger, mut buf: P::Buf) {
+    fn send_copy(&mut self, copy: &Copy, mut passenger: Passenger, mut buf: P::Buf) {
         let Some(departure) = copy.departure(passenger.stream) else {
             return self.drop(buf, Reason::NoRoute);
         };
         if buf.prepend(departure.template.header_len()).is_err() {
             return self.drop(buf, Reason::NoHeadroom);
         }
+        passenger.path_sequence = self.sequences.take_on_path(copy.way);
         departure.template.write_copy(buf.data_mut(), Link::source_port(passenger.stream), passenger);
         if self.keys.peer(departure.next).is_some()
             && let Err(reason) = self.authenticate_copy(departure, passenger, &mut buf)

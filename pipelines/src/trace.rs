@@ -223,6 +223,7 @@ impl<P: BufPool> Context<'_, P> {
             behind.copy_from_slice(inner.data());
         }
         let sent_ns = self.unix_ns();
+        let passenger = Passenger { path_sequence: self.sequences.take_on_path(copy.way), ..passenger };
         write_traced(departure, passenger, (records, sent_ns), buf.data_mut());
         let geneve_at = departure.template.header_len() - HEADER_LEN;
         let geneve = buf.data_mut().get_mut(geneve_at..).unwrap_or_default();

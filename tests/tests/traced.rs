@@ -46,42 +46,47 @@ fn regions_between(topology: &Topology, world: &World, node: usize, seen: &Seen)
 #[test]
 fn every_record_names_the_hop_that_was_taken_and_no_link_is_faster_than_it_is() {
     let (mut copies, mut records) = (0, 0);
-    seeds("traced", "every_record_names_the_hop_that_was_taken_and_no_link_is_faster_than_it_is", 30, |seed| {
-        let mut world = all_traced(seed, &Shape::default());
-        world.plan_requests(200, 60, 3 * SECOND, 4 * SECOND);
-        world.run_until(4 * SECOND);
-        world.finish();
-        world.check_complete(|_| true);
-        let topology = world.plan.topology.clone();
-        for node in 0..world.nodes.len() {
-            let receiver = world.nodes[node].this().id;
-            for seen in world.nodes[node].traces.clone() {
-                let trace = Trace::parse(seen.trace()).expect("nobody spoilt it");
-                let via = regions_between(&topology, &world, node, &seen);
-                // A packet near the MTU has room for fewer records than there are hops, and then says so.
-                assert_eq!(trace.overflow, trace.records.len() < via.len(), "{trace:?}");
-                copies += 1;
-                records += trace.records.len();
-                for (record, region) in trace.records.iter().zip(&via) {
-                    assert_eq!(topology.node(record.node).map(|node| node.region.0), Some(*region));
-                }
-                if trace.overflow {
-                    continue;
-                }
-                let mut left_ns = trace.sent_ns;
-                let came = trace.records.iter().map(|record| record.time_ns(seen.arrived_ns));
-                for (pair, came_ns) in
-                    way(&seen, &trace, receiver).windows(2).zip(came.chain([seen.arrived_ns]))
-                {
-                    let (from, to) = (world.plan.node(pair[0]), world.plan.node(pair[1]));
-                    let latency_ns = world.wan(from, to).latency_ns;
-                    // Times are told in microseconds.
-                    assert!(came_ns + 2_000 >= left_ns + latency_ns, "{trace:?}");
-                    left_ns = came_ns;
+    seeds(
+        "traced",
+        "every_record_names_the_hop_that_was_taken_and_no_link_is_faster_than_it_is",
+        30,
+        |seed| {
+            let mut world = all_traced(seed, &Shape::default());
+            world.plan_requests(200, 60, 3 * SECOND, 4 * SECOND);
+            world.run_until(4 * SECOND);
+            world.finish();
+            world.check_complete(|_| true);
+            let topology = world.plan.topology.clone();
+            for node in 0..world.nodes.len() {
+                let receiver = world.nodes[node].this().id;
+                for seen in world.nodes[node].traces.clone() {
+                    let trace = Trace::parse(seen.trace()).expect("nobody spoilt it");
+                    let via = regions_between(&topology, &world, node, &seen);
+                    // A packet near the MTU has room for fewer records than there are hops, and then says so.
+                    assert_eq!(trace.overflow, trace.records.len() < via.len(), "{trace:?}");
+                    copies += 1;
+                    records += trace.records.len();
+                    for (record, region) in trace.records.iter().zip(&via) {
+                        assert_eq!(topology.node(record.node).map(|node| node.region.0), Some(*region));
+                    }
+                    if trace.overflow {
+                        continue;
+                    }
+                    let mut left_ns = trace.sent_ns;
+                    let came = trace.records.iter().map(|record| record.time_ns(seen.arrived_ns));
+                    for (pair, came_ns) in
+                        way(&seen, &trace, receiver).windows(2).zip(came.chain([seen.arrived_ns]))
+                    {
+                        let (from, to) = (world.plan.node(pair[0]), world.plan.node(pair[1]));
+                        let latency_ns = world.wan(from, to).latency_ns;
+                        // Times are told in microseconds.
+                        assert!(came_ns + 2_000 >= left_ns + latency_ns, "{trace:?}");
+                        left_ns = came_ns;
+                    }
                 }
             }
-        }
-    });
+        },
+    );
     assert!(copies > 5_000 && records > copies / 2, "{copies} copies with {records} records");
 }
 

@@ -77,6 +77,8 @@ impl Flight {
 pub struct Copy {
     /// The slot of the path's counters.
     pub path_slot: u16,
+    /// The number of its path to the destination in the registry: what its copies are counted by.
+    pub way: u32,
     /// Bytes that an inner packet may have on this path.
     pub mtu: u16,
     /// Links of the path.
@@ -101,10 +103,11 @@ pub struct Departure {
 }
 
 impl Copy {
-    /// A copy over a path of so many links with this MTU for inner packets, by one of these links, with this overlay
-    /// header.
+    /// A copy over a path of so many links with this slot, numbered in the registry, with this MTU for inner packets, by one of
+    /// these links, with this overlay header.
     pub fn new<'a>(
         path_slot: u16,
+        way: u32,
         mtu: u16,
         hops: u8,
         links: impl Iterator<Item = &'a Link>,
@@ -118,7 +121,7 @@ impl Copy {
             next: link.to,
             header,
         });
-        Copy { path_slot, mtu, hops, departure: departures.next(), others: departures.collect() }
+        Copy { path_slot, way, mtu, hops, departure: departures.next(), others: departures.collect() }
     }
 
     /// How a stream's packets leave.

@@ -2,7 +2,7 @@
 //! a checksum, the UDP source port and the stream's fields differ from packet to packet.
 
 use super::routes::Egress;
-use overlay::wire::{EPOCH_AT, GENEVE_PORT, HEADER_LEN, SEQUENCE_AT, STREAM_AT};
+use overlay::wire::{EPOCH_AT, GENEVE_PORT, HEADER_LEN, PATH_SEQUENCE_MASK, SEQUENCE_AT, STREAM_AT};
 use packet::ethernet::{TYPE_IPV4, TYPE_IPV6, TYPE_VLAN};
 use packet::transport::UDP;
 use packet::{Addr, IpVersion, checksum};
@@ -131,6 +131,8 @@ pub struct Passenger {
     pub sequence: u64,
     /// The key epoch that it is sealed under; 0 if it is not.
     pub epoch: u8,
+    /// The copy's number on its path; the low 24 bits count.
+    pub path_sequence: u32,
 }
 
 impl Template<COPY_LEN_MAX> {
@@ -171,7 +173,9 @@ impl Passenger {
         let inner = if self.version == IpVersion::V4 { TYPE_IPV4 } else { TYPE_IPV6 };
         header[2..4].copy_from_slice(&inner.to_be_bytes());
         header[STREAM_AT..STREAM_AT + 2].copy_from_slice(&self.stream.to_be_bytes());
-        header[EPOCH_AT] = self.epoch;
+        let path_sequence = self.path_sequence & PATH_SEQUENCE_MASK;
+        let epoch_and_path = (self.epoch as u32) << 24 | path_sequence;
+        header[EPOCH_AT..EPOCH_AT + 4].copy_from_slice(&epoch_and_path.to_be_bytes());
         header[SEQUENCE_AT..SEQUENCE_AT + 8].copy_from_slice(&self.sequence.to_be_bytes());
     }
 }
