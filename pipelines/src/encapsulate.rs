@@ -35,7 +35,7 @@ impl Sequences {
 
     /// The next number on a path to a destination.
     #[inline(always)]
-    fn take_on_path(&mut self, way: u32) -> u32 {
+    pub fn take_on_path(&mut self, way: u32) -> u32 {
         self.on_path.get_mut(way as usize).map_or(0, |next| {
             *next = next.wrapping_add(1);
             *next
