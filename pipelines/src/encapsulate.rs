@@ -2,7 +2,7 @@
 
 use crate::emit::Context;
 use crate::seal;
-use crate::tables::{Copy, Departure, Flight, Link, Passenger};
+use crate::tables::{Copy, Departure, Flight, Link, PLAIN_COPY_LEN, Passenger};
 use overlay::wire::{HEADER_LEN, Header, PATH_SEQUENCE_MASK, stream_id};
 use packet::{BufPool, IpVersion, PacketBuf, Reason};
 
@@ -55,29 +55,130 @@ impl<P: BufPool> Context<'_, P> {
     /// Sends a packet over the overlay: a copy on each path of the flight. The buffer holds the inner IP packet and
     /// nothing else; the caller has checked that it fits the flight's MTU. `bucket` is its client's.
     #[inline(always)]
-    pub fn replicate(&mut self, flight: &Flight, bucket: u8, version: IpVersion, mut buf: P::Buf) {
-        let passenger = match self.board(flight, bucket, version, &mut buf) {
-            Ok(passenger) => passenger,
-            Err(reason) => return self.drop(buf, reason),
-        };
-        if flight.sampled.takes(passenger.sequence) {
-            return self.replicate_traced(flight, passenger, buf);
-        }
-        self.replicate_copies(flight, passenger, buf);
+    pub fn replicate(&mut self, flight: &Flight, bucket: u8, version: IpVersion, buf: P::Buf) {
+        self.replicate_and(flight, bucket, version, buf, |_| {});
     }
 
-    /// Sends a copy of a packet that has its number on each path of the flight.
+    /// As [`Context::replicate`], with the packet's last change made to each copy by itself: bytes that were just
+    /// written can be copied only once they have reached the cache, which takes longer than writing them twice.
     #[inline(always)]
-    pub fn replicate_copies(&mut self, flight: &Flight, passenger: Passenger, buf: P::Buf) {
+    pub fn replicate_and(
+        &mut self,
+        flight: &Flight,
+        bucket: u8,
+        version: IpVersion,
+        mut buf: P::Buf,
+        finish: impl Fn(&mut [u8]),
+    ) {
+        let Some(sequence) = self.sequences.take(flight.number, bucket) else {
+            return self.drop(buf, Reason::OverlayUnknownNode);
+        };
+        let stream = stream_id(self.sequences.worker, bucket);
+        if flight.sampled.takes(sequence) {
+            finish(buf.data_mut());
+            return self.replicate_traced(flight, version, stream, sequence, buf);
+        }
+        if flight.sealed {
+            finish(buf.data_mut());
+            return self.replicate_sealed(flight, version, stream, sequence, buf);
+        }
         for copy in &flight.others {
             // A copy for which there is no buffer counts as made and dropped, so that the counters add up.
             self.counters.roles.copies_made.add(1);
+            let Some(departure) = self.straight(copy) else {
+                self.send_twin(copy, version, stream, sequence, &buf, &finish);
+                continue;
+            };
+            let Some(mut twin) = self.pool.copy_behind::<PLAIN_COPY_LEN>(&buf) else {
+                self.counters.drop(Reason::NoBuffer);
+                continue;
+            };
+            let total = twin.len() as u16;
+            let Some((head, inner)) = twin.data_mut().split_first_chunk_mut() else {
+                self.drop(twin, Reason::NoHeadroom);
+                continue;
+            };
+            let path_sequence = self.sequences.take_on_path(copy.way);
+            let passenger = Passenger { version, stream, sequence, epoch: 0, path_sequence };
+            departure.template.write_plain_copy(head, total, Link::source_port(stream), passenger);
+            finish(inner);
+            self.leave(copy, departure, twin);
+        }
+        finish(buf.data_mut());
+        self.send_copy(&flight.first, version, stream, sequence, 0, buf);
+    }
+
+    /// Sends a copy of a packet the general way.
+    #[inline(never)]
+    fn send_twin(
+        &mut self,
+        copy: &Copy,
+        version: IpVersion,
+        stream: u16,
+        sequence: u64,
+        buf: &P::Buf,
+        finish: &impl Fn(&mut [u8]),
+    ) {
+        match self.pool.copy(buf) {
+            Some(mut twin) => {
+                finish(twin.data_mut());
+                self.send_any_copy(copy, version, stream, sequence, 0, twin);
+            }
+            None => self.counters.drop(Reason::NoBuffer),
+        }
+    }
+
+    /// The headers of a copy that can only leave one way, over a link without a key.
+    #[inline(always)]
+    fn straight<'b>(&self, copy: &'b Copy) -> Option<&'b Departure> {
+        copy.straight().filter(|departure| self.keys.peer(departure.next).is_none())
+    }
+
+    /// Counts a copy that is ready, and transmits it.
+    #[inline(always)]
+    fn leave(&mut self, copy: &Copy, departure: &Departure, buf: P::Buf) {
+        if let Some(path) = self.counters.paths.get(copy.path_slot as usize) {
+            path.sent.add(1);
+        }
+        self.transmit(departure.egress.hop.port, buf);
+    }
+
+    /// Seals a packet that has its number, and sends the copies.
+    #[inline(never)]
+    fn replicate_sealed(
+        &mut self,
+        flight: &Flight,
+        version: IpVersion,
+        stream: u16,
+        sequence: u64,
+        mut buf: P::Buf,
+    ) {
+        let epoch = match self.seal(flight.destination, version, stream, sequence, &mut buf) {
+            Ok(epoch) => epoch,
+            Err(reason) => return self.drop(buf, reason),
+        };
+        self.replicate_ready(flight, version, stream, sequence, epoch, buf);
+    }
+
+    /// Sends the copies of a packet that is complete but for their headers.
+    #[inline(always)]
+    pub fn replicate_ready(
+        &mut self,
+        flight: &Flight,
+        version: IpVersion,
+        stream: u16,
+        sequence: u64,
+        epoch: u8,
+        buf: P::Buf,
+    ) {
+        for copy in &flight.others {
+            self.counters.roles.copies_made.add(1);
             match self.pool.copy(&buf) {
-                Some(twin) => self.send_copy(copy, passenger, twin),
+                Some(twin) => self.send_copy(copy, version, stream, sequence, epoch, twin),
                 None => self.counters.drop(Reason::NoBuffer),
             }
         }
-        self.send_copy(&flight.first, passenger, buf);
+        self.send_copy(&flight.first, version, stream, sequence, epoch, buf);
     }
 
     /// Numbers a packet in its stream, and seals it where its application asks for that.
@@ -125,31 +226,67 @@ impl<P: BufPool> Context<'_, P> {
         let Some(last) = fitting.next() else {
             return self.drop(buf, Reason::TooBig);
         };
-        let passenger = match self.board(flight, bucket, version, &mut buf) {
+        let Passenger { stream, sequence, epoch, .. } = match self.board(flight, bucket, version, &mut buf) {
             Ok(passenger) => passenger,
             Err(reason) => return self.drop(buf, reason),
         };
         for copy in fitting {
             self.counters.roles.copies_made.add(1);
             match self.pool.copy(&buf) {
-                Some(twin) => self.send_copy(copy, passenger, twin),
+                Some(twin) => self.send_any_copy(copy, version, stream, sequence, epoch, twin),
                 None => self.counters.drop(Reason::NoBuffer),
             }
         }
-        self.send_copy(last, passenger, buf);
+        self.send_any_copy(last, version, stream, sequence, epoch, buf);
     }
 
     /// Puts the outer headers of one path before a copy and transmits it.
+    ///
+    /// Takes a [`Passenger`]'s values one by one: as a structure, which [`Context::send_any_copy`] would be given by
+    /// reference, they would be written to memory in pieces and read back as a whole, which waits for the cache.
     #[inline(always)]
-    fn send_copy(&mut self, copy: &Copy, mut passenger: Passenger, mut buf: P::Buf) {
-        let Some(departure) = copy.departure(passenger.stream) else {
+    fn send_copy(
+        &mut self,
+        copy: &Copy,
+        version: IpVersion,
+        stream: u16,
+        sequence: u64,
+        epoch: u8,
+        mut buf: P::Buf,
+    ) {
+        let Some(departure) = self.straight(copy) else {
+            return self.send_any_copy(copy, version, stream, sequence, epoch, buf);
+        };
+        let total = (PLAIN_COPY_LEN + buf.len()) as u16;
+        let Ok(head) = buf.prepend_array() else {
+            return self.drop(buf, Reason::NoHeadroom);
+        };
+        let path_sequence = self.sequences.take_on_path(copy.way);
+        let passenger = Passenger { version, stream, sequence, epoch, path_sequence };
+        departure.template.write_plain_copy(head, total, Link::source_port(stream), passenger);
+        self.leave(copy, departure, buf);
+    }
+
+    /// The same for a copy of any kind.
+    #[inline(never)]
+    fn send_any_copy(
+        &mut self,
+        copy: &Copy,
+        version: IpVersion,
+        stream: u16,
+        sequence: u64,
+        epoch: u8,
+        mut buf: P::Buf,
+    ) {
+        let Some(departure) = copy.departure(stream) else {
             return self.drop(buf, Reason::NoRoute);
         };
         if buf.prepend(departure.template.header_len()).is_err() {
             return self.drop(buf, Reason::NoHeadroom);
         }
-        passenger.path_sequence = self.sequences.take_on_path(copy.way);
-        departure.template.write_copy(buf.data_mut(), Link::source_port(passenger.stream), passenger);
+        let path_sequence = self.sequences.take_on_path(copy.way);
+        let passenger = Passenger { version, stream, sequence, epoch, path_sequence };
+        departure.template.write_copy(buf.data_mut(), Link::source_port(stream), passenger);
         if self.keys.peer(departure.next).is_some()
             && let Err(reason) = self.authenticate_copy(departure, passenger, &mut buf)
         {

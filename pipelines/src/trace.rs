@@ -16,7 +16,7 @@ use crate::{Output, PortIndex, seal};
 use overlay::topology::NodeId;
 use overlay::wire::trace::{self, DATA_LEN_MAX, RECORD_LEN, Record, Unwritten, option_len};
 use overlay::wire::{HEADER_LEN, TracePlace};
-use packet::{BufPool, Counter, PacketBuf, Reason, ip};
+use packet::{BufPool, Counter, IpVersion, PacketBuf, Reason, ip};
 
 /// What a worker counts of hop records.
 #[derive(Debug, Default)]
@@ -188,13 +188,28 @@ impl<P: BufPool> Context<'_, P> {
     /// fit; or like any other, where a copy has no room for a trace.
     #[cold]
     #[inline(never)]
-    pub fn replicate_traced(&mut self, flight: &Flight, passenger: Passenger, buf: P::Buf) {
+    pub fn replicate_traced(
+        &mut self,
+        flight: &Flight,
+        version: IpVersion,
+        stream: u16,
+        sequence: u64,
+        mut buf: P::Buf,
+    ) {
+        let epoch = match flight.sealed {
+            true => match self.seal(flight.destination, version, stream, sequence, &mut buf) {
+                Ok(epoch) => epoch,
+                Err(reason) => return self.drop(buf, reason),
+            },
+            false => 0,
+        };
         let len = buf.len();
         let room = |copy: &tables::Copy| (copy.mtu as usize + flight.seal_len()).saturating_sub(len);
         if flight.copies().any(|copy| room(copy) < option_len(0)) {
             self.counters.traces.unfit.add(1);
-            return self.replicate_copies(flight, passenger, buf);
+            return self.replicate_ready(flight, version, stream, sequence, epoch, buf);
         }
+        let passenger = Passenger { version, stream, sequence, epoch, path_sequence: 0 };
         self.counters.traces.sampled.add(1);
         self.counters.roles.copies_made.add(flight.others.len() as u64);
         for copy in flight.copies() {

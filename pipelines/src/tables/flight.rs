@@ -87,6 +87,9 @@ pub struct Copy {
     departure: Option<Departure>,
     /// Headers to the other nodes of that region, if there are more: a stream takes one of all.
     others: Vec<Departure>,
+    /// Whether all packets take the first, over untagged Ethernet and IPv4, to a neighbour whose Ethernet address is
+    /// known.
+    straight: bool,
 }
 
 /// The headers of one path from its first link to the overlay's own.
@@ -121,7 +124,17 @@ impl Copy {
             next: link.to,
             header,
         });
-        Copy { path_slot, way, mtu, hops, departure: departures.next(), others: departures.collect() }
+        let (departure, others) = (departures.next(), departures.collect::<Vec<_>>());
+        let is_plain = |first: &Departure| first.template.is_plain() && first.egress.mac.is_some();
+        let straight = others.is_empty() && departure.as_ref().is_some_and(is_plain);
+        Copy { path_slot, way, mtu, hops, departure, others, straight }
+    }
+
+    /// How all packets leave, where nothing is left to be decided: their headers are those of
+    /// [`Template::write_plain_copy`].
+    #[inline(always)]
+    pub fn straight(&self) -> Option<&Departure> {
+        if self.straight { self.departure.as_ref() } else { None }
     }
 
     /// How a stream's packets leave.

@@ -22,7 +22,7 @@ pub use link::Link;
 pub use mtus::Mtus;
 pub use registry::{Incoming, Registry};
 pub use routes::{Egress, Interface, NextHop, Route, Routes};
-pub use template::{LINK_LEN_MAX, Passenger, Template};
+pub use template::{LINK_LEN_MAX, PLAIN_COPY_LEN, Passenger, Template};
 
 use crate::batch::PortIndex;
 use foldhash::fast::FixedState;
