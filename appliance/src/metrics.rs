@@ -13,6 +13,7 @@ use crate::metrics_liveness;
 use crate::metrics_traces;
 use crate::report::Process;
 use crate::report_keys;
+use crate::report_links;
 
 /// The type of what [`text`] returns.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -92,6 +93,8 @@ fn collect<P: BufPool>(core: &Core<P>, process: &Process) -> Vec<Metric> {
     metrics_liveness::path_ends(core, &mut metrics);
     metrics_liveness::incoming(core, &mut metrics);
     metrics_liveness::links(core, &mut metrics);
+    metrics_liveness::link_quality(core, &mut metrics);
+    report_links::metrics(core, &mut metrics);
     report_keys::metrics(core, &mut metrics);
     metrics_traces::metrics(core, &mut metrics);
     workers(core, &mut metrics);
@@ -174,6 +177,12 @@ fn workers<P: BufPool>(core: &Core<P>, metrics: &mut Vec<Metric>) {
         "sessions",
         "Translated sessions",
         each(&|worker| Value::Count(worker.path.roles.sessions.get())),
+    );
+    gauge(
+        metrics,
+        "fragments_held",
+        "Fragments that wait for their datagram's first",
+        each(&|worker| Value::Count(worker.path.roles.fragments_held.get())),
     );
     gauge(
         metrics,

@@ -29,6 +29,9 @@ pub enum Noun {
     /// Paths of the overlay.
     #[command(subcommand)]
     Path(PathVerb),
+    /// Links between nodes.
+    #[command(subcommand)]
+    Link(LinkVerb),
     /// Clients' flows at an edge.
     #[command(subcommand)]
     Flow(ListVerb),
@@ -67,6 +70,17 @@ pub enum PathVerb {
         /// Packets to show one by one, the newest.
         #[arg(short = 'n', long, default_value_t = 3)]
         packets: usize,
+    },
+}
+
+/// What to do with links.
+#[derive(Debug, Subcommand)]
+pub enum LinkVerb {
+    /// The links to neighbouring nodes: state, round-trip time, loss each way, MTU.
+    Show {
+        /// What all nodes say of their links instead, as far as it has come here.
+        #[arg(long)]
+        all: bool,
     },
 }
 
@@ -120,6 +134,7 @@ impl Noun {
             Noun::Path(PathVerb::Trace { application, packets }) => {
                 Request::Traces(TraceRequest { application: application.clone(), packets: *packets })
             }
+            Noun::Link(LinkVerb::Show { .. }) => Request::Links,
             Noun::Flow(ListVerb::Show(list)) => Request::Flows(list.request()?),
             Noun::Nat(ListVerb::Show(list)) => Request::Sessions(list.request()?),
             Noun::Drops(DropsVerb::Show { .. }) => Request::Drops,
@@ -127,6 +142,13 @@ impl Noun {
             Noun::Key(KeyVerb::Rotate) => Request::RotateKey,
             Noun::Completions { .. } | Noun::Man { .. } => return Ok(None),
         }))
+    }
+}
+
+impl Noun {
+    /// Whether everything is to be shown.
+    pub fn wants_all(&self) -> bool {
+        matches!(self, Noun::Drops(DropsVerb::Show { all: true }) | Noun::Link(LinkVerb::Show { all: true }))
     }
 }
 

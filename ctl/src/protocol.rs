@@ -23,6 +23,8 @@ pub enum Request {
     Drops,
     /// What hop records of an application's packets tell.
     Traces(TraceRequest),
+    /// The node's links, and what all nodes say of theirs.
+    Links,
     /// The node's keys and those of its peers.
     Keys,
     /// Makes a new key now, and then shows the keys. A deed, not a question: it stands here because every request is one

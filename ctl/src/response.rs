@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Family;
 use crate::keys::Keys;
+use crate::links::Links;
 use crate::liveness::{Incoming, Neighbor, PathEnd};
 use crate::traces::Traces;
 
@@ -19,6 +20,8 @@ pub enum Response {
     Paths(Vec<Path>),
     /// Answers [`Request::Drops`]: every reason, in the order of their numbers.
     Drops(Vec<Drop>),
+    /// Answers [`Request::Links`].
+    Links(Box<Links>),
     /// Answers [`Request::Keys`] and [`Request::RotateKey`].
     Keys(Box<Keys>),
     /// Answers [`Request::Traces`].

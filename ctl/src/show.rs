@@ -3,10 +3,11 @@
 use crate::liveness::{Neighbor, Percentiles};
 use crate::response::{Drop, End, Flow, Path, Port, Response, Session, Status, Worker};
 use crate::show_keys::show_keys;
+use crate::show_links;
 use crate::show_traces::show_traces;
 use crate::table::{Table, percent, thousands};
 
-/// An answer as text; `all` shows reasons that never occurred, too.
+/// An answer as text; `all` shows reasons that never occurred, and all nodes' links, too.
 pub fn print(answer: &[Response], all: bool) -> String {
     let mut text = String::new();
     let flows: Vec<&Flow> =
@@ -28,6 +29,7 @@ pub fn print(answer: &[Response], all: bool) -> String {
             Response::Drops(drops) => text += &show_drops(drops, all),
             Response::Keys(keys) => text += &show_keys(keys),
             Response::Traces(traces) => text += &show_traces(traces),
+            Response::Links(links) => text += &show_links::show_links(links, all),
             Response::End(End { shown: 0, .. }) => text += "none\n",
             Response::End(End { shown, more: true }) => {
                 text += &format!("the first {}; there are more\n", thousands(*shown));

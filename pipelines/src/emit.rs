@@ -36,10 +36,12 @@ pub struct Context<'a, P: BufPool> {
     pub sequences: &'a mut Sequences,
     /// Bounds the ICMP errors that this worker sends.
     pub answers: &'a mut TokenBucket,
-    /// Sessions of datagrams that come in fragments.
-    pub fragments: &'a mut Fragments,
+    /// Datagrams that come in fragments.
+    pub fragments: &'a mut Fragments<P::Buf>,
     /// The hop records under way.
     pub tracer: &'a mut Tracer,
+    /// Whether the burst comes from another worker.
+    pub handed: bool,
 }
 
 impl<P: BufPool> Context<'_, P> {

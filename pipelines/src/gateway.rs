@@ -310,6 +310,8 @@ pub struct Reply<H> {
     /// Protocol and port that the session is found by: of an ICMP error, those of the packet that it quotes.
     protocol: u8,
     external_port: u16,
+    /// Of a fragment that comes from the wire: the worker where its datagram's fragments meet.
+    home: Option<u16>,
     slot: Option<ReverseSlot>,
 }
 
@@ -337,12 +339,21 @@ impl<H: Headers> Reply<H> {
         if let Some(slot) = slot {
             nat.prefetch_reverse(slot);
         }
-        Ok(Reply { packet, at, port, protocol, external_port, slot })
+        Ok(Reply { packet, at, port, protocol, external_port, home: None, slot })
+    }
+
+    /// Has a fragment taken to this worker first.
+    #[cold]
+    pub fn meet_at(&mut self, home: Option<u16>) {
+        self.home = home;
     }
 
     /// The worker that has the session: ports are partitioned among workers.
     #[inline(always)]
     pub fn owner(&self, workers: u16) -> Option<u16> {
+        if self.packet.fragment() != Fragment::No {
+            return self.home;
+        }
         nat::owner(self.protocol, self.external_port, workers)
     }
 }

@@ -142,6 +142,39 @@ pub struct Node_ {
     pub seen: Vec<Seen>,
 }
 
+impl Node_ {
+    /// One worker of a node.
+    pub fn new(topology: &Topology, node: usize, worker: u16, workers: u16) -> Node_ {
+        let counters = Arc::new(WorkerCounters::default());
+        let tables = Arc::new(tables(topology, node, None));
+        let this = &topology.nodes[node];
+        let pool = this.nat_pool.iter().flat_map(pipelines::tables::pool_addresses).collect();
+        let nat = nat::Config {
+            sessions_max: 1000,
+            pool,
+            worker,
+            workers,
+            timeouts: nat::Timeouts::default(),
+            seed: 5 + worker as u64,
+        };
+        let setup = Setup {
+            worker,
+            workers,
+            flows: 1000,
+            nat,
+            streams: 64,
+            window: 1024,
+            flow_idle_s: 300,
+            answers_per_second: 100,
+            seed: 9,
+            first_sequence: 1 << 40,
+            unix_offset_ns: 1_700_000_000 * SECOND,
+        };
+        let forwarder = Forwarder::new(&setup, tables, counters.clone()).unwrap();
+        Node_ { forwarder, counters, out: Output::default(), seen: Vec::new() }
+    }
+}
+
 pub struct Lab {
     pub nodes: Vec<Node_>,
     pub pool: HeapPool,
@@ -157,39 +190,13 @@ impl Lab {
     }
 
     pub fn with(topology: &Topology, workers: u16) -> Lab {
-        let nodes = (0..4).map(|node| {
-            let counters = Arc::new(WorkerCounters::default());
-            let tables = Arc::new(tables(topology, node, None));
-            let this = &topology.nodes[node];
-            let pool = this.nat_pool.iter().flat_map(pipelines::tables::pool_addresses).collect();
-            let setup = Setup {
-                worker: 0,
-                workers,
-                flows: 1000,
-                nat: nat::Config {
-                    sessions_max: 1000,
-                    pool,
-                    worker: 0,
-                    workers,
-                    timeouts: nat::Timeouts::default(),
-                    seed: 5,
-                },
-                streams: 64,
-                window: 1024,
-                flow_idle_s: 300,
-                answers_per_second: 100,
-                seed: 9,
-                first_sequence: 1 << 40,
-                unix_offset_ns: 1_700_000_000 * SECOND,
-            };
-            Node_ {
-                forwarder: Forwarder::new(&setup, tables, counters.clone()).unwrap(),
-                counters,
-                out: Output::default(),
-                seen: Vec::new(),
-            }
-        });
+        let nodes = (0..4).map(|node| Node_::new(topology, node, 0, workers));
         Lab { nodes: nodes.collect(), pool: HeapPool::new(512), now_ns: 1000 * SECOND }
+    }
+
+    /// Lets time do its work on all nodes.
+    pub fn sweep(&mut self) {
+        self.nodes.iter_mut().for_each(|node| node.forwarder.sweep(self.now_ns));
     }
 
     /// Gives a node one frame; returns what it transmits.

@@ -8,6 +8,7 @@ pub mod frame;
 pub mod headers;
 mod input;
 pub mod keys;
+pub mod linkstate;
 mod mend;
 pub mod nat;
 mod reply;
@@ -31,4 +32,5 @@ pub const TARGETS: &[Target] = &[
     ("stamp", stamp::run),
     ("trace", trace::run),
     ("keys", keys::run),
+    ("linkstate", linkstate::run),
 ];
