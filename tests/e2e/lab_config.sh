@@ -12,6 +12,7 @@ extra_topology=""   # appended to the topology file
 window=65536        # elimination window of every node
 extra_node=""       # tables appended to every node file
 plan=""             # how many paths to plan over links of extra_topology, instead of the two written ones
+declare -A trace=() # more lines for the applications "web" and "single"
 
 # Where everything is. All addresses are from the ranges reserved for documentation, but for the private origins.
 client_v4=198.51.100.2 client_v6=2001:db8:c::2
@@ -88,6 +89,7 @@ write_application() {
 		copies = $4
 		seal = "$seal"
 		underlay = "$underlay"
+		${trace[$1]:-}
 	END
 }
 
