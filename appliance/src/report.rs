@@ -136,7 +136,7 @@ impl<P: BufPool> Core<P> {
             .collect();
         if !used.is_empty() {
             let names = used.iter().map(|protocol| protocol.name()).collect::<Vec<_>>();
-            known.insert(PathId(0), (names.join(", "), Vec::new()));
+            known.insert(PathId(0), (names.join(", "), Vec::new(), true));
         }
         let mut paths = Vec::new();
         for (slot, id) in self.tables.registry.paths.iter().enumerate() {
