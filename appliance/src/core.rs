@@ -96,8 +96,8 @@ pub struct Core<P: BufPool> {
     retired: Vec<Arc<Tables>>,
     /// Snapshots that found a worker's queue full, to be published again.
     unpublished: bool,
-    /// What the snapshot in force was compiled from: the versions of neighbours, of what is dead, and of plans.
-    compiled_versions: (u64, u64, u64),
+    /// What the snapshot in force was compiled from: the versions of neighbours, of what is dead, of plans, and of links.
+    compiled_versions: (u64, u64, u64, u64),
     compiled_ns: u64,
     /// When link state that is not taken was told of last, ns.
     told_ns: Option<u64>,
@@ -167,7 +167,7 @@ impl<P: BufPool> Core<P> {
             pool,
             retired: Vec::new(),
             unpublished: false,
-            compiled_versions: (0, 0, 0),
+            compiled_versions: (0, 0, 0, 0),
             compiled_ns: 0,
             told_ns: None,
         }
@@ -298,8 +298,10 @@ impl<P: BufPool> Core<P> {
     }
 
     /// What a snapshot depends on beside the configuration.
-    fn versions(&self) -> (u64, u64, u64) {
-        (self.slow.version(), self.live.version(), self.planning.version())
+    fn versions(&self) -> (u64, u64, u64, u64) {
+        // Where nothing goes hop by hop, what others say of links changes nothing.
+        let links = if self.config.routes_by_links() { self.link_state.version() } else { 0 };
+        (self.slow.version(), self.live.version(), self.planning.version(), links)
     }
 
     /// Publishes a new snapshot when neighbours or what is dead have changed.
@@ -326,7 +328,8 @@ impl<P: BufPool> Core<P> {
         neighbors_only: bool,
     ) -> Result<Tables, pipelines::tables::CompileError> {
         let neighbors: Vec<_> = self.slow.neighbors().collect();
-        let (versions, known) = (self.versions(), (self.live.dead(), self.live.mtus()));
+        let versions = self.versions();
+        let known = (self.live.dead(), self.live.mtus(), self.link_state.views());
         let previous = Some(&*self.tables);
         let tables =
             setup::compile(config, &self.interfaces, &neighbors, self.seed, known, previous, neighbors_only)?;

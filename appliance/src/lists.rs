@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use conf::Config;
 use ctl::{End, Family, Filter, Flow, ListRequest, Response, Session, Stream, StreamPath};
 use overlay::elimination::StreamView;
+use overlay::protocol::Protocol;
 use pipelines::Tables;
 
 use crate::exchange::{Exchange, Order};
@@ -178,6 +179,9 @@ fn show_flow(
         vip_port: if protocol == Family::Icmp { 0 } else { key.vip_port() },
         application: application.map_or_else(String::new, |application| application.name.clone()),
         gateway: gateway.map_or_else(String::new, |node| node.name.clone()),
+        routing: flight
+            .and_then(|flight| Protocol::of(flight.protocol))
+            .map_or_else(String::new, |protocol| protocol.name().to_owned()),
         stream: overlay::wire::stream_id(
             page.worker as u8,
             overlay::pick::bucket(key.client, tables.streams),

@@ -55,8 +55,9 @@ impl<P: BufPool> Core<P> {
             later.push("key_rotation");
             new.keys.rotation_s = self.config.keys.rotation_s;
         }
-        // Routes are part of a snapshot; everything else of the node file is as it was at the start.
+        // Routes and next hops are part of a snapshot; everything else of the node file is as it was at the start.
         let mut local = self.config.local.clone();
+        local.detours = core::mem::take(&mut new.local.detours);
         if later.iter().all(|what| *what != PORTS) {
             for (port, changed) in local.ports.iter_mut().zip(core::mem::take(&mut new.local.ports)) {
                 port.routes = changed.routes;

@@ -1,8 +1,9 @@
 //! Answers to operators, out of the counters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ctl::{Drop, Link, NeighborStatus, Path, Port, Status, Worker};
+use overlay::topology::PathId;
 use packet::{BufPool, Reason};
 
 use crate::core::{Core, Counters};
@@ -126,6 +127,16 @@ impl<P: BufPool> Core<P> {
                 let names = regions.filter_map(|index| Some(topology.region(index)?.name.clone())).collect();
                 known.insert(path.id, (set.name.clone(), names, in_force));
             }
+        }
+        // What has no path is counted as path 0, under the names of the protocols that send so.
+        let routings = topology.applications.iter().map(|application| &application.routing);
+        let used: BTreeSet<_> = routings
+            .flat_map(|routing| [routing.to_origin, routing.to_client])
+            .filter(|protocol| !protocol.has_path())
+            .collect();
+        if !used.is_empty() {
+            let names = used.iter().map(|protocol| protocol.name()).collect::<Vec<_>>();
+            known.insert(PathId(0), (names.join(", "), Vec::new(), true));
         }
         let mut paths = Vec::new();
         for (slot, id) in self.tables.registry.paths.iter().enumerate() {

@@ -90,7 +90,7 @@ impl Sandbox {
             &interfaces,
             &[],
             start.seed,
-            (&Dead::default(), &Mtus::default()),
+            (&Dead::default(), &Mtus::default(), &Default::default()),
             None,
             false,
         )?);

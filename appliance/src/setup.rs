@@ -2,9 +2,10 @@
 
 use conf::Config;
 use overlay::elimination::Watching;
+use overlay::routing::LinkView;
 use overlay::topology::Node;
 use packet::{Addr, Mac};
-use pipelines::tables::{self, Dead, Input, Interface, Local, Mtus};
+use pipelines::tables::{self, Dead, Hops, Input, Interface, Local, Mtus};
 use pipelines::{PortIndex, Setup, Tables, slow};
 
 /// ICMP errors that a worker sends per second.
@@ -57,11 +58,12 @@ pub fn compile(
     interfaces: &[Interface],
     neighbors: &[(PortIndex, Addr, Mac)],
     seed: u64,
-    (dead, mtus): (&Dead, &Mtus),
+    (dead, mtus, views): (&Dead, &Mtus, &[LinkView; 2]),
     previous: Option<&Tables>,
     neighbors_only: bool,
 ) -> Result<Tables, tables::CompileError> {
     let (topology, node) = (&config.topology, config.node);
+    let hops = Hops { views: views.clone(), detours: config.local.detours.clone() };
     Tables::compile(&Input {
         topology,
         node,
@@ -71,6 +73,7 @@ pub fn compile(
         previous,
         dead,
         mtus,
+        hops: &hops,
         neighbors_only,
     })
 }

@@ -65,7 +65,7 @@ pub(crate) fn start(config_file: &Path, config: Config) -> Result<Node, Error> {
         &interfaces,
         &[],
         begun.seed,
-        (&Dead::default(), &Mtus::default()),
+        (&Dead::default(), &Mtus::default(), &Default::default()),
         None,
         false,
     )?);

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use ipnetwork::IpNetwork;
+use overlay::topology::Detour;
 
 /// One node's own settings, from the node file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct Local {
     pub workers: Workers,
     /// Ports in the order of the file, 1 to 16; names, devices and addresses are unique.
     pub ports: Vec<Port>,
+    /// Next hops on the operator's word, instead of what the node finds itself.
+    pub detours: Vec<Detour>,
     /// Capacities, allocated at start.
     pub limits: Limits,
     /// How received streams are watched.

@@ -10,6 +10,7 @@ use crate::local::{Elimination, Limits, Poll, Timeouts};
 use crate::node_values::{device, eal_argument, metrics, mtu, own_address, prefix, socket, timeout};
 use crate::problems::{At, Problems};
 use crate::reader::{List, Table, list, table};
+use crate::routing::{self, RawDetour};
 use crate::values::{boolean, host, integer, name, text, word};
 
 /// Most entries of each kind.
@@ -27,6 +28,7 @@ pub(crate) struct NodeFile {
     pub(crate) eal: RawEal,
     pub(crate) workers: Option<RawWorkers>,
     pub(crate) ports: Option<At<List<RawPort>>>,
+    pub(crate) detours: List<RawDetour>,
     pub(crate) limits: Limits,
     pub(crate) elimination: Elimination,
     pub(crate) timeouts: Timeouts,
@@ -76,6 +78,7 @@ pub(crate) fn read(t: &mut Table<'_>, p: &mut Problems) -> NodeFile {
     let ports = t.required("port", "at least one [[port]]", p, |item, p| {
         list(PORTS_MAX, |item, p| table(item, "[[port]]", p, port))(item, p)
     });
+    let detours = t.list("route", routing::DETOURS_MAX, p, routing::detour);
     let limits = t.optional("limits", p, |item, p| table(item, "[limits]", p, limits));
     let elimination = t.optional("elimination", p, |item, p| table(item, "[elimination]", p, elimination));
     let timeouts = t.optional("timeouts", p, |item, p| table(item, "[timeouts]", p, timeouts));
@@ -94,6 +97,7 @@ pub(crate) fn read(t: &mut Table<'_>, p: &mut Problems) -> NodeFile {
         eal: eal.map_or_else(default_eal, |eal| eal.value),
         workers: workers.map(|workers| workers.value),
         ports,
+        detours,
         limits: limits.map_or_else(Limits::default, |limits| limits.value),
         elimination: elimination.map_or_else(Elimination::default, |elimination| elimination.value),
         timeouts: timeouts.map_or_else(Timeouts::default, |timeouts| timeouts.value),

@@ -216,6 +216,9 @@ pub struct Flow {
     pub application: String,
     /// The gateway node's name.
     pub gateway: String,
+    /// The routing protocol of its packets towards the gateway; empty while its way is compiled anew.
+    #[serde(default)]
+    pub routing: String,
     /// The stream that carries it.
     pub stream: u16,
     /// Packets from the client so far.

@@ -17,6 +17,7 @@ pub mod pick;
 pub mod plan;
 pub mod plans;
 pub mod plpmtud;
+pub mod protocol;
 pub mod quality;
 pub mod routing;
 pub mod sampling;

@@ -8,6 +8,7 @@ use core::ops::RangeInclusive;
 pub use packet::IpVersion;
 
 use crate::plan::{Certificate, Quality};
+use crate::protocol::Protocol;
 
 /// An index into [`Topology::regions`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -227,6 +228,31 @@ pub struct Application {
     pub seal: Seal,
     /// Which of its packets carry records of their hops.
     pub trace: Sampling,
+    /// How its packets find their ways.
+    pub routing: Routing,
+}
+
+/// How an application's packets find their ways.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Routing {
+    /// From clients to origins.
+    pub to_origin: Protocol,
+    /// From origins to clients.
+    pub to_client: Protocol,
+    /// The intermediate nodes of [`Protocol::SourceRoute`] in order from edge to gateway, which packets to clients pass
+    /// the other way round; at most [`crate::wire::HOPS_MAX`].
+    pub hops: Vec<NodeId>,
+}
+
+/// A node's own word on where packets go next, instead of what it finds itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Detour {
+    /// Packets of this protocol, which is hop by hop,
+    pub protocol: Protocol,
+    /// to this node,
+    pub destination: NodeId,
+    /// go to this one.
+    pub next: NodeId,
 }
 
 /// Which packets of an application carry records of their hops, and of how many.
@@ -286,6 +312,13 @@ pub struct Origin {
     pub address: IpAddr,
     /// Its port, where it differs from the service's.
     pub port: Option<u16>,
+}
+
+impl Routing {
+    /// The protocol of a direction.
+    pub fn towards(&self, origin: bool) -> Protocol {
+        if origin { self.to_origin } else { self.to_client }
+    }
 }
 
 impl Topology {

@@ -22,6 +22,10 @@ fn valid_vectors_give_their_fields_and_fields_give_the_bytes() {
             "[{}]",
             vector.name
         );
+        // What has extensions is written in two parts.
+        if !expected.extensions.is_empty() {
+            continue;
+        }
         let mut written = [0xa5; HEADER_LEN];
         expected.header.write(&mut written);
         let canonical = vector.text("canonical") == "yes";

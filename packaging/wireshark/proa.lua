@@ -6,7 +6,7 @@
 
 local GENEVE_PORT = 6081
 local OPTION_CLASS = 0xff50
-local TYPE_ROUTE, TYPE_STREAM, TYPE_TRACE = 0x81, 0x82, 0x03
+local TYPE_ROUTE, TYPE_STREAM, TYPE_SOURCE_ROUTE, TYPE_TRACE = 0x81, 0x82, 0x85, 0x03
 local VERSION = 1
 local GENEVE_LEN, OPTION_HEADER_LEN, OPTION_DATA_LEN = 8, 4, 16
 local TRACE_HEAD_LEN, RECORD_LEN = 12, 16
@@ -14,7 +14,9 @@ local TRACE_HEAD_LEN, RECORD_LEN = 12, 16
 local proa = Proto("proa", "Proa overlay")
 
 local inner_types = { [0x0800] = "IPv4", [0x86dd] = "IPv6" }
-local protocols = { [2] = "replicate" }
+local protocols = { [1] = "shortest", [2] = "replicate", [3] = "cleanest", [7] = "source-route", [8] = "direct" }
+local with_path = { [2] = true }
+local HOPS_MAX = 8
 
 local f = {
     vni = ProtoField.uint24("proa.overlay", "Overlay", base.DEC),
@@ -35,6 +37,10 @@ local f = {
     epoch = ProtoField.uint8("proa.epoch", "Key epoch", base.DEC),
     path_sequence = ProtoField.uint24("proa.path_sequence", "Path sequence", base.DEC),
     sequence = ProtoField.uint64("proa.sequence", "Sequence", base.DEC),
+    source_route = ProtoField.none("proa.source_route", "Source route"),
+    hops = ProtoField.uint8("proa.hops", "Hops", base.DEC),
+    passed = ProtoField.uint8("proa.passed", "Passed", base.DEC),
+    hop = ProtoField.uint16("proa.hop", "Hop", base.DEC),
     trace = ProtoField.none("proa.trace", "Trace"),
     trace_overflow = ProtoField.bool("proa.trace.overflow", "A hop found no free record", 8, nil, 0x08),
     trace_filled = ProtoField.uint8("proa.trace.filled", "Records filled", base.DEC),
@@ -107,6 +113,14 @@ local function find_options(tvb, at, stop)
             else
                 found[name] = tvb(data_at, length)
             end
+        elseif class == OPTION_CLASS and kind == TYPE_SOURCE_ROUTE then
+            local count = length > 0 and tvb(data_at, 1):uint() or 0
+            if found.source_route then
+                note("the source route option is there twice")
+            elseif count < 1 or count > HOPS_MAX or length ~= 4 + 4 * math.ceil(count / 2) then
+                note("the source route option has " .. length .. " bytes for " .. count .. " hops")
+            end
+            found.source_route = tvb(data_at, length)
         elseif class == OPTION_CLASS and kind == TYPE_TRACE then
             found.trace = found.trace or { at = data_at, length = length }
         elseif bit.band(kind, 0x80) ~= 0 then
@@ -135,12 +149,15 @@ local function judge(tvb, found)
         return fault("overlay_inner", "the inner packet is neither IPv4 nor IPv6", refused)
     end
     local route, stream = found.route, found.stream
-    if not protocols[route(1, 1):uint()] then
-        return fault("overlay_protocol", "unknown routing protocol " .. route(1, 1):uint(), refused)
+    local protocol = route(1, 1):uint()
+    if not protocols[protocol] then
+        return fault("overlay_protocol", "unknown routing protocol " .. protocol, refused)
     elseif route(4, 2):uint() == 0 or route(6, 2):uint() == 0 then
         return fault("overlay_unknown_node", "node 0", refused)
-    elseif stream(2, 2):uint() == 0 then
-        return fault("overlay_unknown_path", "path 0", refused)
+    elseif (stream(2, 2):uint() ~= 0) ~= (with_path[protocol] or false) then
+        return fault("overlay_unknown_path", "path " .. stream(2, 2):uint() .. " of protocol " .. protocols[protocol], refused)
+    elseif (found.source_route ~= nil) ~= (protocol == 7) then
+        return fault("overlay_option", "a source route is there, or is missing, by protocol " .. protocols[protocol])
     elseif stream(4, 1):uint() ~= 0 or route(8, 8):uint64() ~= UInt64(0) then
         return fault("overlay_unexpected_key", "authenticated or sealed, but no link has a key", refused)
     end
@@ -176,6 +193,16 @@ local function show_stream(tree, stream)
     branch:add(f.epoch, stream(4, 1))
     branch:add(f.path_sequence, stream(5, 3))
     branch:add(f.sequence, stream(8, 8))
+end
+
+local function show_source_route(tree, route)
+    local branch = tree:add(f.source_route, route)
+    local count = math.min(route(0, 1):uint(), math.floor((route:len() - 4) / 2))
+    branch:add(f.hops, route(0, 1))
+    branch:add(f.passed, route(1, 1))
+    for place = 0, count - 1 do
+        branch:add(f.hop, route(4 + 2 * place, 2))
+    end
 end
 
 local function show_trace(tree, tvb, place)
@@ -248,6 +275,9 @@ local function show(tvb, pinfo, tree)
     end
     if stream then
         show_stream(branch, stream)
+    end
+    if found and found.source_route and found.source_route:len() >= 4 then
+        show_source_route(branch, found.source_route)
     end
     if found and found.trace then
         show_trace(branch, tvb, found.trace)

@@ -94,7 +94,7 @@ fn pass<P: BufPool>(
         Answer::Transit(transit) => {
             let place = Place { geneve_at: known::GENEVE_AT as u16, end: passing.end };
             let hop_limit_at = wire::HOP_LIMIT_AT as u16;
-            let copy = Copy { place, hop_limit_at, stream: passing.stream };
+            let copy = Copy { place, hop_limit_at, stream: passing.stream, source_route_at: 0 };
             intermediate::forward(buf, &copy, transit, context);
         }
         Answer::Arrival(way) => match way.arrival(known::FRAME_HEAD as u16, passing, context.tables) {
@@ -312,7 +312,7 @@ fn overlay_packet<P: BufPool>(
     let usual = found.hop_limit_at == wire::HOP_LIMIT_AT && found.inner_at == wire::HEADER_LEN;
     let known = known.filter(|_| usual && !found.control && context.keys.peer(sender).is_none());
     if found.header.destination == tables.node {
-        let way = terminate::admit(sender, &found.header, tables)?;
+        let way = terminate::admit(sender, &found, geneve, tables)?;
         let passing = Passing::of(&found.header, place.end);
         let arrival = way.arrival(place.geneve_at + found.inner_at as u16, &passing, tables)?;
         // A probe came the same way as data, but is for the control thread and moves no stream's window.
@@ -326,7 +326,7 @@ fn overlay_packet<P: BufPool>(
         }
         Ok(Class::Arrival)
     } else {
-        let transit = intermediate::admit(outer.version, sender, &found.header, tables)?;
+        let transit = intermediate::admit(outer.version, sender, &found, geneve, tables)?;
         if let Some((known, port)) = known {
             let express = Express::of(&transit, tables, context.keys);
             known.learn(port, data, express.map_or(Answer::Transit(transit), Answer::Express));

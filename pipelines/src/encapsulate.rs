@@ -2,7 +2,7 @@
 
 use crate::emit::Context;
 use crate::seal;
-use crate::tables::{Copy, Departure, Flight, Link, PLAIN_COPY_LEN, Passenger};
+use crate::tables::{Copy, Departure, Extension, Flight, Link, PLAIN_COPY_LEN, Passenger};
 use overlay::wire::{COPIES_AT, COPIES_MASK, HEADER_LEN, Header, PATH_SEQUENCE_MASK, stream_id};
 use packet::{BufPool, IpVersion, PacketBuf, Reason};
 
@@ -51,6 +51,17 @@ impl Sequences {
     }
 }
 
+/// Puts an option before what the overlay's header will stand before.
+#[cold]
+fn extend<B: PacketBuf>(buf: &mut B, extension: &Extension) -> Result<(), Reason> {
+    let bytes = extension.bytes();
+    buf.prepend(bytes.len()).map_err(|_| Reason::NoHeadroom)?;
+    if let Some(place) = buf.data_mut().get_mut(..bytes.len()) {
+        place.copy_from_slice(bytes);
+    }
+    Ok(())
+}
+
 impl<P: BufPool> Context<'_, P> {
     /// Sends a packet over the overlay: a copy on each path of the flight. The buffer holds the inner IP packet and
     /// nothing else; the caller has checked that it fits the flight's MTU. `bucket` is its client's.
@@ -78,9 +89,9 @@ impl<P: BufPool> Context<'_, P> {
             finish(buf.data_mut());
             return self.replicate_traced(flight, version, stream, sequence, buf);
         }
-        if flight.sealed {
+        if flight.is_prepared {
             finish(buf.data_mut());
-            return self.replicate_sealed(flight, version, stream, sequence, buf);
+            return self.replicate_prepared(flight, version, stream, sequence, buf);
         }
         for copy in &flight.others {
             // A copy for which there is no buffer counts as made and dropped, so that the counters add up.
@@ -143,9 +154,9 @@ impl<P: BufPool> Context<'_, P> {
         self.transmit(departure.egress.hop.port, buf);
     }
 
-    /// Seals a packet that has its number, and sends the copies.
+    /// Seals a packet that has its number, or puts its extension before it, and sends the copies.
     #[inline(never)]
-    fn replicate_sealed(
+    fn replicate_prepared(
         &mut self,
         flight: &Flight,
         version: IpVersion,
@@ -153,7 +164,7 @@ impl<P: BufPool> Context<'_, P> {
         sequence: u64,
         mut buf: P::Buf,
     ) {
-        let epoch = match self.seal(flight.destination, version, stream, sequence, &mut buf) {
+        let epoch = match self.prepare(flight, version, stream, sequence, &mut buf) {
             Ok(epoch) => epoch,
             Err(reason) => return self.drop(buf, reason),
         };
@@ -192,9 +203,24 @@ impl<P: BufPool> Context<'_, P> {
     ) -> Result<Passenger, Reason> {
         let sequence = self.sequences.take(flight.number, bucket).ok_or(Reason::OverlayUnknownNode)?;
         let stream = stream_id(self.sequences.worker, bucket);
-        let epoch =
-            if flight.sealed { self.seal(flight.destination, version, stream, sequence, buf)? } else { 0 };
+        let epoch = self.prepare(flight, version, stream, sequence, buf)?;
         Ok(Passenger { version, stream, sequence, epoch, path_sequence: 0 })
+    }
+
+    /// Does to a packet what is done once, before it is copied; returns the key epoch that it is sealed under.
+    fn prepare(
+        &mut self,
+        flight: &Flight,
+        version: IpVersion,
+        stream: u16,
+        sequence: u64,
+        buf: &mut P::Buf,
+    ) -> Result<u8, Reason> {
+        let epoch = if flight.sealed { self.seal(flight, version, stream, sequence, buf)? } else { 0 };
+        if let Some(extension) = &flight.extension {
+            extend(buf, extension)?;
+        }
+        Ok(epoch)
     }
 
     /// Authenticates a copy for its first link.
@@ -206,6 +232,11 @@ impl<P: BufPool> Context<'_, P> {
         buf: &mut P::Buf,
     ) -> Result<(), Reason> {
         let Passenger { version, stream, sequence, epoch, path_sequence } = passenger;
+        if departure.extended {
+            let at = departure.template.header_len() - HEADER_LEN;
+            let geneve = buf.data_mut().get_mut(at..).ok_or(Reason::OverlayTruncated)?;
+            return seal::authenticate(self.keys, departure.next, geneve);
+        }
         let copies = if told { departure.header.copies } else { 0 };
         let path_sequence = path_sequence & PATH_SEQUENCE_MASK;
         let header =

@@ -13,10 +13,11 @@ use crate::tables::{Local, Tables};
 use crate::trace::{Outcome, Seen};
 use nat::Nat;
 use overlay::elimination::{Elimination, StreamIndex, StreamKey};
+use overlay::protocol::Protocol;
 use overlay::seal::{PeerKeys, SealTable, Shared};
 use overlay::topology::NodeId;
 use overlay::window::Verdict;
-use overlay::wire::{self, Header, PROTOCOL_REPLICATE};
+use overlay::wire::{self, Header, Located, SourceRoute};
 use packet::ip;
 use packet::plain::Plain;
 use packet::{BufPool, Headers, IpVersion, PacketBuf, Reason};
@@ -33,6 +34,8 @@ pub struct Way {
     path_slot: u16,
     /// Where what the sender's worker 0 puts on the path is counted.
     counted_at: u32,
+    /// The number of the routing protocol.
+    protocol: u8,
 }
 
 /// A copy that reached its destination.
@@ -54,14 +57,20 @@ pub struct Arrival {
     path_sequence: u32,
     /// How many copies left its sender.
     copies: u8,
+    /// The number of the routing protocol.
+    protocol: u8,
     place: Option<StreamIndex>,
     /// Where the data of its trace starts, bytes from the frame's start, and its length; 0 and 0 for nearly all.
     trace: (u16, u16),
 }
 
-/// Checks that a copy came over its path, from one end to the other.
-pub fn admit(sender: NodeId, header: &Header, tables: &Tables) -> Result<Way, Reason> {
+/// Checks that a copy came over its path, from one end to the other; `found` was located in `geneve`.
+pub fn admit(sender: NodeId, found: &Located, geneve: &[u8], tables: &Tables) -> Result<Way, Reason> {
+    let header = &found.header;
     let source = tables.peer(header.source).ok_or(Reason::OverlayUnknownNode)?;
+    if header.path.0 == 0 {
+        return admit_without_path(sender, found, geneve, tables);
+    }
     let path = tables.path(header.path).ok_or(Reason::OverlayUnknownPath)?;
     // It must have come the whole path: from its other end, and from the region next to this one.
     let before = match source.region {
@@ -74,7 +83,42 @@ pub fn admit(sender: NodeId, header: &Header, tables: &Tables) -> Result<Way, Re
     }
     let counted = path.incoming.iter().find(|(node, _)| *node == header.source);
     let counted_at = counted.map_or(NOT_COUNTED, |(_, first)| *first);
-    Ok(Way { source: header.source, workers: source.workers, path_slot: path.slot, counted_at })
+    let (workers, path_slot, protocol) = (source.workers, path.slot, header.protocol);
+    Ok(Way { source: header.source, workers, path_slot, counted_at, protocol })
+}
+
+/// Checks that a packet without a path came from where its protocol sends it: by an intermediate that is beside this node
+/// (D10), by the last hop of its source route, or straight from its source.
+#[cold]
+fn admit_without_path(
+    sender: NodeId,
+    found: &Located,
+    geneve: &[u8],
+    tables: &Tables,
+) -> Result<Way, Reason> {
+    let &Header { source, destination, protocol, .. } = &found.header;
+    let peer = tables.peer(source).ok_or(Reason::OverlayUnknownNode)?;
+    let path_slot = tables.pathless.ok_or(Reason::OverlayUnknownPath)?;
+    if !tables.is_facing(source) {
+        return Err(Reason::OverlayUnknownPath);
+    }
+    let from_there = match Protocol::of(protocol).ok_or(Reason::OverlayProtocol)? {
+        Protocol::SourceRoute => {
+            let at = found.extensions.source_route_at;
+            let route = SourceRoute::read(geneve, at, [source, destination])?;
+            route.passed() == route.count() && route.before(source) == Some(sender)
+        }
+        Protocol::Direct => sender == source,
+        Protocol::Shortest | Protocol::Cleanest => {
+            let passes_on = tables.peer(sender).is_some_and(|peer| peer.intermediate);
+            passes_on && sender != source && tables.is_beside(sender)
+        }
+        Protocol::Replicate => false,
+    };
+    if !from_there {
+        return Err(Reason::OverlayWrongHop);
+    }
+    Ok(Way { source, workers: peer.workers, path_slot, counted_at: NOT_COUNTED, protocol })
 }
 
 impl Way {
@@ -85,7 +129,7 @@ impl Way {
         if wire::bucket(stream) as u16 >= tables.streams || wire::worker(stream) as u16 >= self.workers {
             return Err(Reason::OverlayUnknownStream);
         }
-        let Way { source, path_slot, counted_at, .. } = *self;
+        let Way { source, path_slot, counted_at, protocol, .. } = *self;
         let counted_at = counted_at.saturating_add(wire::worker(stream).into());
         Ok(Arrival {
             source,
@@ -99,6 +143,7 @@ impl Way {
             counted_at,
             path_sequence,
             copies,
+            protocol,
             place: None,
             trace: (0, 0),
         })
@@ -195,8 +240,8 @@ pub fn run<P: BufPool>(
             return context.drop(buf, Reason::OverlayTruncated);
         }
         if entry.epoch != 0 {
-            let Arrival { source, stream, sequence, inner, epoch, .. } = *entry;
-            let shared = Shared { protocol: PROTOCOL_REPLICATE, inner, stream, sequence };
+            let Arrival { source, stream, sequence, inner, epoch, protocol, .. } = *entry;
+            let shared = Shared { protocol, inner, stream, sequence };
             if let Err(reason) = seal::open(context.keys, source, epoch, shared, &mut buf) {
                 return context.drop(buf, reason);
             }

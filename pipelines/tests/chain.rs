@@ -224,6 +224,7 @@ fn an_unresolved_next_hop_is_the_control_threads() {
         previous: None,
         dead: &pipelines::tables::Dead::default(),
         mtus: &pipelines::tables::Mtus::default(),
+        hops: &Default::default(),
         neighbors_only: false,
     };
     let tables = pipelines::Tables::compile(&input).unwrap();

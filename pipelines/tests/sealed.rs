@@ -5,7 +5,8 @@ mod common;
 
 use common::*;
 use overlay::keys::{Announcer, Identity, Keyring, Now, ROTATION_MIN_S, Settings};
-use overlay::topology::{NodeId, Sampling, Seal};
+use overlay::protocol::Protocol;
+use overlay::topology::{NodeId, Routing, Sampling, Seal};
 use overlay::wire::trace::Trace;
 use packet::Reason;
 use proptest::prelude::*;
@@ -291,5 +292,30 @@ proptest! {
         // Some bits of GENEVE are reserved, and ignored.
         let reserved = [1, 7, 11, 31].map(|byte| GENEVE_AT + byte);
         prop_assert!(delivered.is_empty() || reserved.contains(&(at / 8)), "bit {at}");
+    }
+}
+
+/// Whatever way packets go, they are sealed end to end and authenticated hop by hop, their source route included.
+#[test]
+fn every_protocol_is_sealed_and_its_route_authenticated() {
+    for protocol in Protocol::ALL {
+        let mut topology = topology();
+        topology.applications[0].seal = Seal::Aes256Gcm;
+        topology.applications[0].routing =
+            Routing { to_origin: protocol, to_client: protocol, hops: vec![NodeId(2), NodeId(3)] };
+        let mut lab = Lab::with(&topology, 1);
+        let mut control = Control::new();
+        (0..5).for_each(|_| control.pass(&mut lab, 100));
+        let sent = lab.give(EDGE, OUTSIDE, &frame(EDGE, CLIENT, 40000, VIP, 53, 17, b"question"));
+        let first = sent[0].2.clone();
+        assert_eq!(lab.run(sent).len(), 1, "{protocol:?}");
+        let to = first[4] as usize;
+        let forged = lab.dropped(to, Reason::OverlayForgedHop);
+        // The last byte of the overlay's part before the inner packet: of the route's last hop, or of the sequence.
+        let end = GENEVE_AT + 8 + usize::from(first[GENEVE_AT] & 0x3f) * 4;
+        let mut changed = first.clone();
+        changed[end - 1] ^= 0x10;
+        assert!(lab.give(to, UNDERLAY, &changed).is_empty(), "{protocol:?}");
+        assert_eq!(lab.dropped(to, Reason::OverlayForgedHop), forged + 1, "{protocol:?}");
     }
 }

@@ -32,6 +32,7 @@ pub(super) fn compile(
         previous,
         dead,
         mtus: &Default::default(),
+        hops: &Default::default(),
         neighbors_only,
     })
     .unwrap()

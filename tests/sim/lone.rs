@@ -137,6 +137,7 @@ fn compile(
             previous,
             dead: &pipelines::tables::Dead::default(),
             mtus: &pipelines::tables::Mtus::default(),
+            hops: &Default::default(),
             neighbors_only: false,
         })
         .unwrap()

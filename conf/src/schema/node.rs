@@ -20,6 +20,9 @@ pub(super) struct NodeFile {
     /// DPDK ports.
     #[schemars(length(min = 1, max = 16))]
     port: Vec<Port>,
+    /// Where packets go next on this node's own word, by protocols that are hop by hop.
+    #[schemars(length(max = 1024))]
+    route: Option<Vec<NextHop>>,
     /// Capacities, allocated at start.
     limits: Option<Limits>,
     /// How received streams are watched.
@@ -30,6 +33,20 @@ pub(super) struct NodeFile {
     control: Option<Control>,
     /// Who this node is; needed where the topology has its public key.
     key: Option<Key>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct NextHop {
+    /// The routing protocol.
+    #[schemars(extend("enum" = ["shortest", "cleanest"]))]
+    protocol: String,
+    /// The edge or gateway that packets are for.
+    #[schemars(regex(pattern = NAME))]
+    destination: String,
+    /// The node to send them to.
+    #[schemars(regex(pattern = NAME))]
+    next: String,
 }
 
 #[derive(JsonSchema)]

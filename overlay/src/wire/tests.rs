@@ -183,7 +183,9 @@ fn single_fields_have_their_reasons() {
     assert_eq!(refused(8, 0xfe), Reason::OverlayOption);
     assert_eq!(refused(12, 0x00), Reason::OverlayVersion);
     assert_eq!(refused(12, 0x20), Reason::OverlayVersion);
-    assert_eq!(refused(13, 1), Reason::OverlayProtocol);
+    assert_eq!(refused(13, 9), Reason::OverlayProtocol);
+    assert_eq!(refused(13, 1), Reason::OverlayUnknownPath);
+    assert_eq!(refused(13, 7), Reason::OverlayUnknownPath);
     assert_eq!(refused(17, 0), Reason::OverlayUnknownNode);
     assert_eq!(refused(19, 0), Reason::OverlayUnknownNode);
     assert_eq!(refused(27, 1), Reason::OverlayUnexpectedKey);

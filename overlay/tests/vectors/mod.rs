@@ -3,7 +3,7 @@
 use packet::Reason;
 use proa_overlay::topology::{IpVersion, NodeId, PathId};
 use proa_overlay::wire::trace::{Record, Trace};
-use proa_overlay::wire::{Header, Located, TracePlace};
+use proa_overlay::wire::{Extensions, Header, Located, TracePlace};
 use std::collections::BTreeMap;
 
 /// The vectors that a receiver accepts.
@@ -56,6 +56,12 @@ impl Vector {
             hop_limit_at: self.number("hop_limit_at"),
             inner_at: self.number("inner_at"),
             control: self.fields.get("control") == Some(&"yes"),
+            extensions: Extensions {
+                source_route_at: self
+                    .fields
+                    .get("source_route_at")
+                    .map_or(0, |_| self.number("source_route_at")),
+            },
             trace: self
                 .fields
                 .get("trace_at")

@@ -2,6 +2,7 @@
 
 use super::dead::Dead;
 use super::flight::{Copy, Flight};
+use super::hops::{self, Hops, NextHops};
 use super::link::Link;
 use super::mtus::Mtus;
 use super::registry::{Registry, number};
@@ -39,6 +40,8 @@ pub struct Input<'a> {
     pub dead: &'a Dead,
     /// What links and paths were found to carry.
     pub mtus: &'a Mtus,
+    /// What next hops follow from.
+    pub hops: &'a Hops,
     /// Whether only neighbours, what is dead or MTUs changed since `previous`: flows then stay compiled.
     pub neighbors_only: bool,
 }
@@ -110,6 +113,10 @@ impl Tables {
             members: AddressTable::new(input.seed),
             peers: Vec::new(),
             paths: Vec::new(),
+            next_hops_of: NextHops::default(),
+            pathless: None,
+            beside: hops::beside(topology, this.region),
+            facing: vec![false; topology.regions.len()],
             links: Vec::new(),
             flights: Vec::new(),
             returns: HashMap::with_hasher(hasher()),
@@ -124,6 +131,7 @@ impl Tables {
         tables.add_local(topology, this, interfaces);
         tables.add_peers(topology, this, input.mtus);
         tables.add_paths(topology, input.dead)?;
+        tables.add_ways(topology, input.dead, input.hops);
         tables.add_applications(topology, input.dead);
         for interface in interfaces.iter().zip(0..) {
             let hops = interface.0.routes.iter().map(|route| (PortIndex(interface.1), Addr::from(route.via)));
@@ -187,7 +195,12 @@ impl Tables {
             if self.peers.len() <= place {
                 self.peers.resize(place + 1, None);
             }
-            self.peers[place] = Some(Peer { region: node.region, workers: node.workers, link });
+            self.peers[place] = Some(Peer {
+                region: node.region,
+                intermediate: node.roles.intermediate,
+                workers: node.workers,
+                link,
+            });
         }
     }
 
@@ -356,6 +369,10 @@ impl Tables {
         towards_gateway: bool,
         dead: &Dead,
     ) -> Option<u16> {
+        let protocol = application.routing.towards(towards_gateway);
+        if !protocol.has_path() {
+            return self.add_routed(application, destination, towards_gateway);
+        }
         let version = application.underlay;
         let sealed = application.seal != Seal::None;
         let tag = if sealed { TAG_LEN } else { 0 };
@@ -391,7 +408,7 @@ impl Tables {
             let path_slot = number(&mut self.registry.paths, path.id);
             let way = self.registry.way(path.id, destination);
             let hops = path.via.len() as u8 + 1;
-            copies.push(Copy::new(path_slot, way, mtu, hops, links(), header));
+            copies.push(Copy::new(path_slot, way, mtu, hops, links(), header, 0));
         }
         // Paths that come and go must not change what the configuration allows for: those that are preferred count,
         // dead or alive, with the MTUs of their ports.

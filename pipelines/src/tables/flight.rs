@@ -6,7 +6,7 @@ use super::template::{COPY_LEN_MAX, Template};
 use overlay::sampling::Threshold;
 use overlay::seal::TAG_LEN;
 use overlay::topology::{NodeId, Sampling};
-use overlay::wire::{HEADER_LEN, Header};
+use overlay::wire::{HEADER_LEN, Header, PROTOCOL_REPLICATE, SOURCE_ROUTE_LEN_MAX, SourceRoute};
 use packet::IpVersion;
 
 /// The copies of a packet to one node for one application.
@@ -24,10 +24,37 @@ pub struct Flight {
     pub mtu: u16,
     /// Whether packets are sealed before they are copied.
     pub sealed: bool,
+    /// Whether anything is done to packets before they are copied.
+    pub is_prepared: bool,
+    /// The number of the routing protocol.
+    pub protocol: u8,
+    /// What stands between the overlay's header and the inner packet, the same in every packet.
+    pub extension: Option<Box<Extension>>,
     /// Which packets carry records of their hops.
     pub sampled: Threshold,
     /// Links that they record at most.
     pub hops_max: u8,
+}
+
+/// An option of some protocols, as it leaves the sender.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extension {
+    bytes: [u8; SOURCE_ROUTE_LEN_MAX],
+    len: u8,
+}
+
+impl Extension {
+    /// A source route over these nodes.
+    pub fn source_route(hops: &[NodeId]) -> Extension {
+        let mut bytes = [0; SOURCE_ROUTE_LEN_MAX];
+        let len = SourceRoute::write(hops, &mut bytes) as u8;
+        Extension { bytes, len }
+    }
+
+    /// The option with its header.
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len as usize).unwrap_or_default()
+    }
 }
 
 /// What every IPv6 link must carry (RFC 8200 section 5).
@@ -48,7 +75,28 @@ impl Flight {
         let most = most.unwrap_or(u16::MAX).min(first.mtu);
         let mtu = others.iter().fold(most, |mtu, copy| mtu.min(copy.mtu));
         let (sampled, hops_max) = (Threshold::one_in(trace.one_in), trace.hops_max);
-        Flight { destination, number, first, others, mtu, sealed, sampled, hops_max }
+        let (protocol, extension) = (PROTOCOL_REPLICATE, None);
+        let is_prepared = sealed;
+        Flight {
+            destination,
+            number,
+            first,
+            others,
+            mtu,
+            sealed,
+            is_prepared,
+            protocol,
+            extension,
+            sampled,
+            hops_max,
+        }
+    }
+
+    /// The same by another routing protocol. Only on paths is known how many hops there are to be recorded.
+    pub fn routed(self, protocol: u8, extension: Option<Extension>) -> Flight {
+        let is_prepared = self.sealed || extension.is_some();
+        let (sampled, extension) = (Threshold::one_in(0), extension.map(Box::new));
+        Flight { is_prepared, protocol, extension, sampled, ..self }
     }
 
     /// Bytes that sealing adds to a packet.
@@ -103,11 +151,13 @@ pub struct Departure {
     pub next: NodeId,
     /// The overlay's header in the template.
     pub header: Header,
+    /// Whether extensions stand behind it.
+    pub extended: bool,
 }
 
 impl Copy {
     /// A copy over a path of so many links with this slot, numbered in the registry, with this MTU for inner packets, by one of
-    /// these links, with this overlay header.
+    /// these links, with this overlay header and so many bytes of extensions behind it.
     pub fn new<'a>(
         path_slot: u16,
         way: u32,
@@ -115,14 +165,18 @@ impl Copy {
         hops: u8,
         links: impl Iterator<Item = &'a Link>,
         header: Header,
+        extension_len: usize,
     ) -> Copy {
         let mut bytes = [0; HEADER_LEN];
         header.write(&mut bytes);
+        // GENEVE counts its options in words.
+        bytes[0] += (extension_len / 4) as u8;
         let mut departures = links.map(|link| Departure {
             template: link.template.with(&bytes),
             egress: link.egress,
             next: link.to,
             header,
+            extended: extension_len > 0,
         });
         let (departure, others) = (departures.next(), departures.collect::<Vec<_>>());
         let is_plain = |first: &Departure| first.template.is_plain() && first.egress.mac.is_some();

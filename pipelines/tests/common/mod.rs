@@ -85,6 +85,7 @@ pub fn topology() -> Topology {
             underlay: IpVersion::V4,
             seal: overlay::topology::Seal::None,
             trace: overlay::topology::Sampling::default(),
+            routing: Default::default(),
         }],
         ..Topology::default()
     }
@@ -120,6 +121,29 @@ pub fn neighbors() -> Vec<(PortIndex, Addr, Mac)> {
 }
 
 pub fn tables(topology: &Topology, node: usize, previous: Option<&Tables>) -> Tables {
+    tables_with(topology, node, previous, &[])
+}
+
+pub fn tables_with(
+    topology: &Topology,
+    node: usize,
+    previous: Option<&Tables>,
+    detours: &[Detour],
+) -> Tables {
+    compile(topology, node, previous, detours, &pipelines::tables::Dead::default())
+}
+
+pub fn tables_without(topology: &Topology, node: usize, dead: &pipelines::tables::Dead) -> Tables {
+    compile(topology, node, None, &[], dead)
+}
+
+fn compile(
+    topology: &Topology,
+    node: usize,
+    previous: Option<&Tables>,
+    detours: &[Detour],
+    dead: &pipelines::tables::Dead,
+) -> Tables {
     let input = Input {
         topology,
         node: NodeId(node as u16 + 1),
@@ -127,8 +151,9 @@ pub fn tables(topology: &Topology, node: usize, previous: Option<&Tables>) -> Ta
         neighbors: &neighbors(),
         seed: 3,
         previous,
-        dead: &pipelines::tables::Dead::default(),
+        dead,
         mtus: &pipelines::tables::Mtus::default(),
+        hops: &pipelines::tables::Hops { detours: detours.to_vec(), ..Default::default() },
         neighbors_only: false,
     };
     Tables::compile(&input).unwrap()

@@ -80,6 +80,7 @@ pub fn compile(
         previous,
         dead: &pipelines::tables::Dead::default(),
         mtus: &pipelines::tables::Mtus::default(),
+        hops: &Default::default(),
         neighbors_only: false,
     };
     Tables::compile(&input).expect("a checked configuration compiles")
