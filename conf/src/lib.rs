@@ -23,6 +23,7 @@ mod problems;
 mod reader;
 #[cfg(test)]
 mod schema;
+mod service;
 mod source;
 mod suggest;
 mod topology_file;

@@ -11,7 +11,8 @@ use overlay::topology::{Disjoint, IpVersion, Roles, Rss, Service};
 use crate::monitoring::{self, RawLiveness, RawQuality};
 use crate::problems::{At, Problems, error};
 use crate::reader::{Item, List, Table, list, table};
-use crate::topology_values::{address_range, public_key, roles, rss, service};
+use crate::service::service;
+use crate::topology_values::{address_range, public_key, roles, rss};
 use crate::values::{decimal, host, integer, name, word};
 
 /// Most entries of each kind; the checks' work and the tables' memory grow with them.

@@ -92,7 +92,13 @@ impl Nat {
 }
 
 /// Rewrites the quoted packet, then the outer header, keeping all checksums as right as they were.
-fn translate(bytes: &mut [u8], packet: &Packet, quote: &Quote, quoted: &Rewrite, outer: (Addr, Addr)) {
+pub(crate) fn translate(
+    bytes: &mut [u8],
+    packet: &Packet,
+    quote: &Quote,
+    quoted: &Rewrite,
+    outer: (Addr, Addr),
+) {
     let version = packet.version;
     let end = quote.end.min(quote.at + quote.transport_at + TRANSPORT_CHANGED);
     let Some(changed) = bytes.get_mut(quote.at..end) else { return };

@@ -8,7 +8,7 @@
 use packet::checksum::{add, pseudo_header, sum};
 use packet::icmp::{self, Kind};
 use packet::ip::{Fragment, Ipv4, Ipv6, Packet};
-use packet::transport::{ICMP, ICMPV6, TCP, UDP};
+use packet::transport::{ICMP, ICMPV6, SCTP, TCP, UDP, UDP_LITE};
 use packet::{Addr, Headers, IpVersion, Reason};
 
 /// What an ICMP error says about the packet that it quotes. An error belongs where the quoted packet came from:
@@ -20,7 +20,7 @@ pub struct Quote {
     pub src: Addr,
     /// Its destination address.
     pub dst: Addr,
-    /// Its protocol: TCP, UDP, ICMP or ICMPv6.
+    /// Its protocol: TCP, UDP, ICMP or ICMPv6, or one that is translated by address.
     pub protocol: u8,
     /// Its source port, or the identifier of a quoted echo.
     pub src_port: u16,
@@ -43,7 +43,7 @@ impl Quote {
     /// Reads the quote of an ICMP or ICMPv6 error; `bytes` starts at the outer IP header.
     ///
     /// # Errors
-    /// [`Reason::NatIcmp`] where it is no error or not about TCP, UDP or an echo, [`Reason::Fragment`],
+    /// [`Reason::NatIcmp`] where it is no error, or about ICMP other than an echo, [`Reason::Fragment`],
     /// [`Reason::IcmpChecksum`] (RFC 5508 REQ-3), [`Reason::NatQuote`] where the quoted headers are malformed,
     /// too short, or have a wrong checksum (REQ-3a).
     pub fn of(bytes: &[u8], packet: &Packet) -> Result<Quote, Reason> {
@@ -89,7 +89,9 @@ impl Quote {
         (self.src_port, self.dst_port) = match (self.protocol, self.echo) {
             (TCP | UDP, _) => (field(0), field(2)),
             (_, Kind::EchoRequest | Kind::EchoReply) => (field(4), field(4)),
-            _ => return Err(Reason::NatIcmp),
+            (ICMP | ICMPV6, _) => return Err(Reason::NatIcmp),
+            (UDP_LITE | SCTP, _) => (field(0), field(2)),
+            _ => (0, 0),
         };
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! The table of sessions: making, forgetting and showing them.
 
 use crate::config::{Config, InvalidConfig};
+use crate::other::Others;
 use crate::ports::{PROTOCOLS, PoolUse, Ports, Share, space_of};
 use crate::reverse::{Reverse, ReverseSlot};
 use crate::session::{Expiry, Key, NewSession, Seconds, Session, SessionIndex, SessionView, Tag};
@@ -20,6 +21,7 @@ pub struct Nat {
     pub(crate) ports: Ports,
     pub(crate) vips: Vips,
     pub(crate) lifetimes: Lifetimes,
+    pub(crate) others: Others,
     pub(crate) seed: u64,
     pub(crate) shared_seed: SharedSeed,
     /// The last place freed; from there each free place names the next.
@@ -31,6 +33,8 @@ pub struct Nat {
 }
 
 const NO_PLACE: u32 = u32::MAX;
+/// Sessions of other protocols than TCP, UDP and ICMP at most.
+const OTHERS_MAX: usize = 1 << 16;
 
 impl Nat {
     /// Allocates all that it ever needs: 64 bytes per session for itself, 16 to 32 for its index, and 18 bytes per
@@ -49,6 +53,13 @@ impl Nat {
             reverse: Reverse::new(share, &pool),
             vips: Vips::new(config.sessions_max),
             lifetimes: Lifetimes::new(&config.timeouts),
+            others: Others::new(
+                config.sessions_max.min(OTHERS_MAX),
+                &pool,
+                config.worker,
+                config.workers,
+                config.seed,
+            ),
             seed: config.seed.rotate_left(32),
             shared_seed: SharedSeed::from_u64(config.seed),
             free: NO_PLACE,
@@ -75,11 +86,15 @@ impl Nat {
         if let Some(session) = self.find(hash, &key) {
             return Ok(session);
         }
-        let version = if key.client.is_v4() { IpVersion::V4 } else { IpVersion::V6 };
-        let state = State::initial(new.protocol, version).ok_or(Reason::Transport)?;
-        if [new.origin, new.vip].iter().any(|address| address.is_v4() != key.client.is_v4()) {
+        // An IPv6 client may have an IPv4 origin (RFC 6146), not the other way round.
+        let [client_v4, vip_v4, origin_v4] = [key.client, new.vip, new.origin].map(packet::Addr::is_v4);
+        if vip_v4 != client_v4 || (client_v4 && !origin_v4) {
             return Err(Reason::NoOrigin);
         }
+        let version = if origin_v4 { IpVersion::V4 } else { IpVersion::V6 };
+        let outside = if new.protocol == ICMPV6 && origin_v4 && !client_v4 { ICMP } else { new.protocol };
+        let new = NewSession { protocol: outside, ..new };
+        let state = State::initial(new.protocol, version).ok_or(Reason::Transport)?;
         let external =
             self.reverse.choose(self.hash_address(key.client), version).ok_or(Reason::NatNoPool)?;
         let space = external as usize * PROTOCOLS + space_of(new.protocol).ok_or(Reason::Transport)?;
@@ -127,6 +142,13 @@ impl Nat {
                 Err(Reason::NatTableFull)
             }
         }
+    }
+
+    /// The external address of a client, for protocols with ports.
+    pub(crate) fn paired_address(&self, client: packet::Addr) -> Option<packet::Addr> {
+        let version = if client.is_v4() { IpVersion::V4 } else { IpVersion::V6 };
+        let place = self.reverse.choose(self.hash_address(client), version)?;
+        Some(self.reverse.address(place))
     }
 
     fn next_place(&self) -> Option<u32> {

@@ -5,7 +5,7 @@ use crate::session::{Expiry, Seconds, Session, SessionIndex};
 use crate::table::Nat;
 use packet::checksum::{Delta, add, sum};
 use packet::ip::Fragment;
-use packet::transport::{ICMP, ICMPV6, TCP, Tcp, UDP, Udp};
+use packet::transport::{ICMP, ICMPV6, TCP, Tcp, UDP, UDP_LITE, Udp};
 use packet::{Addr, Headers, IpVersion};
 
 /// New addresses and ports, and what they do to checksums.
@@ -89,7 +89,7 @@ pub(crate) fn addresses_delta(old: (Addr, Addr), new: (Addr, Addr)) -> Delta {
 
 impl Rewrite {
     #[inline(always)]
-    fn packet(&self, bytes: &mut [u8], packet: &impl Headers) {
+    pub(crate) fn packet(&self, bytes: &mut [u8], packet: &impl Headers) {
         self.addresses(bytes, packet.version());
         // A later fragment has no transport header; the first one's checksum covers the whole datagram.
         if packet.fragment() != Fragment::Later
@@ -136,6 +136,11 @@ impl Rewrite {
             ICMP | ICMPV6 => {
                 update(bytes, packet::icmp::Header::IDENTIFIER_AT, |_| self.src_port);
                 update(bytes, packet::icmp::Header::CHECKSUM_AT, |checksum| self.transport.apply(checksum));
+            }
+            // The checksum stands where UDP's does, and covers the header whatever else it covers (RFC 3828 section 3.1).
+            UDP_LITE => {
+                self.ports(bytes);
+                update(bytes, Udp::CHECKSUM_AT, |checksum| self.transport.apply_udp(checksum));
             }
             _ => {}
         }

@@ -255,6 +255,12 @@ pub enum Service {
     Udp(RangeInclusive<u16>),
     /// ICMP or ICMPv6 echo.
     Icmp,
+    /// UDP-Lite ports, first and last.
+    UdpLite(RangeInclusive<u16>),
+    /// SCTP ports, first and last.
+    Sctp(RangeInclusive<u16>),
+    /// An IP protocol of this number, translated by address alone.
+    Protocol(u8),
 }
 
 /// A server behind a gateway.

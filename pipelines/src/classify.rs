@@ -4,7 +4,6 @@ use crate::batch::{Burst, Cause, Lane, PortIndex};
 use crate::edge::{Ingress, may_enter};
 use crate::emit::Context;
 use crate::forwarder::{Lanes, Stores};
-use crate::fragments;
 use crate::gateway::Reply;
 use crate::intermediate::{self, Copy, Express, Transit};
 use crate::keys;
@@ -253,8 +252,8 @@ fn classify<P: BufPool>(
         Local::Pool => {
             let bytes = &data[frame.payload_at..];
             let mut reply = Reply::admit(port, at, packet, bytes, stores.nat)?;
-            if packet.fragment != Fragment::No && !context.handed {
-                reply.meet_at(fragments::home(bytes, &packet, context.workers));
+            if !context.handed && (packet.fragment != Fragment::No || !reply.is_common()) {
+                reply.steer(bytes, stores.nat, context.workers);
             }
             lanes.general.replies.note(reply);
             Ok(Class::Reply)

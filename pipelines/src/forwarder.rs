@@ -273,7 +273,8 @@ impl<P: BufPool> Forwarder<P> {
         self.flows.sweep(now_s, self.flow_idle_s, SWEEP_PLACES);
         if let Some(nat) = &mut self.nat {
             nat.sweep(nat::Seconds(now_s), SWEEP_PLACES);
-            self.counters.roles.sessions.set(nat.len() as u64);
+            nat.sweep_others(nat::Seconds(now_s), SWEEP_PLACES);
+            self.counters.roles.sessions.set((nat.len() + nat.others_len()) as u64);
         }
         let Self { fragments, counters, .. } = self;
         fragments.sweep(now_s, |reason| WorkerCounters::drop(counters, reason));

@@ -199,7 +199,9 @@ struct Application {
     /// What is served there: tcp/PORT, udp/LOW-HIGH, icmp.
     #[schemars(
         length(min = 1, max = 64),
-        inner(regex(pattern = "^(icmp|(tcp|udp)/[0-9]{1,5}(-[0-9]{1,5})?)$"))
+        inner(regex(
+            pattern = "^(icmp|gre|protocol/[0-9]{1,3}|(tcp|udp|udplite|sctp)/[0-9]{1,5}(-[0-9]{1,5})?)$"
+        ))
     )]
     services: Vec<String>,
     /// The region whose gateways translate and hand over to the origins.

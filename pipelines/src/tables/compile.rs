@@ -17,7 +17,7 @@ use overlay::plan::{self, Refused};
 use overlay::seal::TAG_LEN;
 use overlay::topology::{self, IpVersion, NodeId, PathSet, RegionIndex, Seal, Topology};
 use overlay::wire::{COPIES_MASK, HEADER_LEN, HOP_LIMIT_DEFAULT, Header, PROTOCOL_REPLICATE};
-use packet::transport::{ICMP, ICMPV6, TCP, UDP};
+use packet::transport::{ICMP, ICMPV6, SCTP, TCP, UDP, UDP_LITE};
 use packet::{Addr, Mac};
 use std::net::IpAddr;
 
@@ -114,6 +114,7 @@ impl Tables {
             flights: Vec::new(),
             returns: HashMap::with_hasher(hasher()),
             services_of: AddressTable::new(input.seed),
+            other_services: HashMap::with_hasher(hasher()),
             services: Vec::new(),
             applications: Vec::new(),
             origins: Vec::new(),
@@ -321,6 +322,9 @@ impl Tables {
                     topology::Service::Udp(ports) => (UDP, *ports.start(), *ports.end()),
                     topology::Service::Icmp if address.is_v4() => (ICMP, 0, u16::MAX),
                     topology::Service::Icmp => (ICMPV6, 0, u16::MAX),
+                    topology::Service::UdpLite(ports) => (UDP_LITE, *ports.start(), *ports.end()),
+                    topology::Service::Sctp(ports) => (SCTP, *ports.start(), *ports.end()),
+                    topology::Service::Protocol(number) => (*number, 0, u16::MAX),
                 };
                 let slot = number(&mut self.registry.services, (address, protocol));
                 while self.services.len() <= slot as usize {
@@ -334,8 +338,9 @@ impl Tables {
                     });
                 }
                 let mut numbers = self.services_of.get(address).unwrap_or(Services([Services::NONE; 3]));
-                if let Some(at) = Services::place(protocol) {
-                    numbers.0[at] = slot;
+                match Services::place(protocol) {
+                    Some(at) => numbers.0[at] = slot,
+                    None => drop(self.other_services.insert((address, protocol), slot)),
                 }
                 self.services_of.insert(address, numbers);
                 let entry = &mut self.services[slot as usize];

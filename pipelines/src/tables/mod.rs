@@ -28,7 +28,7 @@ use crate::batch::PortIndex;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use overlay::topology::{NodeId, RegionIndex, Roles};
-use packet::transport::{ICMP, ICMPV6, TCP, UDP};
+use packet::transport::{ICMP, ICMPV6, TCP, UDP, is_common};
 use packet::{Addr, Mac};
 
 /// What an address of this node is.
@@ -191,6 +191,8 @@ pub struct Tables {
     pub returns: HashMap<(NodeId, u16), u16, FixedState>,
     /// Numbers of the services of each virtual IP.
     services_of: AddressTable<Services>,
+    /// Numbers of services of protocols that are not common.
+    other_services: HashMap<(Addr, u8), u16, FixedState>,
     /// Services by their number.
     pub services: Vec<Service>,
     /// Applications by their number in this epoch.
@@ -221,14 +223,24 @@ impl Tables {
     /// The number of a virtual IP's service.
     #[inline(always)]
     pub fn service_of(&self, vip: Addr, protocol: u8) -> Option<u16> {
-        self.services_of.get(vip)?.of(protocol)
+        match is_common(protocol) {
+            true => self.services_of.get(vip)?.of(protocol),
+            false => self.other_service_of(vip, protocol),
+        }
+    }
+
+    #[cold]
+    fn other_service_of(&self, vip: Addr, protocol: u8) -> Option<u16> {
+        self.other_services.get(&(vip, protocol)).copied()
     }
 
     /// Any service of a virtual IP: they all have its node and its seal.
     pub fn any_service(&self, vip: Addr) -> Option<&Service> {
         let numbers = self.services_of.get(vip)?.0;
-        let number = numbers.into_iter().find(|number| *number != Services::NONE)?;
-        self.services.get(number as usize)
+        match numbers.into_iter().find(|number| *number != Services::NONE) {
+            Some(number) => self.services.get(number as usize),
+            None => self.services.iter().find(|service| service.vip == vip && !service.ports.is_empty()),
+        }
     }
 
     /// The application that listens on a port of a service.
