@@ -22,6 +22,7 @@ use crate::incoming::Tallies;
 use crate::keyring::Keyring;
 use crate::lists::Lists;
 use crate::setup::{self, Start};
+use crate::traces::Traces;
 use crate::worker::OwnCounters;
 
 /// Punted frames handled before anything else gets its turn.
@@ -84,6 +85,8 @@ pub struct Core<P: BufPool> {
     pub not_injected: u64,
     /// Messages about keys to a node that has none.
     pub without_keys: u64,
+    /// What hop records told.
+    pub traces: Traces,
     /// When [`Core::pump`] last ran, ns.
     pub now_ns: u64,
     seed: u64,
@@ -158,6 +161,7 @@ impl<P: BufPool> Core<P> {
             injected: 0,
             not_injected: 0,
             without_keys: 0,
+            traces: Traces::default(),
             now_ns,
             seed: start.seed,
             pool,
@@ -193,6 +197,7 @@ impl<P: BufPool> Core<P> {
             self.lists.take(page, &self.config, &self.tables);
         }
         self.lists.ask(&self.exchange);
+        self.pump_traces(now_ns);
         left == 0
     }
 
@@ -200,11 +205,11 @@ impl<P: BufPool> Core<P> {
     pub fn timeout(&self) -> Option<u64> {
         let compile = self.wants_snapshot().then_some(self.compiled_ns + COMPILE_NS);
         let keys = self.keyring.as_ref().map(|keyring| keyring.timeout(self.now_ns));
-        let tallies = self.tallies.timeout();
+        let (tallies, traces) = (self.tallies.timeout(), self.traces.timeout());
         let link_state = self.link_state.poll_timeout(self.now_ns);
         let plans = self.planning.due_ms().map(|due_ms| due_ms.saturating_mul(MS));
         let live = [self.live.poll_timeout(), link_state, plans, tallies];
-        let own = live.into_iter().chain([self.slow.poll_timeout(), keys, compile]);
+        let own = live.into_iter().chain([self.slow.poll_timeout(), keys, compile, traces]);
         own.flatten().min()
     }
 

@@ -115,6 +115,7 @@ impl Sandbox {
                 desk: Desk::new(&exchange, worker),
                 burst_max: config.local.workers.burst as usize,
                 seed: start.seed,
+                clock: Box::new(move || now_ns),
             }));
         }
         let parts = Parts {

@@ -19,6 +19,8 @@ pub struct Start {
     pub seed: u64,
     /// Milliseconds since 1970: where sequence numbers start.
     pub unix_ms: u64,
+    /// Nanoseconds from 1970 to the zero of the node's clock.
+    pub unix_offset_ns: u64,
 }
 
 impl Start {
@@ -102,6 +104,7 @@ pub fn forwarder(config: &Config, node: &Node, start: Start, worker: u16) -> Set
         answers_per_second: ANSWERS_PER_SECOND,
         seed,
         first_sequence: overlay::wire::initial_sequence(start.unix_ms),
+        unix_offset_ns: start.unix_offset_ns,
     }
 }
 

@@ -120,6 +120,7 @@ fn build_application(
         copies: raw.copies.as_ref()?.value,
         underlay: raw.underlay.as_ref().map_or(default, |at| at.value),
         seal: raw.seal.as_ref().and_then(|at| at.value).unwrap_or_default(),
+        trace: raw.trace.as_ref().map(|at| at.value).unwrap_or_default(),
     })
 }
 

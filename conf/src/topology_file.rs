@@ -5,14 +5,13 @@ use std::ops::RangeInclusive;
 
 use overlay::keys::{PublicIdentity, ROTATION_MAX_S, ROTATION_MIN_S};
 use overlay::plan::{LATENCY_US_MAX, LOSS_PPM_MAX, PATHS_MAX as PLAN_MAX};
-use overlay::topology::Seal;
-use overlay::topology::{Disjoint, IpVersion, Roles, Rss, Service};
+use overlay::topology::{Disjoint, IpVersion, Roles, Rss, Sampling, Seal, Service};
 
 use crate::monitoring::{self, RawLiveness, RawQuality};
 use crate::problems::{At, Problems, error};
 use crate::reader::{Item, List, Table, list, table};
 use crate::service::service;
-use crate::topology_values::{address_range, public_key, roles, rss};
+use crate::topology_values::{address_range, public_key, roles, rss, sampling};
 use crate::values::{decimal, host, integer, name, word};
 
 /// Most entries of each kind; the checks' work and the tables' memory grow with them.
@@ -100,6 +99,7 @@ pub(crate) struct RawApplication {
     pub(crate) copies: Option<At<u8>>,
     pub(crate) underlay: Option<At<IpVersion>>,
     pub(crate) seal: Option<At<Option<Seal>>>,
+    pub(crate) trace: Option<At<Sampling>>,
 }
 
 #[derive(Clone, Debug)]
@@ -251,6 +251,7 @@ fn application(t: &mut Table<'_>, p: &mut Problems) -> RawApplication {
         seal: t.optional("seal", p, |item, p| {
             Some(word(&[("aes-256-gcm", Seal::Aes256Gcm), ("none", Seal::None)])(item, p))
         }),
+        trace: t.optional("trace", p, |item, p| table(item, "`trace`", p, sampling)),
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::protocol::{Family, Filter, ListRequest, Request};
+use crate::protocol::{Family, Filter, ListRequest, Request, TraceRequest};
 
 /// Asks a running proa how it is and what it does.
 #[derive(Debug, Parser)]
@@ -66,6 +66,14 @@ pub enum Noun {
 pub enum PathVerb {
     /// What each path sent, received, passed and eliminated, and how often it won.
     Show,
+    /// What hop records of an application's packets tell: which copy won and by how much, and where the time went.
+    Trace {
+        /// The application's name.
+        application: String,
+        /// Packets to show one by one, the newest.
+        #[arg(short = 'n', long, default_value_t = 3)]
+        packets: usize,
+    },
 }
 
 /// What to do with links.
@@ -137,6 +145,9 @@ impl Noun {
         Ok(Some(match self {
             Noun::Status => Request::Status,
             Noun::Path(PathVerb::Show) => Request::Paths,
+            Noun::Path(PathVerb::Trace { application, packets }) => {
+                Request::Traces(TraceRequest { application: application.clone(), packets: *packets })
+            }
             Noun::Link(LinkVerb::Show { .. }) => Request::Links,
             Noun::Flow(ListVerb::Show(list)) => Request::Flows(list.request()?),
             Noun::Nat(ListVerb::Show(list)) => Request::Sessions(list.request()?),

@@ -8,6 +8,7 @@ use crate::Family;
 use crate::keys::Keys;
 use crate::links::Links;
 use crate::liveness::{Incoming, Neighbor, PathEnd};
+use crate::traces::Traces;
 
 /// One line of the daemon's answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,6 +24,8 @@ pub enum Response {
     Links(Box<Links>),
     /// Answers [`Request::Keys`] and [`Request::RotateKey`].
     Keys(Box<Keys>),
+    /// Answers [`Request::Traces`].
+    Traces(Box<Traces>),
     /// One entry of [`Request::Flows`].
     Flow(Flow),
     /// One entry of [`Request::Sessions`].

@@ -5,6 +5,7 @@ use crate::response::{Drop, End, Flow, Path, Port, Response, Session, Status, Wo
 use crate::show_keys::show_keys;
 use crate::show_links;
 use crate::show_streams::{show_alarms, show_streams};
+use crate::show_traces::show_traces;
 use crate::table::{Table, percent, thousands};
 
 /// An answer as text; `all` shows reasons that never occurred, and all nodes' links, too.
@@ -30,6 +31,7 @@ pub fn print(answer: &[Response], all: bool) -> String {
             Response::Paths(paths) => text += &show_paths(paths),
             Response::Drops(drops) => text += &show_drops(drops, all),
             Response::Keys(keys) => text += &show_keys(keys),
+            Response::Traces(traces) => text += &show_traces(traces),
             Response::Links(links) => text += &show_links::show_links(links, all),
             Response::End(End { shown: 0, .. }) => text += "none\n",
             Response::End(End { shown, more: true }) => {

@@ -225,6 +225,28 @@ pub struct Application {
     pub underlay: IpVersion,
     /// How its packets are carried. A receiver goes by this, never by the packet.
     pub seal: Seal,
+    /// Which of its packets carry records of their hops.
+    pub trace: Sampling,
+}
+
+/// Which packets of an application carry records of their hops, and of how many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sampling {
+    /// One in so many packets; 0: none.
+    pub one_in: u32,
+    /// Links of a path that are recorded at most, its first to its last, 1 to [`Sampling::HOPS_MAX`].
+    pub hops_max: u8,
+}
+
+impl Sampling {
+    /// Links that can be recorded: those between the sender, as many nodes as an option has records, and the receiver.
+    pub const HOPS_MAX: u8 = crate::wire::trace::RECORDS_MAX as u8 + 1;
+}
+
+impl Default for Sampling {
+    fn default() -> Sampling {
+        Sampling { one_in: 1_000, hops_max: Sampling::HOPS_MAX }
+    }
 }
 
 /// How an application's packets are carried.

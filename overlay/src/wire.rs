@@ -27,6 +27,7 @@
 //! `docs/protocol.md` has the rules, `docs/vectors` the test vectors.
 
 mod hop;
+pub mod trace;
 mod walk;
 
 pub use hop::{link_epoch, write_hop};
@@ -142,6 +143,17 @@ pub struct Located {
     pub inner_at: usize,
     /// A control packet (O): a probe, which the destination's control thread takes and no stream counts.
     pub control: bool,
+    /// The data of the first trace option, if there is one.
+    pub trace: Option<TracePlace>,
+}
+
+/// Where the data of a trace option lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TracePlace {
+    /// Where it starts, bytes from the start of GENEVE.
+    pub at: u16,
+    /// Bytes of it.
+    pub len: u16,
 }
 
 impl Header {
@@ -222,7 +234,8 @@ pub fn locate_keyed(geneve: &[u8]) -> Result<Located, Reason> {
             let route = chunk(bytes, GENEVE_LEN + OPTION_HEADER_LEN);
             let stream = chunk(bytes, HEADER_LEN - OPTION_DATA_LEN);
             let header = decode(chunk(bytes, 0), route, stream)?;
-            Ok(Located { header, hop_limit_at: HOP_LIMIT_AT, inner_at: HEADER_LEN, control: false })
+            let (hop_limit_at, inner_at) = (HOP_LIMIT_AT, HEADER_LEN);
+            Ok(Located { header, hop_limit_at, inner_at, control: false, trace: None })
         }
         _ => walk::locate(geneve),
     }

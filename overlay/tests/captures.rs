@@ -8,6 +8,7 @@ mod vectors;
 
 use etherparse::PacketBuilder;
 use proa_overlay::topology::{IpVersion, NodeId, PathId};
+use proa_overlay::wire::trace::Record;
 use proa_overlay::wire::{self, GENEVE_PORT, HEADER_LEN, Header, PROTOCOL_REPLICATE};
 use std::fmt::Write;
 use std::path::Path;
@@ -234,6 +235,42 @@ fn accepted() {
         seen.push((identity, capture.frames.len()));
     }
     capture.check("accepted");
+}
+
+/// Every valid vector with a trace option; the expected fields are the option's.
+#[test]
+fn traces() {
+    let mut capture = Capture::default();
+    for vector in read(VALID).into_iter().filter(|vector| vector.located().trace.is_some()) {
+        let found = vector.located();
+        let inner = inner(found.header.inner, packet::transport::UDP, false);
+        let geneve = [&vector.bytes[..found.inner_at], &inner].concat();
+        let fields = match vector.trace() {
+            None => "ignored".to_owned(),
+            Some(trace) => {
+                let all = |of: &dyn Fn(&Record) -> u32| {
+                    let each: Vec<String> =
+                        trace.records.iter().map(|record| of(record).to_string()).collect();
+                    each.join(",")
+                };
+                format!(
+                    "{}|{}|{}|{}|{}|{}|{}|{}|{}|{}",
+                    trace.sent_ns,
+                    u8::from(trace.overflow),
+                    trace.records.len(),
+                    all(&|record| record.hop_limit.into()),
+                    all(&|record| record.queue.into()),
+                    all(&|record| record.node.0.into()),
+                    all(&|record| record.ingress.0.into()),
+                    all(&|record| record.egress.0.into()),
+                    all(&|record| record.time_us),
+                    all(&|record| record.transit_ns),
+                )
+            }
+        };
+        capture.push_bytes(hop(IpVersion::V4, 1, 4), &geneve, &fields, None);
+    }
+    capture.check("traces");
 }
 
 /// Every invalid vector as it stands, but for the empty one: Wireshark shows no dissector an empty payload.

@@ -6,9 +6,10 @@
 
 local GENEVE_PORT = 6081
 local OPTION_CLASS = 0xff50
-local TYPE_ROUTE, TYPE_STREAM = 0x81, 0x82
+local TYPE_ROUTE, TYPE_STREAM, TYPE_TRACE = 0x81, 0x82, 0x03
 local VERSION = 1
 local GENEVE_LEN, OPTION_HEADER_LEN, OPTION_DATA_LEN = 8, 4, 16
+local TRACE_HEAD_LEN, RECORD_LEN = 12, 16
 
 local proa = Proto("proa", "Proa overlay")
 
@@ -34,6 +35,18 @@ local f = {
     epoch = ProtoField.uint8("proa.epoch", "Key epoch", base.DEC),
     path_sequence = ProtoField.uint24("proa.path_sequence", "Path sequence", base.DEC),
     sequence = ProtoField.uint64("proa.sequence", "Sequence", base.DEC),
+    trace = ProtoField.none("proa.trace", "Trace"),
+    trace_overflow = ProtoField.bool("proa.trace.overflow", "A hop found no free record", 8, nil, 0x08),
+    trace_filled = ProtoField.uint8("proa.trace.filled", "Records filled", base.DEC),
+    trace_sent = ProtoField.uint64("proa.trace.sent", "Time at the sender, ns since 1970", base.DEC),
+    record = ProtoField.none("proa.record", "Hop"),
+    record_hop_limit = ProtoField.uint8("proa.record.hop_limit", "Hop limit", base.DEC),
+    record_queue = ProtoField.uint8("proa.record.queue", "Queue depth", base.DEC),
+    record_node = ProtoField.uint16("proa.record.node", "Node", base.DEC),
+    record_ingress = ProtoField.uint16("proa.record.ingress", "Came from node", base.DEC),
+    record_egress = ProtoField.uint16("proa.record.egress", "Went to node", base.DEC),
+    record_time = ProtoField.uint32("proa.record.time", "Time, µs since 1970, low 32 bits", base.DEC),
+    record_transit = ProtoField.uint32("proa.record.transit", "Transit delay, ns", base.DEC),
     copy_of = ProtoField.framenum("proa.copy_of", "Same packet first seen in frame", base.NONE, frametype.DUP_ACK),
     drop = ProtoField.string("proa.drop", "Dropped for"),
 }
@@ -42,7 +55,8 @@ proa.fields = f
 local malformed = ProtoExpert.new("proa.malformed", "Malformed", expert.group.MALFORMED, expert.severity.ERROR)
 local refused = ProtoExpert.new("proa.refused", "Refused by every node", expert.group.PROTOCOL, expert.severity.WARN)
 local last_hop = ProtoExpert.new("proa.last_hop", "Hop limit 0: no intermediate forwards this", expert.group.SEQUENCE, expert.severity.NOTE)
-proa.experts = { malformed, refused, last_hop }
+local ignored = ProtoExpert.new("proa.trace.ignored", "A trace that contradicts itself: ignored", expert.group.PROTOCOL, expert.severity.NOTE)
+proa.experts = { malformed, refused, last_hop, ignored }
 
 proa.prefs.all = Pref.bool("All of GENEVE is Proa's", false,
     "Report GENEVE packets without Proa's options as malformed, rather than leave them alone")
@@ -93,6 +107,8 @@ local function find_options(tvb, at, stop)
             else
                 found[name] = tvb(data_at, length)
             end
+        elseif class == OPTION_CLASS and kind == TYPE_TRACE then
+            found.trace = found.trace or { at = data_at, length = length }
         elseif bit.band(kind, 0x80) ~= 0 then
             note(string.format("option 0x%02x of class 0x%04x is critical and unknown", kind, class))
         end
@@ -162,6 +178,32 @@ local function show_stream(tree, stream)
     branch:add(f.sequence, stream(8, 8))
 end
 
+local function show_trace(tree, tvb, place)
+    local branch = tree:add(f.trace, tvb(place.at - OPTION_HEADER_LEN, place.length + OPTION_HEADER_LEN))
+    local room = (place.length - TRACE_HEAD_LEN) / RECORD_LEN
+    local filled = place.length >= TRACE_HEAD_LEN and tvb(place.at + 1, 1):uint()
+    if not filled or bit.rshift(tvb(place.at, 1):uint(), 4) ~= VERSION or room % 1 ~= 0 or filled > room then
+        branch:add_proto_expert_info(ignored)
+        return
+    end
+    branch:append_text(": " .. filled .. " of " .. room .. " records")
+    branch:add(f.trace_overflow, tvb(place.at, 1))
+    branch:add(f.trace_filled, tvb(place.at + 1, 1))
+    branch:add(f.trace_sent, tvb(place.at + 4, 8))
+    for number = 1, filled do
+        local record = tvb(place.at + TRACE_HEAD_LEN + (number - 1) * RECORD_LEN, RECORD_LEN)
+        local hop = branch:add(f.record, record)
+        hop:append_text(" " .. number .. ": node " .. record(2, 2):uint() .. ", " .. record(12, 4):uint() .. " ns")
+        hop:add(f.record_hop_limit, record(0, 1))
+        hop:add(f.record_queue, record(1, 1))
+        hop:add(f.record_node, record(2, 2))
+        hop:add(f.record_ingress, record(4, 2))
+        hop:add(f.record_egress, record(6, 2))
+        hop:add(f.record_time, record(8, 4))
+        hop:add(f.record_transit, record(12, 4))
+    end
+end
+
 -- Says in which frame the same packet, over whatever path and hop, was seen first.
 local function show_copy(tree, pinfo, tvb, route, stream)
     local key = tvb(4, 3):raw() .. route(4, 4):raw() .. stream(0, 2):raw() .. stream(8, 8):raw()
@@ -206,6 +248,9 @@ local function show(tvb, pinfo, tree)
     end
     if stream then
         show_stream(branch, stream)
+    end
+    if found and found.trace then
+        show_trace(branch, tvb, found.trace)
     end
     if wrong then
         show_fault(branch, wrong)

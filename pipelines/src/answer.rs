@@ -66,6 +66,8 @@ pub struct Answers {
 
 /// Places of credits.
 const CREDITS: usize = 1024;
+/// Most bytes of credit: enough for the shortest packets, too little to save up for a burst.
+const CREDIT_MAX: u64 = 128;
 
 impl Answers {
     /// So many a second in all, and an eighth of that for each source.
@@ -86,13 +88,12 @@ impl Answers {
         let have = u64::from(packet.len) + u64::from(*credit);
         let (_, need) = lengths(packet);
         let affordable = have >= need as u64;
-        let left = if affordable { have - need as u64 } else { have };
-        if !affordable || !self.sources.take(now_ns, packet.src) || !self.all.take(now_ns) {
-            *credit = u16::try_from(have).unwrap_or(u16::MAX);
+        if affordable && !(self.sources.take(now_ns, packet.src) && self.all.take(now_ns)) {
             return false;
         }
-        *credit = u16::try_from(left).unwrap_or(u16::MAX);
-        true
+        let left = if affordable { have - need as u64 } else { have };
+        *credit = left.min(CREDIT_MAX) as u16;
+        affordable
     }
 }
 

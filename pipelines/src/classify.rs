@@ -11,12 +11,13 @@ use crate::known::{self, Answer, Known, Passing};
 use crate::seal;
 use crate::tables::{Local, Port};
 use crate::terminate::{self, Arrival};
+use crate::trace::Mark;
 use overlay::bfd;
 use overlay::linkstate;
 use overlay::plpmtud;
 use overlay::quality;
 use overlay::topology::{NodeId, RegionIndex};
-use overlay::wire::{self, GENEVE_PORT};
+use overlay::wire::{self, GENEVE_PORT, TracePlace};
 use packet::ethernet::{self, TYPE_ARP, TYPE_IPV4, TYPE_IPV6};
 use packet::icmp::{V6_NEIGHBOR_ADVERTISEMENT, V6_NEIGHBOR_SOLICITATION};
 use packet::ip::{self, Fragment, Packet};
@@ -29,6 +30,7 @@ enum Class {
     Ingress,
     Reply,
     Transit(Copy, Transit),
+    Traced(Copy, Transit, Mark),
     Arrival,
     Discovery,
     Local,
@@ -163,6 +165,7 @@ fn put<P: BufPool>(
     match class {
         Ok(Class::Ingress) => lanes.general.ingress.take(buf),
         Ok(Class::Transit(copy, transit)) => intermediate::forward(buf, &copy, &transit, context),
+        Ok(Class::Traced(copy, transit, mark)) => context.forward_traced(buf, &copy, &transit, mark),
         Ok(Class::Arrival) => settle(&mut lanes.arrivals, buf, port, context, Arrival::owner),
         Ok(Class::Reply) => settle(&mut lanes.general.replies, buf, port, context, Reply::owner),
         Ok(Class::Discovery) => context.punt(buf, port, Cause::NeighborDiscovery),
@@ -315,7 +318,8 @@ fn overlay_packet<P: BufPool>(
         if found.control {
             return Ok(Class::Liveness);
         }
-        lanes.arrivals.note(arrival);
+        let at = |trace: TracePlace| (place.geneve_at + trace.at, trace.len);
+        lanes.arrivals.note(arrival.with_trace(found.trace.map(at)));
         if let Some((known, port)) = known {
             known.learn(port, data, Answer::Arrival(way));
         }
@@ -326,7 +330,13 @@ fn overlay_packet<P: BufPool>(
             let express = Express::of(&transit, tables, context.keys);
             known.learn(port, data, express.map_or(Answer::Transit(transit), Answer::Express));
         }
-        Ok(Class::Transit(Copy::of(place, &found), transit))
+        let copy = Copy::of(place, &found);
+        Ok(match found.trace {
+            Some(place) => {
+                Class::Traced(copy, transit, Mark { sender, hop_limit: found.header.hop_limit, place })
+            }
+            None => Class::Transit(copy, transit),
+        })
     }
 }
 

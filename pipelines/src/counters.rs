@@ -1,6 +1,7 @@
 //! What a worker counts. It alone writes; the control thread reads at any time.
 
 use crate::batch::{Cause, PORTS_MAX};
+use crate::trace::TraceCounters;
 use crate::way_counters::{WAYS_MAX, WayCounters};
 use crossbeam_utils::CachePadded;
 use packet::{Counter, Reason};
@@ -23,6 +24,8 @@ pub struct WorkerCounters {
     pub ways: Box<[WayCounters]>,
     /// The roles' own.
     pub roles: CachePadded<RoleCounters>,
+    /// Hop records.
+    pub traces: TraceCounters,
 }
 
 /// Frames through one port, as this worker saw them.
@@ -113,6 +116,7 @@ impl Default for WorkerCounters {
             paths: (0..PATHS_MAX).map(|_| PathCounters::default()).collect(),
             ways: (0..WAYS_MAX).map(|_| WayCounters::default()).collect(),
             roles: CachePadded::default(),
+            traces: TraceCounters::default(),
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::counters::WorkerCounters;
 use crate::encapsulate::Sequences;
 use crate::fragments::Fragments;
 use crate::tables::{Egress, Tables};
+use crate::trace::Tracer;
 use overlay::seal::SealTable;
 use packet::ethernet::{self, HEADER_LEN, TYPE_IPV4, TYPE_IPV6, TYPE_VLAN, VLAN_LEN};
 use packet::ip::Packet;
@@ -37,6 +38,8 @@ pub struct Context<'a, P: BufPool> {
     pub answers: &'a mut Answers,
     /// Datagrams that come in fragments.
     pub fragments: &'a mut Fragments<P::Buf>,
+    /// The hop records under way.
+    pub tracer: &'a mut Tracer,
     /// Whether the burst comes from another worker.
     pub handed: bool,
 }

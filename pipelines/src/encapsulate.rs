@@ -35,7 +35,7 @@ impl Sequences {
 
     /// The next number on a path to a destination.
     #[inline(always)]
-    fn take_on_path(&mut self, way: u32) -> u32 {
+    pub fn take_on_path(&mut self, way: u32) -> u32 {
         self.on_path.get_mut(way as usize).map_or(0, |next| {
             *next = next.wrapping_add(1);
             *next
@@ -74,6 +74,10 @@ impl<P: BufPool> Context<'_, P> {
             return self.drop(buf, Reason::OverlayUnknownNode);
         };
         let stream = stream_id(self.sequences.worker, bucket);
+        if flight.sampled.takes(sequence) {
+            finish(buf.data_mut());
+            return self.replicate_traced(flight, version, stream, sequence, buf);
+        }
         if flight.sealed {
             finish(buf.data_mut());
             return self.replicate_sealed(flight, version, stream, sequence, buf);
@@ -153,6 +157,20 @@ impl<P: BufPool> Context<'_, P> {
             Ok(epoch) => epoch,
             Err(reason) => return self.drop(buf, reason),
         };
+        self.replicate_ready(flight, version, stream, sequence, epoch, buf);
+    }
+
+    /// Sends the copies of a packet that is complete but for their headers.
+    #[inline(always)]
+    pub fn replicate_ready(
+        &mut self,
+        flight: &Flight,
+        version: IpVersion,
+        stream: u16,
+        sequence: u64,
+        epoch: u8,
+        buf: P::Buf,
+    ) {
         for copy in &flight.others {
             self.counters.roles.copies_made.add(1);
             match self.pool.copy(&buf) {

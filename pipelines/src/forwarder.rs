@@ -13,6 +13,7 @@ use crate::gateway::{self, Reply, Request};
 use crate::known::Known;
 use crate::tables::Tables;
 use crate::terminate::{self, Arrival};
+use crate::trace::Tracer;
 use nat::Nat;
 use overlay::elimination::{Elimination, Totals, Watching};
 use overlay::seal::SealTable;
@@ -87,6 +88,8 @@ pub struct Setup {
     pub seed: u64,
     /// First sequence number of the streams that this worker sends; see [`overlay::wire::initial_sequence`].
     pub first_sequence: u64,
+    /// Nanoseconds from 1970 to the zero of the clock that packets are processed by.
+    pub unix_offset_ns: u64,
 }
 
 /// Takes packets of one form of headers through the roles.
@@ -127,6 +130,7 @@ pub struct Forwarder<P: BufPool> {
     sequences: Sequences,
     answers: Answers,
     fragments: Fragments<P::Buf>,
+    tracer: Tracer,
     lanes: Lanes<P::Buf>,
 }
 
@@ -160,6 +164,7 @@ impl<P: BufPool> Forwarder<P> {
                 setup.workers,
                 tables.roles.gateway,
             ),
+            tracer: Tracer::new(setup.unix_offset_ns),
             lanes: Lanes::default(),
             tables: tables.clone(),
         };
@@ -223,9 +228,12 @@ impl<P: BufPool> Forwarder<P> {
             sequences,
             answers,
             fragments,
+            tracer,
             lanes,
             ..
         } = self;
+        out.stamps.clear();
+        out.seen.clear();
         let now_s = (now_ns / 1_000_000_000) as u32;
         let (worker, workers) = (*worker, *workers);
         let mut context = Context {
@@ -241,6 +249,7 @@ impl<P: BufPool> Forwarder<P> {
             sequences,
             answers,
             fragments,
+            tracer,
             handed,
         };
         let context = &mut context;

@@ -29,8 +29,9 @@ enum Next {
 }
 
 impl Transit {
+    /// The link by which copies of a stream leave.
     #[inline(always)]
-    fn link<'a>(&self, tables: &'a Tables, stream: u16) -> Option<&'a Link> {
+    pub fn link<'a>(&self, tables: &'a Tables, stream: u16) -> Option<&'a Link> {
         let number = match self.next {
             Next::Link(number) => number,
             Next::Several { path, towards, family } => {

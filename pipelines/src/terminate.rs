@@ -10,6 +10,7 @@ use crate::gateway::Request;
 use crate::known::Passing;
 use crate::seal;
 use crate::tables::{Local, Tables};
+use crate::trace::{Outcome, Seen};
 use nat::Nat;
 use overlay::elimination::{Elimination, StreamIndex, StreamKey};
 use overlay::seal::{PeerKeys, SealTable, Shared};
@@ -54,6 +55,8 @@ pub struct Arrival {
     /// How many copies left its sender.
     copies: u8,
     place: Option<StreamIndex>,
+    /// Where the data of its trace starts, bytes from the frame's start, and its length; 0 and 0 for nearly all.
+    trace: (u16, u16),
 }
 
 /// Checks that a copy came over its path, from one end to the other.
@@ -97,11 +100,17 @@ impl Way {
             path_sequence,
             copies,
             place: None,
+            trace: (0, 0),
         })
     }
 }
 
 impl Arrival {
+    /// The same with a trace, if it has one: where its data starts, bytes from the frame's start, and its length.
+    pub fn with_trace(self, trace: Option<(u16, u16)>) -> Arrival {
+        Arrival { trace: trace.unwrap_or_default(), ..self }
+    }
+
     /// The worker that has the stream.
     #[inline(always)]
     pub fn owner(&self, workers: u16) -> Option<u16> {
@@ -156,16 +165,27 @@ pub fn run<P: BufPool>(
         let Some(path) = context.counters.paths.get(entry.path_slot as usize) else {
             return context.drop(buf, Reason::OverlayUnknownPath);
         };
+        let traced = entry.trace.0 != 0;
+        if traced {
+            let seen = Seen::arrival(entry.source, entry.stream, entry.sequence, entry.path_slot);
+            context.trace_begins(seen, &buf, entry.trace.0, entry.trace.1);
+        }
         match verdict {
             Verdict::Discard => {
                 recovery.refuse(verdict, entry.path_slot);
                 path.discarded.add(1);
                 entry.count(context.counters);
+                if traced {
+                    context.trace_ends(Outcome::Lost, &[]);
+                }
                 return context.drop(buf, Reason::Duplicate);
             }
             Verdict::Rogue => {
                 recovery.refuse(verdict, entry.path_slot);
                 path.rogue.add(1);
+                if traced {
+                    context.trace_ends(Outcome::Late, &[]);
+                }
                 return context.drop(buf, Reason::Rogue);
             }
             Verdict::Pass | Verdict::PassOutOfOrder => {}
@@ -201,11 +221,17 @@ pub fn run<P: BufPool>(
                 Plain::read(buf.data()).filter(|packet| packet.total_len() as usize == buf.len())
         {
             pass();
+            if traced {
+                context.trace_ends(Outcome::Won, buf.data());
+            }
             return hand_on(buf, packet, entry, plain, nat, context);
         }
         match ip::parse(buf.data()) {
             Ok(packet) if packet.version == announced && packet.len as usize == buf.len() => {
                 pass();
+                if traced {
+                    context.trace_ends(Outcome::Won, buf.data());
+                }
                 hand_on(buf, packet, entry, general, nat, context);
             }
             _ => context.drop(buf, Reason::OverlayInner),

@@ -5,7 +5,8 @@ mod common;
 
 use common::*;
 use overlay::keys::{Announcer, Identity, Keyring, Now, ROTATION_MIN_S, Settings};
-use overlay::topology::{NodeId, Seal};
+use overlay::topology::{NodeId, Sampling, Seal};
+use overlay::wire::trace::Trace;
 use packet::Reason;
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -75,8 +76,14 @@ impl Control {
 }
 
 fn sealed() -> (Lab, Control) {
+    sealed_and_sampled(0)
+}
+
+/// The same with records of hops in one of so many packets.
+fn sealed_and_sampled(one_in: u32) -> (Lab, Control) {
     let mut topology = topology();
     topology.applications[0].seal = Seal::Aes256Gcm;
+    topology.applications[0].trace = Sampling { one_in, hops_max: 8 };
     let mut lab = Lab::with(&topology, 1);
     let mut control = Control::new();
     (0..5).for_each(|_| control.pass(&mut lab, 100));
@@ -101,6 +108,25 @@ fn exchange(lab: &mut Lab, port: u16) -> bool {
     let [(EDGE, _, delivered)] = left.as_slice() else { return false };
     assert_eq!(read(delivered).dst, addr(CLIENT));
     delivered.ends_with(b"nor this")
+}
+
+#[test]
+fn hop_records_are_outside_seal_and_authenticator_and_both_hold() {
+    let (mut lab, _) = sealed_and_sampled(1);
+    assert!(exchange(&mut lab, 4001));
+    for (end, other) in [(GATEWAY, NodeId(1)), (EDGE, NodeId(4))] {
+        let seen = &lab.nodes[end].seen;
+        assert_eq!((seen.len(), seen[0].source, seen[0].application), (2, other, Some(0)));
+        let records = seen.iter().map(|seen| Trace::parse(seen.trace()).unwrap().records.len());
+        assert_eq!(records.sum::<usize>(), 2);
+    }
+    // Who is on the link can change a record, and nothing else: the packet passes, the wrong hop limit does not.
+    let mut copies = request(&mut lab, 4002);
+    assert!(copies.iter().all(|copy| copy.2[GENEVE_AT] > 10));
+    copies[0].2[GENEVE_AT + 48 + 4 + 12] ^= 1;
+    copies[1].2[GENEVE_AT + 14] ^= 1;
+    assert_eq!(lab.run(copies).len(), 1);
+    assert_eq!([MID_1, MID_2].map(|node| lab.dropped(node, Reason::OverlayForgedHop)).iter().sum::<u64>(), 1);
 }
 
 #[test]

@@ -4,7 +4,7 @@
   amplify.py INTERFACE NODE-MAC VIP OWN-ADDRESS
 
 Sends from this station with sources out of 198.18.0.0/15 and counts what comes back to those. Prints a line for each kind:
-name, bytes sent, bytes received; and last the number of kinds that brought more than was sent.
+name, bytes sent, bytes received; and last after how many kinds more had come back in all than was sent.
 """
 import ipaddress
 import select
@@ -76,7 +76,7 @@ def main():
     out.setsockopt(socket.SOL_SOCKET, 33, 4 << 20)
     out.bind((interface, 3))
     head = bytes.fromhex(mac.replace(":", "")) + out.getsockname()[4] + b"\x08\x00"
-    worse = 0
+    worse = total_sent = total_back = 0
     for name, make in kinds(vip, own):
         sent = 0
         for number in range(PACKETS):
@@ -84,7 +84,8 @@ def main():
             out.send(head + packet)
             sent += len(packet)
         back = received(out, 0.05)
-        worse += back > sent
+        total_sent, total_back = total_sent + sent, total_back + back
+        worse += total_back > total_sent
         print(f"{name}: {sent} {back}")
     print(worse)
 

@@ -13,6 +13,7 @@ services='"tcp/80", "tcp/5201", "udp/7", "udp/9", "icmp"' # of both applications
 window=65536        # elimination window of every node
 extra_node=""       # tables appended to every node file
 plan=""             # how many paths to plan over links of extra_topology, instead of the two written ones
+declare -A trace=() # more lines for the applications "web" and "single"
 
 # Where everything is. All addresses are from the ranges reserved for documentation, but for the private origins.
 client_v4=198.51.100.2 client_v6=2001:db8:c::2
@@ -89,6 +90,7 @@ write_application() {
 		copies = $4
 		seal = "$seal"
 		underlay = "$underlay"
+		${trace[$1]:-}
 	END
 }
 

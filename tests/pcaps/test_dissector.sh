@@ -56,6 +56,14 @@ for capture in ipv4 ipv6 accepted; do
     check "$capture: inner packets" /dev/null "$out/actual"
 done
 
+# Of each record its own fields; what lies is told to be ignored.
+records="$(fields frame.number proa.trace.sent proa.trace.overflow proa.trace.filled proa.record.hop_limit proa.record.queue \
+    proa.record.node proa.record.ingress proa.record.egress proa.record.time proa.record.transit)"
+# shellcheck disable=SC2046  # a list of options
+show traces -Y '!proa.trace.ignored' $(echo "$records" | sed s/occurrence=f/occurrence=a/) > "$out/actual"
+show traces -Y proa.trace.ignored -T fields -e frame.number | sed 's/$/|ignored/' >> "$out/actual"
+check "traces: hop records" traces.expected "$out/actual"
+
 # shellcheck disable=SC2046  # a list of options
 show malformed $(fields frame.number proa.drop) > "$out/actual"
 check "malformed: reasons" malformed.expected "$out/actual"

@@ -66,6 +66,7 @@ pub(super) fn forwarder(
         answers_per_second: 1000,
         seed,
         first_sequence: initial_sequence(EPOCH_MS + now / 1_000_000),
+        unix_offset_ns: EPOCH_MS * 1_000_000,
     };
     Forwarder::new(&setup, tables.clone(), counters.clone()).unwrap()
 }

@@ -10,7 +10,7 @@ use super::random::Random;
 use ipnetwork::IpNetwork;
 use overlay::topology::{
     Application, IpVersion, Node, NodeId, Origin, Path, PathId, PathSet, Region, RegionIndex, Roles, Rss,
-    Service, Topology, Vip,
+    Sampling, Service, Topology, Vip,
 };
 use packet::Mac;
 use pipelines::tables::{Interface, Route};
@@ -267,6 +267,10 @@ impl Draw<'_> {
                 Families::V6 => IpVersion::V6,
                 _ => *self.random.pick(&[IpVersion::V4, IpVersion::V6]),
             };
+            let trace = Sampling {
+                one_in: *self.random.pick(&[0, 1, 3, 1000]),
+                hops_max: self.random.within(1..=u64::from(Sampling::HOPS_MAX)) as u8,
+            };
             self.plan.topology.applications.push(Application {
                 name: format!("application-{number}"),
                 vips,
@@ -276,6 +280,7 @@ impl Draw<'_> {
                 copies,
                 underlay,
                 seal: overlay::topology::Seal::None,
+                trace,
             });
         }
     }

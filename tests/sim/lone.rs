@@ -59,6 +59,7 @@ impl Lone {
             answers_per_second: 1000,
             seed: 7,
             first_sequence: 1 << 40,
+            unix_offset_ns: 0,
         };
         let counters = Arc::new(WorkerCounters::default());
         Lone {

@@ -219,6 +219,19 @@ struct Application {
     /// How packets are protected between edge and gateway; "none" leaves them open to who is on the path.
     #[schemars(extend("enum" = ["aes-256-gcm", "none"], "default" = "aes-256-gcm"))]
     seal: Option<String>,
+    /// Which packets carry records of their hops, for `proactl path trace`.
+    trace: Option<Trace>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Trace {
+    /// One in so many packets; 0 for none.
+    #[schemars(range(min = 0, max = 1_000_000_000), extend("default" = 1000))]
+    one_in: Option<u32>,
+    /// Links of a path that are recorded at most.
+    #[schemars(range(min = 1, max = 8), extend("default" = 8))]
+    hops_max: Option<u8>,
 }
 
 #[derive(JsonSchema)]

@@ -13,16 +13,16 @@
 //! number follows from the names of the regions along it, so no two nodes ever mean different ways by one number. If the owner dies, the
 //! last plan stays in force until the next owner has another.
 
+mod in_force;
 mod number;
 mod paths;
 mod planning;
-mod plans;
 mod replanner;
 
+pub use in_force::{Ends, Plans, Refused};
 pub use number::{NUMBER_MIN, number};
 pub use paths::{Paths, fingerprint};
 pub use planning::{Counters, Planning};
-pub use plans::{Ends, Plans, Refused};
 pub use replanner::Replanner;
 
 /// How long a new plan is known before it is sent by, ms.

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::in_force::{Ends, Plans, Refused};
 use super::paths::Paths;
-use super::plans::{Ends, Plans, Refused};
 use super::replanner::Replanner;
 use crate::linkstate::{Flood, Kind};
 use crate::plan::{Alarm, Checker};

@@ -2,7 +2,7 @@
 
 use super::{
     CONTROL, CONTROL_AT, CRITICAL, GENEVE_LEN, HOP_LIMIT_IN_ROUTE, Located, OPTION_CLASS, OPTION_DATA_LEN,
-    OPTION_HEADER_LEN, TYPE_ROUTE, TYPE_STREAM, VERSION, decode,
+    OPTION_HEADER_LEN, TYPE_ROUTE, TYPE_STREAM, TracePlace, VERSION, decode, trace::TYPE_TRACE,
 };
 use packet::Reason;
 
@@ -37,6 +37,7 @@ pub(super) fn locate(geneve: &[u8]) -> Result<Located, Reason> {
         hop_limit_at: GENEVE_LEN + route_at + HOP_LIMIT_IN_ROUTE,
         inner_at: GENEVE_LEN + options_len,
         control: head[CONTROL_AT] & CONTROL != 0,
+        trace: found.trace,
     })
 }
 
@@ -49,6 +50,8 @@ struct Found<'a> {
     route: Option<(usize, &'a [u8; OPTION_DATA_LEN])>,
     /// The stream option's data.
     stream: Option<&'a [u8; OPTION_DATA_LEN]>,
+    /// The first trace option's data.
+    trace: Option<TracePlace>,
     /// An option is unknown and critical, twice there, of a wrong length, or runs beyond the end.
     faulty: bool,
 }
@@ -80,6 +83,10 @@ impl<'a> Found<'a> {
                     let data = data.try_into().ok();
                     found.faulty |= data.is_none() || found.stream.is_some();
                     found.stream = data;
+                }
+                TYPE_TRACE if ours => {
+                    let place = TracePlace { at: (GENEVE_LEN + data_at) as u16, len: data.len() as u16 };
+                    found.trace = found.trace.or(Some(place));
                 }
                 _ => found.faulty |= kind & TYPE_CRITICAL != 0,
             }

@@ -395,7 +395,8 @@ impl Tables {
             };
             let path_slot = number(&mut self.registry.paths, path.id);
             let way = self.registry.way(path.id, destination);
-            copies.push(Copy::new(path_slot, way, mtu, links(), header));
+            let hops = path.via.len() as u8 + 1;
+            copies.push(Copy::new(path_slot, way, mtu, hops, links(), header));
         }
         // Paths that come and go must not change what the configuration allows for: those that are preferred count,
         // dead or alive, with the MTUs of their ports.
@@ -406,7 +407,15 @@ impl Tables {
         let mut copies = copies.into_iter();
         let first = copies.next()?;
         let number = number(&mut self.registry.destinations, destination);
-        self.flights.push(Flight::new(destination, number, first, copies.collect(), most, sealed));
+        self.flights.push(Flight::new(
+            destination,
+            number,
+            first,
+            copies.collect(),
+            most,
+            sealed,
+            application.trace,
+        ));
         Some(self.flights.len() as u16 - 1)
     }
 }

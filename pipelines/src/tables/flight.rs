@@ -3,7 +3,9 @@
 use super::link::Link;
 use super::routes::Egress;
 use super::template::{COPY_LEN_MAX, Template};
-use overlay::topology::NodeId;
+use overlay::sampling::Threshold;
+use overlay::seal::TAG_LEN;
+use overlay::topology::{NodeId, Sampling};
 use overlay::wire::{HEADER_LEN, Header};
 use packet::IpVersion;
 
@@ -22,6 +24,10 @@ pub struct Flight {
     pub mtu: u16,
     /// Whether packets are sealed before they are copied.
     pub sealed: bool,
+    /// Which packets carry records of their hops.
+    pub sampled: Threshold,
+    /// Links that they record at most.
+    pub hops_max: u8,
 }
 
 /// What every IPv6 link must carry (RFC 8200 section 5).
@@ -37,10 +43,17 @@ impl Flight {
         others: Vec<Copy>,
         most: Option<u16>,
         sealed: bool,
+        trace: Sampling,
     ) -> Flight {
         let most = most.unwrap_or(u16::MAX).min(first.mtu);
         let mtu = others.iter().fold(most, |mtu, copy| mtu.min(copy.mtu));
-        Flight { destination, number, first, others, mtu, sealed }
+        let (sampled, hops_max) = (Threshold::one_in(trace.one_in), trace.hops_max);
+        Flight { destination, number, first, others, mtu, sealed, sampled, hops_max }
+    }
+
+    /// Bytes that sealing adds to a packet.
+    pub fn seal_len(&self) -> usize {
+        if self.sealed { TAG_LEN } else { 0 }
     }
 
     /// The copies, one for each path.
@@ -68,6 +81,8 @@ pub struct Copy {
     pub way: u32,
     /// Bytes that an inner packet may have on this path.
     pub mtu: u16,
+    /// Links of the path.
+    pub hops: u8,
     /// Headers to the node of the path's first intermediate region; `None` where no link leads there.
     departure: Option<Departure>,
     /// Headers to the other nodes of that region, if there are more: a stream takes one of all.
@@ -91,12 +106,13 @@ pub struct Departure {
 }
 
 impl Copy {
-    /// A copy over a path with this slot, numbered in the registry, with this MTU for inner packets, by one of these
-    /// links, with this overlay header.
+    /// A copy over a path of so many links with this slot, numbered in the registry, with this MTU for inner packets, by one of
+    /// these links, with this overlay header.
     pub fn new<'a>(
         path_slot: u16,
         way: u32,
         mtu: u16,
+        hops: u8,
         links: impl Iterator<Item = &'a Link>,
         header: Header,
     ) -> Copy {
@@ -111,7 +127,7 @@ impl Copy {
         let (departure, others) = (departures.next(), departures.collect::<Vec<_>>());
         let is_plain = |first: &Departure| first.template.is_plain() && first.egress.mac.is_some();
         let straight = others.is_empty() && departure.as_ref().is_some_and(is_plain);
-        Copy { path_slot, way, mtu, departure, others, straight }
+        Copy { path_slot, way, mtu, hops, departure, others, straight }
     }
 
     /// How all packets leave, where nothing is left to be decided: their headers are those of

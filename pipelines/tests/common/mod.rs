@@ -6,6 +6,7 @@ use overlay::topology::*;
 use packet::heap::{HeapBuf, HeapPool};
 use packet::{Addr, Mac, PacketBuf, Reason, checksum};
 use pipelines::tables::{Input, Interface};
+use pipelines::trace::Seen;
 use pipelines::{Burst, Cause, Forwarder, Output, PortIndex, Setup, Tables, WorkerCounters};
 pub use proa_pipelines as pipelines;
 use std::net::IpAddr;
@@ -19,6 +20,8 @@ pub const GATEWAY: usize = 3;
 pub const UNDERLAY: PortIndex = PortIndex(0);
 pub const OUTSIDE: PortIndex = PortIndex(1);
 pub const SECOND: u64 = 1_000_000_000;
+/// How long a node has a packet.
+pub const TRANSIT_NS: u64 = 700;
 
 pub fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -81,6 +84,7 @@ pub fn topology() -> Topology {
             copies: 2,
             underlay: IpVersion::V4,
             seal: overlay::topology::Seal::None,
+            trace: overlay::topology::Sampling::default(),
         }],
         ..Topology::default()
     }
@@ -134,6 +138,8 @@ pub struct Node_ {
     pub forwarder: Forwarder<HeapPool>,
     pub counters: Arc<WorkerCounters>,
     pub out: Output<HeapBuf>,
+    /// Traces that ended here.
+    pub seen: Vec<Seen>,
 }
 
 impl Node_ {
@@ -163,9 +169,10 @@ impl Node_ {
             answers_per_second: 100,
             seed: 9,
             first_sequence: 1 << 40,
+            unix_offset_ns: 1_700_000_000 * SECOND,
         };
         let forwarder = Forwarder::new(&setup, tables, counters.clone()).unwrap();
-        Node_ { forwarder, counters, out: Output::default() }
+        Node_ { forwarder, counters, out: Output::default(), seen: Vec::new() }
     }
 }
 
@@ -197,8 +204,10 @@ impl Lab {
     pub fn give(&mut self, node: usize, port: PortIndex, frame: &[u8]) -> Vec<Sent> {
         let mut burst = Burst::new();
         burst.push(self.pool.with(frame).unwrap());
-        let Node_ { forwarder, out, .. } = &mut self.nodes[node];
+        let Node_ { forwarder, out, seen, .. } = &mut self.nodes[node];
         forwarder.process(self.now_ns, port, &mut burst, &mut self.pool, out);
+        out.stamp(self.now_ns + TRANSIT_NS);
+        seen.append(&mut out.seen.drain(..).collect());
         assert!(burst.is_empty());
         let mut sent = Vec::new();
         for (number, queue) in out.tx.iter_mut().enumerate() {

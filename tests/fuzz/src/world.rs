@@ -199,6 +199,7 @@ impl World {
                 answers_per_second: 10,
                 seed: 1,
                 first_sequence: 1 << 60,
+                unix_offset_ns: 0,
             };
             Forwarder::new(&setup, tables.clone(), counters.clone()).expect("the setup is right")
         })
