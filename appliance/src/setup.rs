@@ -86,9 +86,11 @@ pub fn forwarder(config: &Config, node: &Node, start: Start, worker: u16) -> Set
             pool: pool_addresses(node),
             worker,
             workers,
+            rules: nat::Rules::default(),
             timeouts: nat::Timeouts {
                 tcp_established: timeouts.tcp_established_seconds,
-                tcp_transitory: timeouts.tcp_transitory_seconds,
+                tcp_opening: timeouts.tcp_transitory_seconds,
+                tcp_closing: timeouts.tcp_transitory_seconds,
                 udp: timeouts.udp_seconds,
                 icmp: timeouts.icmp_seconds,
             },

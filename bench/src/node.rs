@@ -72,6 +72,7 @@ impl<P: BufPool> Node<P> {
             pool: pool_addresses(&world::nat_pool(capacity)).collect(),
             worker,
             workers,
+            rules: nat::Rules::default(),
             timeouts: nat::Timeouts::default(),
             seed: 0x5eed,
         };

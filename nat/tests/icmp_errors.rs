@@ -43,6 +43,9 @@ fn quote_at(bytes: &[u8]) -> usize {
     parse(bytes).unwrap().transport_at as usize + 8
 }
 
+/// The rest of an error's header, with an MTU that a path may have where it is about one.
+const MTU: [u8; 4] = [0, 0, 5, 0];
+
 struct Case {
     nat: Nat,
     flow: Flow,
@@ -108,7 +111,7 @@ proptest! {
         let router = if from_origin { case.flow.origin.0 } else { address(version, ROUTERS, 1) };
         let header = parse(&case.forwarded).unwrap().transport_at as usize;
         let len = case.forwarded.len().min(header + 8 + cut);
-        let rest = [0, 0, rest[0], rest[1]];
+        let rest = [0, 0, rest[0] | 5, rest[1]];
         let mut bytes = error(router, case.external(), kind, rest, &case.forwarded[..len]);
         prop_assert_eq!(case.reverse_error(&mut bytes), Ok(case.index));
         let quote = cut_quote(protocol, cut, &case.request[..len], &case.forwarded);
@@ -124,10 +127,10 @@ proptest! {
         let router = if from_client { case.flow.client.0 } else { address(version, ROUTERS, 1) };
         let header = parse(&case.delivered).unwrap().transport_at as usize;
         let len = case.delivered.len().min(header + 8 + cut);
-        let mut bytes = error(router, case.flow.vip.0, kind, [0; 4], &case.delivered[..len]);
+        let mut bytes = error(router, case.flow.vip.0, kind, MTU, &case.delivered[..len]);
         prop_assert_eq!(case.forward_error(&mut bytes), Ok(case.index));
         let quote = cut_quote(protocol, cut, &case.reply[..len], &case.delivered);
-        let expected = error(case.external(), case.flow.origin.0, kind, [0; 4], &quote);
+        let expected = error(case.external(), case.flow.origin.0, kind, MTU, &quote);
         parse_valid(&bytes);
         prop_assert_eq!(bytes, expected);
     }
@@ -162,8 +165,8 @@ proptest! {
                 // A packet that is taken for another one must not panic either.
                 let mut nat = nat();
                 case.flow.create(&mut nat).unwrap();
-                nat.forward(NOW, case.index, &mut translated, &packet);
-                nat.reverse(NOW, case.index, &mut translated[..cut.min(bytes.len())], &packet);
+                let _ = nat.forward(NOW, case.index, &mut translated, &packet);
+                let _ = nat.reverse(NOW, case.index, &mut translated[..cut.min(bytes.len())], &packet);
             }
         }
     }
@@ -327,9 +330,9 @@ fn errors_neither_end_nor_refresh_a_session() {
         let left = |case: &Case, now| case.nat.session(case.index).unwrap().seconds_left(Seconds(now));
         let before = (left(&case, NOW.0), case.nat.session(case.index).unwrap());
         for kind in 0..4 {
-            let mut bytes = error(case.flow.origin.0, case.external(), kind, [0; 4], &case.forwarded);
+            let mut bytes = error(case.flow.origin.0, case.external(), kind, MTU, &case.forwarded);
             case.reverse_error(&mut bytes).unwrap();
-            let mut bytes = error(case.flow.client.0, case.flow.vip.0, kind, [0; 4], &case.delivered);
+            let mut bytes = error(case.flow.client.0, case.flow.vip.0, kind, MTU, &case.delivered);
             case.forward_error(&mut bytes).unwrap();
         }
         assert_eq!((left(&case, NOW.0), case.nat.session(case.index).unwrap()), before);

@@ -110,6 +110,9 @@ fn serve<P: BufPool, H: Headers>(
 /// Places of each table looked at per sweep.
 const SWEEP_PLACES: usize = 64;
 
+/// Sessions looked at per sweep: so many end within 20 µs.
+const SWEEP_SESSIONS: usize = 256;
+
 /// One worker's data path: give it bursts, and empty what it puts out.
 pub struct Forwarder<P: BufPool> {
     worker: u16,
@@ -250,7 +253,7 @@ impl<P: BufPool> Forwarder<P> {
         let now_s = (now_ns / 1_000_000_000) as u32;
         self.flows.sweep(now_s, self.flow_idle_s, SWEEP_PLACES);
         if let Some(nat) = &mut self.nat {
-            nat.sweep(nat::Seconds(now_s), SWEEP_PLACES);
+            nat.sweep(nat::Seconds(now_s), SWEEP_SESSIONS);
             self.counters.roles.sessions.set(nat.len() as u64);
         }
         self.elimination.sweep(now_ns, SWEEP_PLACES);

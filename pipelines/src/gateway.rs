@@ -9,7 +9,9 @@ use crate::edge::may_enter;
 use crate::emit::Context;
 use crate::mss;
 use crate::tables::{Origin, Service, Tables};
-use nat::{Guess, Key, Nat, NewSession, Quote, ReverseSlot, Seconds, ServiceId, SessionIndex, Tag};
+use nat::{
+    Filtering, Guess, Key, Nat, NewSession, Quote, ReverseSlot, Seconds, ServiceId, SessionIndex, Tag,
+};
 use overlay::topology::NodeId;
 use packet::icmp::Kind;
 use packet::ip::{self, Fragment, Packet};
@@ -164,7 +166,9 @@ fn request<P: BufPool, H: Headers>(
     if packet.total_len() > egress.mtu {
         return pieces::request(buf, entry, nat, context);
     }
-    nat.forward(Seconds(context.now_s), session, buf.data_mut(), packet);
+    if let Err(reason) = nat.forward(Seconds(context.now_s), session, buf.data_mut(), packet) {
+        return Err((buf, reason));
+    }
     ip::decrement_ttl(buf.data_mut());
     if mss::may_announce(packet) {
         let back = context.tables.flights.get(Way::of(nat.tag(session)).flight as usize);
@@ -265,6 +269,7 @@ fn create<P: BufPool>(
         origin: origin.address,
         origin_port: origin.port.unwrap_or(port),
         tag: way.tag(),
+        filtering: Filtering::default(),
     };
     nat.create(Seconds(context.now_s), hash, key, new)
 }
@@ -411,8 +416,10 @@ fn reply<P: BufPool, H: Headers>(
     if buf.keep(bytes_at, packet.total_len() as usize).is_err() {
         return Err((buf, Reason::IpTruncated));
     }
-    if packet.icmp_kind() != Kind::Error {
-        nat.reverse(now, session, buf.data_mut(), packet);
+    if packet.icmp_kind() != Kind::Error
+        && let Err(reason) = nat.reverse(now, session, buf.data_mut(), packet)
+    {
+        return Err((buf, reason));
     }
     ip::decrement_ttl(buf.data_mut());
     if mss::may_announce(packet) {

@@ -56,7 +56,14 @@ pub(super) fn forwarder(
             worker,
             workers: this.workers,
             // No run is so long that a session of it should expire.
-            timeouts: nat::Timeouts { tcp_established: 7440, tcp_transitory: 7440, udp: 7440, icmp: 7440 },
+            rules: nat::Rules::default(),
+            timeouts: nat::Timeouts {
+                tcp_established: 7440,
+                tcp_opening: 7440,
+                tcp_closing: 7440,
+                udp: 7440,
+                icmp: 7440,
+            },
             seed,
         },
         streams: 2048,

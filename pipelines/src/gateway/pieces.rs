@@ -61,7 +61,9 @@ pub fn request<P: BufPool, H: Headers>(
     if !fits && !may_cut(&packet) {
         return answer_to_client(buf, &packet, entry, Answer::TooBig(egress.mtu), context);
     }
-    nat.forward(Seconds(context.now_s), session, buf.data_mut(), &packet);
+    if let Err(reason) = nat.forward(Seconds(context.now_s), session, buf.data_mut(), &packet) {
+        return Err((buf, reason));
+    }
     ip::decrement_ttl(buf.data_mut());
     if packet.version == IpVersion::V4 {
         fragment::set_identification(buf.data_mut(), identification);
@@ -128,7 +130,9 @@ pub fn reply<P: BufPool, H: Headers>(
     if buf.keep(entry.at as usize, packet.len as usize).is_err() {
         return Err((buf, Reason::IpTruncated));
     }
-    nat.reverse(Seconds(context.now_s), session, buf.data_mut(), &packet);
+    if let Err(reason) = nat.reverse(Seconds(context.now_s), session, buf.data_mut(), &packet) {
+        return Err((buf, reason));
+    }
     ip::decrement_ttl(buf.data_mut());
     if mss::may_announce(&packet) {
         mss::clamp(buf.data_mut(), packet, flight.mtu);

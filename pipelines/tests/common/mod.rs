@@ -165,6 +165,7 @@ impl Lab {
                     pool,
                     worker: 0,
                     workers,
+                    rules: nat::Rules::default(),
                     timeouts: nat::Timeouts::default(),
                     seed: 5,
                 },

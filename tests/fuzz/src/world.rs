@@ -184,6 +184,7 @@ impl World {
                     pool: pool(config),
                     worker,
                     workers,
+                    rules: nat::Rules::default(),
                     timeouts: nat::Timeouts::default(),
                     seed: 1,
                 },
