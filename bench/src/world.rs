@@ -107,6 +107,7 @@ pub fn topology(copies: u8, workers: u16, sessions: u32) -> Topology {
             copies,
             underlay: IpVersion::V4,
             seal: overlay::topology::Seal::None,
+            translation: overlay::topology::Translation::default(),
         }],
         ..Topology::default()
     }

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use overlay::keys::ROTATION_DEFAULT_S;
 use overlay::plan::Certificate;
 use overlay::topology::{
-    Application, IpVersion, Node, NodeId, Origin, Path, PathId, PathSet, Region, RegionIndex, Topology, Vip,
+    Application, IpVersion, Node, NodeId, Origin, Path, PathId, PathSet, Region, RegionIndex, Topology,
+    Translation, Vip,
 };
 
 use crate::Keys;
@@ -17,6 +18,7 @@ use crate::monitoring;
 use crate::node_file::NodeFile;
 use crate::reader::List;
 use crate::topology_file::{RawApplication, RawNode, TopologyFile};
+use crate::translation::RawTranslation;
 
 /// Streams where the topology names no number.
 pub(crate) const STREAMS: u16 = 16;
@@ -115,6 +117,7 @@ fn build_application(
         copies: raw.copies.as_ref()?.value,
         underlay: raw.underlay.as_ref().map_or(default, |at| at.value),
         seal: raw.seal.as_ref().and_then(|at| at.value).unwrap_or_default(),
+        translation: raw.translation.as_ref().map_or_else(Translation::default, RawTranslation::build),
     })
 }
 
@@ -168,6 +171,7 @@ pub(crate) fn local(file: &NodeFile) -> Option<Local> {
         ports,
         limits: file.limits,
         timeouts: file.timeouts,
+        nat: file.nat,
         control: Control {
             socket: file.socket.clone().unwrap_or_else(|| PathBuf::from(format!("/run/proa/{node}.sock"))),
             metrics: file.metrics,

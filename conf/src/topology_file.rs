@@ -12,6 +12,7 @@ use crate::monitoring::{self, RawLiveness, RawQuality};
 use crate::problems::{At, Problems, error};
 use crate::reader::{Item, List, Table, list, table};
 use crate::topology_values::{address_range, public_key, roles, rss, service};
+use crate::translation::{self, RawTranslation};
 use crate::values::{decimal, host, integer, name, word};
 
 /// Most entries of each kind; the checks' work and the tables' memory grow with them.
@@ -99,6 +100,7 @@ pub(crate) struct RawApplication {
     pub(crate) copies: Option<At<u8>>,
     pub(crate) underlay: Option<At<IpVersion>>,
     pub(crate) seal: Option<At<Option<Seal>>>,
+    pub(crate) translation: Option<RawTranslation>,
 }
 
 #[derive(Clone, Debug)]
@@ -250,6 +252,9 @@ fn application(t: &mut Table<'_>, p: &mut Problems) -> RawApplication {
         seal: t.optional("seal", p, |item, p| {
             Some(word(&[("aes-256-gcm", Seal::Aes256Gcm), ("none", Seal::None)])(item, p))
         }),
+        translation: t
+            .optional("nat", p, |item, p| table(item, "`nat`", p, translation::application))
+            .map(|at| at.value),
     }
 }
 

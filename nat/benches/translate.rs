@@ -78,7 +78,8 @@ fn new_nat(sessions: usize, version: IpVersion) -> Nat {
         worker: 0,
         workers: 1,
         timeouts: Timeouts::default(),
-        rules: Rules::default(),
+        // Each session has a client of its own, and all places are used.
+        rules: Rules { clients_max: sessions, reserve_percent: 0, quarantine_s: 0, ..Rules::default() },
         seed: 1,
     })
     .unwrap()
@@ -226,6 +227,20 @@ fn churn(criterion: &mut Criterion) {
                 time += start.elapsed();
             }
             time.mul_f64(sessions as f64 / total as f64)
+        });
+    });
+    // The longest of all sweeps while a million sessions end in one second: what a worker is away for at worst.
+    group.bench_function("worst_sweep_of_256", |bencher| {
+        bencher.iter_custom(|rounds| {
+            create(&mut nat, IpVersion::V4, number, SESSIONS);
+            number += SESSIONS;
+            let mut worst = Duration::ZERO;
+            while !nat.is_empty() {
+                let start = Instant::now();
+                nat.sweep(LATER, 256);
+                worst = worst.max(start.elapsed());
+            }
+            worst.mul_f64(rounds as f64)
         });
     });
     create(&mut nat, IpVersion::V4, number, SESSIONS);

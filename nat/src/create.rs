@@ -72,7 +72,7 @@ impl Nat {
     /// the origin first. It does not keep the mapping alive unless the client answers.
     ///
     /// # Errors
-    /// As [`Nat::create`]; [`Reason::NatNoSession`] without a mapping, [`Reason::NatIcmp`] for an echo, which is only
+    /// As [`Nat::create`]; [`Reason::NatNoSession`] without a mapping, [`Reason::NatWrongPeer`] where the key has a session, [`Reason::NatIcmp`] for an echo, which is only
     /// ever answered.
     pub fn create_inbound(
         &mut self,
@@ -85,6 +85,10 @@ impl Nat {
             return Err(Reason::NatIcmp);
         }
         self.reverse.get(slot).ok_or(Reason::NatNoSession)?;
+        // What the client would see as its sender talks to it already, from another of its origins.
+        if self.find(self.hash(&key), &key).is_some() {
+            return Err(Reason::NatWrongPeer);
+        }
         self.make(now, self.hash(&key), key, new, Opening::Outside(slot))
     }
 

@@ -31,9 +31,11 @@ impl Nat {
         if quote.echo == Kind::EchoReply {
             return Err(Reason::NatIcmp);
         }
-        let slot =
-            self.reverse_slot(quote.src, quote.protocol, quote.src_port).ok_or(Reason::NatNoSession)?;
-        let index = self.find_reverse(slot, quote.dst, quote.dst_port)?;
+        let (src, dst) = ((quote.src, quote.src_port), (quote.dst, quote.dst_port));
+        let index = match self.reverse_slot(src.0, quote.protocol, src.1) {
+            Some(slot) => self.find_reverse(slot, dst.0, dst.1)?,
+            None => self.find_untranslated(src, quote.protocol, dst)?,
+        };
         let session = &self.sessions[index.index()];
         check(bytes, packet, &quote, session.next.client)?;
         let vip = self.vips.address(session.vip);

@@ -324,6 +324,40 @@ fn a_quote_tells_where_its_error_belongs() {
 }
 
 #[test]
+fn forged_errors_are_dropped() {
+    // Segments that the client has not sent of late, and MTUs that no path has.
+    let case = case(IpVersion::V4, TCP);
+    let about = |sequence: u32| {
+        let mut quote = case.forwarded.clone();
+        quote[24..28].copy_from_slice(&sequence.to_be_bytes());
+        error(case.flow.origin.0, case.external(), 1, MTU, &quote)
+    };
+    let first = u32::from_be_bytes(*case.forwarded[24..28].first_chunk().unwrap());
+    for (off, result) in [
+        (0, Ok(case.index)),
+        (-(1 << 24), Ok(case.index)),
+        (-(1 << 25), Err(Reason::NatTcpSequence)),
+        (1 << 22, Err(Reason::NatTcpSequence)),
+        (1 << 31, Err(Reason::NatTcpSequence)),
+    ] {
+        let mut bytes = about((first as i64 + off) as u32);
+        assert_eq!(case.reverse_error(&mut bytes), result, "{off}");
+    }
+    for (version, mtus) in [
+        (IpVersion::V4, [(68, false), (575, false), (576, true), (0, true)]),
+        (IpVersion::V6, [(68, false), (1279, false), (1280, true), (0, false)]),
+    ] {
+        let case = self::case(version, UDP);
+        for (mtu, passes) in mtus {
+            let rest = u32::to_be_bytes(mtu);
+            let mut bytes = error(case.flow.origin.0, case.external(), 1, rest, &case.forwarded);
+            let expected = if passes { Ok(case.index) } else { Err(Reason::NatMtuFloor) };
+            assert_eq!(case.reverse_error(&mut bytes), expected, "{mtu}");
+        }
+    }
+}
+
+#[test]
 fn errors_neither_end_nor_refresh_a_session() {
     for (version, protocol) in kinds() {
         let mut case = case(version, protocol);

@@ -5,6 +5,7 @@
 
 use core::net::IpAddr;
 use core::ops::RangeInclusive;
+use ipnetwork::IpNetwork;
 pub use packet::IpVersion;
 
 use crate::plan::{Certificate, Quality};
@@ -210,6 +211,31 @@ pub struct Application {
     pub underlay: IpVersion,
     /// How its packets are carried. A receiver goes by this, never by the packet.
     pub seal: Seal,
+    /// How the gateway translates for it.
+    pub translation: Translation,
+}
+
+/// How the gateway translates for an application.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Translation {
+    /// Who may send to clients' external TCP ports.
+    pub tcp: Filtering,
+    /// Who may send to clients' external UDP ports.
+    pub udp: Filtering,
+    /// Origins that see clients' own addresses and ports.
+    pub untranslated: Vec<IpNetwork>,
+}
+
+/// Which outside endpoints may send to a client's external address and port (RFC 4787 section 5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Filtering {
+    /// All that a virtual IP stands for.
+    #[default]
+    EndpointIndependent,
+    /// Those of them at an address that the client has sent to.
+    AddressDependent,
+    /// Those that the client has sent to.
+    AddressAndPortDependent,
 }
 
 /// How an application's packets are carried.

@@ -5,6 +5,7 @@ use crate::batch::{Cause, Handoff, Output, PortIndex, Punt};
 use crate::counters::WorkerCounters;
 use crate::encapsulate::Sequences;
 use crate::fragments::Fragments;
+use crate::gateway::inbound::Held;
 use crate::tables::{Egress, Tables};
 use overlay::seal::SealTable;
 use packet::ethernet::{self, HEADER_LEN, TYPE_IPV4, TYPE_IPV6, TYPE_VLAN, VLAN_LEN};
@@ -37,6 +38,10 @@ pub struct Context<'a, P: BufPool> {
     pub answers: &'a mut TokenBucket,
     /// Sessions of datagrams that come in fragments.
     pub fragments: &'a mut Fragments,
+    /// Connections from outside that nobody has asked for.
+    pub held: &'a mut Held<P::Buf>,
+    /// Whether a client is told that it gets no session.
+    pub refuses_aloud: bool,
 }
 
 impl<P: BufPool> Context<'_, P> {

@@ -9,6 +9,7 @@ use crate::emit::Context;
 use crate::encapsulate::Sequences;
 use crate::flow::FlowTable;
 use crate::fragments::Fragments;
+use crate::gateway::inbound::{self, Held};
 use crate::gateway::{self, Reply, Request};
 use crate::known::Known;
 use crate::tables::Tables;
@@ -18,7 +19,7 @@ use overlay::elimination::Elimination;
 use overlay::seal::SealTable;
 use packet::ip::Packet;
 use packet::plain::Plain;
-use packet::{BufPool, Headers};
+use packet::{BufPool, Headers, Reason};
 use std::sync::Arc;
 
 /// Packets of a burst that have been read into one form of headers, sorted by what is to be done.
@@ -79,6 +80,8 @@ pub struct Setup {
     pub window: usize,
     /// Flows idle for so long are forgotten, seconds.
     pub flow_idle_s: u32,
+    /// Whether a client is told by ICMP that it gets no session.
+    pub refuses_aloud: bool,
     /// ICMP errors a second at most.
     pub answers_per_second: u64,
     /// Seeds the hashes of tables whose keys come from the wire.
@@ -128,6 +131,8 @@ pub struct Forwarder<P: BufPool> {
     sequences: Sequences,
     answers: TokenBucket,
     fragments: Fragments,
+    held: Held<P::Buf>,
+    refuses_aloud: bool,
     lanes: Lanes<P::Buf>,
 }
 
@@ -156,6 +161,8 @@ impl<P: BufPool> Forwarder<P> {
             sequences: Sequences::new(setup.first_sequence, setup.worker),
             answers: TokenBucket::new(setup.answers_per_second),
             fragments: Fragments::new(setup.seed.rotate_left(17), setup.worker, setup.workers),
+            held: Held::default(),
+            refuses_aloud: setup.refuses_aloud,
             lanes: Lanes::default(),
             tables: tables.clone(),
         };
@@ -205,6 +212,8 @@ impl<P: BufPool> Forwarder<P> {
             sequences,
             answers,
             fragments,
+            held,
+            refuses_aloud,
             lanes,
             ..
         } = self;
@@ -223,6 +232,8 @@ impl<P: BufPool> Forwarder<P> {
             sequences,
             answers,
             fragments,
+            held,
+            refuses_aloud: *refuses_aloud,
         };
         let context = &mut context;
 
@@ -233,6 +244,41 @@ impl<P: BufPool> Forwarder<P> {
         }
         serve(&mut lanes.plain, flows, nat.as_mut(), context);
         serve(&mut lanes.general, flows, nat.as_mut(), context);
+    }
+
+    /// Whether something is to be done although nothing has come: then [`Forwarder::catch_up`] does it.
+    #[inline(always)]
+    pub fn is_due(&self, now_ns: u64) -> bool {
+        self.held.is_due(now_ns)
+    }
+
+    /// Does what is due without a packet.
+    #[cold]
+    pub fn catch_up(&mut self, now_ns: u64, pool: &mut P, out: &mut Output<P::Buf>) {
+        let Self {
+            worker, workers, tables, counters, nat, keys, sequences, answers, fragments, held, ..
+        } = self;
+        let mut none = Held::default();
+        let mut context = Context {
+            now_ns,
+            now_s: (now_ns / 1_000_000_000) as u32,
+            worker: *worker,
+            workers: *workers,
+            tables,
+            keys,
+            counters,
+            pool,
+            out,
+            sequences,
+            answers,
+            fragments,
+            held: &mut none,
+            refuses_aloud: false,
+        };
+        match nat {
+            Some(nat) => inbound::release(held, nat, &mut context),
+            None => held.drain().for_each(|buf| context.drop(buf, Reason::NatUnsolicited)),
+        }
     }
 
     /// Takes frames that other workers handed over; they came in by `port` there.

@@ -1,17 +1,17 @@
 //! The gateway: requests out of the overlay are translated and handed to origins (A9, A10, A12), replies are
 //! translated back and enter the overlay (A11).
 
+pub mod inbound;
 mod pieces;
 
-use crate::answer::{self, Answer};
+use crate::answer::{self, Answer, Unreachable};
 use crate::batch::{Lane, PortIndex};
 use crate::edge::may_enter;
 use crate::emit::Context;
+use crate::forwarder::Stores;
 use crate::mss;
 use crate::tables::{Origin, Service, Tables};
-use nat::{
-    Filtering, Guess, Key, Nat, NewSession, Quote, ReverseSlot, Seconds, ServiceId, SessionIndex, Tag,
-};
+use nat::{Guess, Key, Nat, NewSession, Quote, ReverseSlot, Seconds, ServiceId, SessionIndex, Tag};
 use overlay::topology::NodeId;
 use packet::icmp::Kind;
 use packet::ip::{self, Fragment, Packet};
@@ -154,7 +154,7 @@ fn request<P: BufPool, H: Headers>(
     }
     let session = match session(entry, nat, context) {
         Ok(session) => session,
-        Err(reason) => return Err((buf, reason)),
+        Err(reason) => return refuse(buf, reason, entry, context),
     };
     let origin = context.tables.origins.get(Way::of(nat.tag(session)).origin as usize);
     let Some(egress) = origin.and_then(|origin| origin.egress.as_ref()) else {
@@ -177,6 +177,25 @@ fn request<P: BufPool, H: Headers>(
     context.counters.roles.gateway_forward.add(1);
     context.deliver(egress, packet.version(), buf);
     Ok(())
+}
+
+/// Tells a client that it gets no session, and why as far as it concerns it.
+#[cold]
+fn refuse<P: BufPool, H: Headers>(
+    buf: P::Buf,
+    reason: Reason,
+    entry: &Request<H>,
+    context: &mut Context<P>,
+) -> Result<(), (P::Buf, Reason)> {
+    let what = match reason {
+        Reason::NatTableFull | Reason::NatPortsExhausted | Reason::NatNoPool => Unreachable::Host,
+        Reason::NatClientLimit | Reason::NatClientRate => Unreachable::Prohibited,
+        _ => return Err((buf, reason)),
+    };
+    if !context.refuses_aloud {
+        return Err((buf, reason));
+    }
+    answer_to_client(buf, &entry.packet.packet(), entry, Answer::Unreachable(what, reason), context)
 }
 
 /// A client's ICMP error about a packet from its origin. It fits every port, being short.
@@ -253,8 +272,8 @@ fn create<P: BufPool>(
     let (number, port) = service_parts(key.service);
     let application = tables.application_of(number, port).ok_or(Reason::UnknownService)?;
     let flight = return_flight(tables, edge, key.service)?;
-    let origins = tables.applications.get(application as usize).ok_or(Reason::UnknownService)?;
-    let origins = &origins.origins[(packet.version == IpVersion::V6) as usize];
+    let application = tables.applications.get(application as usize).ok_or(Reason::UnknownService)?;
+    let origins = &application.origins[(packet.version == IpVersion::V6) as usize];
     // The client's address alone decides, so that it meets the same origin with every connection (A12), at this
     // gateway and at any other.
     let members = origins.iter().filter_map(|origin| tables.origins.get(*origin as usize));
@@ -269,8 +288,11 @@ fn create<P: BufPool>(
         origin: origin.address,
         origin_port: origin.port.unwrap_or(port),
         tag: way.tag(),
-        filtering: Filtering::default(),
+        filtering: application.filtering(packet.protocol),
     };
+    if application.is_untranslated(origin.address) {
+        return nat.create_untranslated(Seconds(context.now_s), hash, key, new);
+    }
     nat.create(Seconds(context.now_s), hash, key, new)
 }
 
@@ -316,6 +338,8 @@ pub struct Reply<H> {
     protocol: u8,
     external_port: u16,
     slot: Option<ReverseSlot>,
+    /// Whether it is addressed to a client itself, which keeps its address for some origins.
+    is_untranslated: bool,
 }
 
 impl<H: Headers> Reply<H> {
@@ -342,12 +366,34 @@ impl<H: Headers> Reply<H> {
         if let Some(slot) = slot {
             nat.prefetch_reverse(slot);
         }
-        Ok(Reply { packet, at, port, protocol, external_port, slot })
+        Ok(Reply { packet, at, port, protocol, external_port, slot, is_untranslated: false })
     }
 
-    /// The worker that has the session: ports are partitioned among workers.
+    /// As [`Reply::admit`] for a packet that is addressed to none of the node's addresses: it may be for a client that
+    /// keeps its own.
+    #[cold]
+    pub fn admit_untranslated(
+        port: PortIndex,
+        at: u16,
+        packet: H,
+        bytes: &[u8],
+        stores: Stores,
+        tables: &Tables,
+    ) -> Result<Reply<H>, Reason> {
+        if !tables.has_untranslated || stores.nat.is_none() {
+            return Err(Reason::NoDestination);
+        }
+        let reply = Reply::admit(port, at, packet, bytes, stores.nat)?;
+        Ok(Reply { is_untranslated: true, slot: None, ..reply })
+    }
+
+    /// The worker that has the session: ports are partitioned among workers, and a client that keeps its own is where
+    /// its streams are.
     #[inline(always)]
-    pub fn owner(&self, workers: u16) -> Option<u16> {
+    pub fn owner(&self, workers: u16, streams: u16) -> Option<u16> {
+        if self.is_untranslated {
+            return Some(overlay::pick::bucket(self.packet.dst(), streams) as u16 % workers.max(1));
+        }
         nat::owner(self.protocol, self.external_port, workers)
     }
 }
@@ -397,7 +443,13 @@ fn reply<P: BufPool, H: Headers>(
     };
     let session = match session {
         Ok(session) => session,
-        Err(reason) => return Err((buf, reason)),
+        Err(reason) => match stray(buf, entry, reason, nat, context) {
+            Ok((same, session)) => {
+                buf = same;
+                session
+            }
+            Err(refused) => return refused.map_or(Ok(()), Err),
+        },
     };
     let (flight, client) = match flight_back(session, nat, context.tables) {
         Ok(found) => found,
@@ -429,6 +481,26 @@ fn reply<P: BufPool, H: Headers>(
     let bucket = overlay::pick::bucket(client, context.tables.streams);
     context.replicate(flight, bucket, packet.version(), buf);
     Ok(())
+}
+
+/// A reply for which no session was found: one is made, or it is held, or refused. `Err(None)` where it is held.
+#[cold]
+#[inline(never)]
+fn stray<P: BufPool, H: Headers>(
+    buf: P::Buf,
+    entry: &Reply<H>,
+    reason: Reason,
+    nat: &mut Nat,
+    context: &mut Context<P>,
+) -> Result<(P::Buf, SessionIndex), Option<(P::Buf, Reason)>> {
+    match inbound::session(entry, reason, nat, context) {
+        Ok(session) => Ok((buf, session)),
+        Err(_) if inbound::is_held(&entry.packet) && !entry.is_untranslated => {
+            let put = context.held.put(context.now_ns, buf, entry.port, entry.at);
+            put.map_or_else(|buf| Err(Some((buf, Reason::NatUnsolicited))), |()| Err(None))
+        }
+        Err(reason) => Err(Some((buf, reason))),
+    }
 }
 
 /// The flight and the client of a session, brought up to date after a change of the configuration.

@@ -69,6 +69,7 @@ pub(super) fn forwarder(
         streams: 2048,
         window: setup.window,
         flow_idle_s: 30,
+        refuses_aloud: true,
         answers_per_second: 1000,
         seed,
         first_sequence: initial_sequence(EPOCH_MS + now / 1_000_000),

@@ -276,6 +276,7 @@ impl Draw<'_> {
                 copies,
                 underlay,
                 seal: overlay::topology::Seal::None,
+                translation: overlay::topology::Translation::default(),
             });
         }
     }

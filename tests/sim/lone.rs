@@ -56,6 +56,7 @@ impl Lone {
             streams: 1024,
             window: 1024,
             flow_idle_s: 300,
+            refuses_aloud: true,
             answers_per_second: 1000,
             seed: 7,
             first_sequence: 1 << 40,

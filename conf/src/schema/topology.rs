@@ -217,6 +217,22 @@ struct Application {
     /// How packets are protected between edge and gateway; "none" leaves them open to who is on the path.
     #[schemars(extend("enum" = ["aes-256-gcm", "none"], "default" = "aes-256-gcm"))]
     seal: Option<String>,
+    /// How the gateway translates for it.
+    nat: Option<Translation>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Translation {
+    /// Who may send to clients' external TCP ports.
+    #[schemars(extend("enum" = ["endpoint-independent", "address-dependent", "address-and-port-dependent"], "default" = "endpoint-independent"))]
+    filter_tcp: Option<String>,
+    /// Who may send to clients' external UDP ports.
+    #[schemars(extend("enum" = ["endpoint-independent", "address-dependent", "address-and-port-dependent"], "default" = "endpoint-independent"))]
+    filter_udp: Option<String>,
+    /// Origins that see clients' own addresses and ports.
+    #[schemars(length(max = 64))]
+    untranslated: Option<Vec<String>>,
 }
 
 #[derive(JsonSchema)]

@@ -81,6 +81,7 @@ pub fn topology() -> Topology {
             copies: 2,
             underlay: IpVersion::V4,
             seal: overlay::topology::Seal::None,
+            translation: overlay::topology::Translation::default(),
         }],
         ..Topology::default()
     }
@@ -151,12 +152,17 @@ impl Lab {
     }
 
     pub fn with(topology: &Topology, workers: u16) -> Lab {
+        Lab::of(topology, workers, |_| ())
+    }
+
+    /// A lab whose nodes are set up otherwise.
+    pub fn of(topology: &Topology, workers: u16, change: impl Fn(&mut Setup)) -> Lab {
         let nodes = (0..4).map(|node| {
             let counters = Arc::new(WorkerCounters::default());
             let tables = Arc::new(tables(topology, node, None));
             let this = &topology.nodes[node];
             let pool = this.nat_pool.iter().flat_map(pipelines::tables::pool_addresses).collect();
-            let setup = Setup {
+            let mut setup = Setup {
                 worker: 0,
                 workers,
                 flows: 1000,
@@ -172,10 +178,12 @@ impl Lab {
                 streams: 64,
                 window: 1024,
                 flow_idle_s: 300,
+                refuses_aloud: true,
                 answers_per_second: 100,
                 seed: 9,
                 first_sequence: 1 << 40,
             };
+            change(&mut setup);
             Node_ {
                 forwarder: Forwarder::new(&setup, tables, counters.clone()).unwrap(),
                 counters,

@@ -191,6 +191,7 @@ impl World {
                 streams: PLACES,
                 window: 64,
                 flow_idle_s: 300,
+                refuses_aloud: true,
                 answers_per_second: 10,
                 seed: 1,
                 first_sequence: 1 << 60,
