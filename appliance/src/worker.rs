@@ -187,7 +187,10 @@ impl<P: BufPool, R: Receive<P::Buf>, T: Transmit<P::Buf>> Worker<P, R, T> {
                     self.own.keys_generation.set(generation);
                 }
                 Order::List(query) => self.desk.hand_in(listing::fill(query, &self.forwarder, now_ns)),
-                Order::Stop => self.stopping = true,
+                Order::Stop => {
+                    self.stopping = true;
+                    self.forwarder.give_up(&mut self.pool);
+                }
             }
         }
         let mut count = 0;

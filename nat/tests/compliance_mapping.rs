@@ -32,6 +32,7 @@ fn v4(protocol: u8, client: u16, port: u16) -> Flow {
 
 fn one_worker(sessions_max: usize, addresses: usize, rules: Rules) -> Nat {
     let pool = config().pool[..addresses].to_vec();
+    let rules = Rules { clients_max: sessions_max, ..rules };
     Nat::new(&Config { sessions_max, worker: 0, workers: 1, pool, rules, ..config() }).unwrap()
 }
 

@@ -275,9 +275,17 @@ impl<P: BufPool> Forwarder<P> {
             held: &mut none,
             refuses_aloud: false,
         };
-        match nat {
-            Some(nat) => inbound::release(held, nat, &mut context),
-            None => held.drain().for_each(|buf| context.drop(buf, Reason::NatUnsolicited)),
+        if let Some(nat) = nat {
+            inbound::release(held, nat, &mut context);
+        }
+    }
+
+    /// Gives back all buffers that are held, and holds none from now on.
+    #[cold]
+    pub fn give_up(&mut self, pool: &mut P) {
+        for buf in self.held.close() {
+            self.counters.drop(Reason::Stopping);
+            pool.free(buf);
         }
     }
 

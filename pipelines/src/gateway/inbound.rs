@@ -102,18 +102,19 @@ struct Syn<B> {
 pub struct Held<B> {
     syns: std::collections::VecDeque<Syn<B>>,
     due_ns: u64,
+    is_closed: bool,
 }
 
 impl<B> Default for Held<B> {
     fn default() -> Held<B> {
-        Held { syns: std::collections::VecDeque::with_capacity(HELD_MAX), due_ns: u64::MAX }
+        Held { syns: std::collections::VecDeque::with_capacity(HELD_MAX), due_ns: u64::MAX, is_closed: false }
     }
 }
 
 impl<B> Held<B> {
     /// Holds a frame, whose IP header starts at `at`; gives it back where there is no room.
     pub fn put(&mut self, now_ns: u64, buf: B, port: PortIndex, at: u16) -> Result<(), B> {
-        if self.syns.len() >= HELD_MAX {
+        if self.is_closed || self.syns.len() >= HELD_MAX {
             return Err(buf);
         }
         self.syns.push_back(Syn { due_ns: now_ns.saturating_add(HOLD_NS), buf, port, at });
@@ -134,9 +135,9 @@ impl<B> Held<B> {
         syn
     }
 
-    /// Gives up all frames.
-    pub fn drain(&mut self) -> impl Iterator<Item = B> + '_ {
-        self.due_ns = u64::MAX;
+    /// Gives up all frames, and takes no more.
+    pub fn close(&mut self) -> impl Iterator<Item = B> + '_ {
+        (self.due_ns, self.is_closed) = (u64::MAX, true);
         self.syns.drain(..).map(|syn| syn.buf)
     }
 }

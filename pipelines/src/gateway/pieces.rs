@@ -161,8 +161,14 @@ fn reply_session<P: BufPool, H: Headers>(
     if packet.icmp_kind() == Kind::Error {
         return Err(Reason::TooBig);
     }
-    let slot = entry.slot.ok_or(Reason::NatNoSession)?;
-    let session = nat.find_reverse(slot, packet.src, packet.src_port)?;
+    let session = match entry.slot {
+        Some(slot) => nat.find_reverse(slot, packet.src, packet.src_port)?,
+        None if entry.is_untranslated => {
+            let (dst, src) = ((packet.dst, packet.dst_port), (packet.src, packet.src_port));
+            nat.find_untranslated(dst, packet.protocol, src)?
+        }
+        None => return Err(Reason::NatNoSession),
+    };
     if packet.fragment == Fragment::First {
         context.fragments.insert(context.now_s, datagram(bytes, packet)?, session);
     }
