@@ -13,6 +13,7 @@ use pipelines::tables::Interface;
 use pipelines::{Cause, PortIndex, Punt, Tables, WorkerCounters};
 
 use crate::exchange::{Exchange, Order};
+use crate::incoming::Tallies;
 use crate::keyring::Keyring;
 use crate::lists::Lists;
 use crate::setup::{self, Start};
@@ -56,6 +57,8 @@ pub struct Core<P: BufPool> {
     pub exchange: Arc<Exchange<P::Buf>>,
     /// What the workers count.
     pub counters: Vec<Counters>,
+    /// Data that the workers received, and what was lost of it on each path.
+    pub(crate) tallies: Tallies,
     /// Lists under way.
     pub lists: Lists,
     /// Configurations taken over and refused since the start.
@@ -123,6 +126,7 @@ impl<P: BufPool> Core<P> {
             keyring: keys.map(Keyring::new),
             exchange,
             counters,
+            tallies: Tallies::default(),
             lists: Lists::new(workers),
             reloads: (0, 0),
             injected: 0,
@@ -150,6 +154,7 @@ impl<P: BufPool> Core<P> {
         }
         // What came in counts before anything is found missing.
         self.live.tick(now_ns, &self.tables);
+        self.note_incoming(now_ns);
         self.pump_keys(now_ns);
         self.slow.tick(now_ns);
         self.send();
@@ -165,7 +170,9 @@ impl<P: BufPool> Core<P> {
     pub fn timeout(&self) -> Option<u64> {
         let compile = self.wants_snapshot().then_some(self.compiled_ns + COMPILE_NS);
         let keys = self.keyring.as_ref().map(|keyring| keyring.timeout(self.now_ns));
-        [self.live.poll_timeout(), self.slow.poll_timeout(), keys, compile].into_iter().flatten().min()
+        let tallies = self.tallies.timeout();
+        let own = [self.live.poll_timeout(), self.slow.poll_timeout(), keys, compile, tallies];
+        own.into_iter().flatten().min()
     }
 
     fn take(&mut self, now_ns: u64, punt: Punt<P::Buf>) {

@@ -17,6 +17,7 @@ pub mod eal;
 pub mod exchange;
 pub mod host;
 pub mod idle;
+mod incoming;
 pub mod io;
 pub mod key;
 pub mod keyring;

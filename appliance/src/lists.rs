@@ -155,22 +155,22 @@ fn show_flow(
     tables: &Tables,
 ) -> Option<Response> {
     let key = flow.key;
-    let protocol = Family::of(key.protocol)?;
+    let protocol = Family::of(key.protocol())?;
     let flight = tables.flights.get(flow.flight as usize).filter(|_| flow.epoch == tables.epoch);
     let gateway = flight.and_then(|flight| config.topology.node(flight.destination));
     let application = tables
-        .service_of(key.vip, key.protocol)
+        .service_of(key.vip, key.protocol())
         .and_then(|service| {
-            tables.application_of(service, if protocol == Family::Icmp { 0 } else { key.vip_port })
+            tables.application_of(service, if protocol == Family::Icmp { 0 } else { key.vip_port() })
         })
         .and_then(|application| config.topology.applications.get(application as usize));
     Some(Response::Flow(Flow {
         worker: page.worker,
         protocol,
         client: key.client.to_ip(),
-        client_port: key.client_port,
+        client_port: key.client_port(),
         vip: key.vip.to_ip(),
-        vip_port: if protocol == Family::Icmp { 0 } else { key.vip_port },
+        vip_port: if protocol == Family::Icmp { 0 } else { key.vip_port() },
         application: application.map_or_else(String::new, |application| application.name.clone()),
         gateway: gateway.map_or_else(String::new, |node| node.name.clone()),
         stream: overlay::wire::stream_id(

@@ -89,6 +89,7 @@ fn collect<P: BufPool>(core: &Core<P>, process: &Process) -> Vec<Metric> {
     ports(core, process, &mut metrics);
     paths(core, &mut metrics);
     metrics_liveness::path_ends(core, &mut metrics);
+    metrics_liveness::incoming(core, &mut metrics);
     metrics_liveness::links(core, &mut metrics);
     report_keys::metrics(core, &mut metrics);
     workers(core, &mut metrics);

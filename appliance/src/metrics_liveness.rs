@@ -41,6 +41,23 @@ pub(crate) fn links<P: BufPool>(core: &Core<P>, metrics: &mut Vec<Metric>) {
     );
 }
 
+/// Data on paths that end here.
+pub(crate) fn incoming<P: BufPool>(core: &Core<P>, metrics: &mut Vec<Metric>) {
+    let paths = core.paths();
+    let each = |of: fn(&ctl::Incoming) -> u64| -> Values {
+        let all = paths.iter().flat_map(|path| path.incoming.iter().map(move |from| (path.path, from)));
+        let labels = |path: u16, node: &str| vec![("path", path.to_string()), ("node", node.to_owned())];
+        all.map(|(path, from)| (labels(path, &from.node), Value::Count(of(from)))).collect()
+    };
+    counter(
+        metrics,
+        "path_data_received",
+        "Copies of data that came from a node",
+        each(|from| from.received),
+    );
+    counter(metrics, "path_data_lost", "Copies of data lost on the way from a node", each(|from| from.lost));
+}
+
 pub(crate) fn path_ends<P: BufPool>(core: &Core<P>, metrics: &mut Vec<Metric>) {
     let paths = core.paths();
     let ends: Vec<(Labels, &PathEnd)> = paths

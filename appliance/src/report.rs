@@ -148,6 +148,7 @@ impl<P: BufPool> Core<P> {
                 rogue,
                 out_of_order: counters().map(|c| c.out_of_order.get()).sum(),
                 ends: self.ends(*id),
+                incoming: self.incoming(*id),
             };
             if is_configured || path.sent + path.forwarded + path.received > 0 {
                 paths.push(path);

@@ -50,7 +50,7 @@ impl<P: BufPool> Core<P> {
             .collect()
     }
 
-    fn node_name(&self, node: NodeId) -> String {
+    pub(crate) fn node_name(&self, node: NodeId) -> String {
         let node = self.config.topology.node(node);
         node.map_or_else(String::new, |node| node.name.clone())
     }

@@ -17,7 +17,7 @@ mod table;
 
 pub use client::{Error, ask};
 pub use keys::{KeyPeer, Keys, Rejection};
-pub use liveness::{Neighbor, PathEnd, Percentiles, Quality};
+pub use liveness::{Incoming, Neighbor, PathEnd, Percentiles, Quality};
 pub use protocol::{Family, Filter, ListRequest, REQUEST_BYTES_MAX, Request};
 pub use response::{Drop, End, Flow, Link, NeighborStatus, Path, Port, Response, Session, Status, Worker};
 pub use show::print;

@@ -60,6 +60,20 @@ pub struct PathEnd {
     pub quality: Option<Quality>,
 }
 
+/// Data that came over a path from one node, by the node's own numbers on that path: the way back of what
+/// [`Quality`] calls there.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Incoming {
+    /// The node's name.
+    pub node: String,
+    /// Copies received since the start.
+    pub received: u64,
+    /// Copies that were lost on the way since the start.
+    pub lost: u64,
+    /// Share lost in the last one to two minutes, percent.
+    pub loss_percent: Option<f64>,
+}
+
 /// What a path's probes measure. Losses are counted since the start; shares and percentiles are of the last one to two
 /// minutes. Of packets that are lost while no answer comes at all, the direction is told by the next answer; until then
 /// they count as lost on the way there.

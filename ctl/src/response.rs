@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Family;
 use crate::keys::Keys;
-use crate::liveness::{Neighbor, PathEnd};
+use crate::liveness::{Incoming, Neighbor, PathEnd};
 
 /// One line of the daemon's answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -164,6 +164,9 @@ pub struct Path {
     /// Nodes at its other end, where it ends here and is watched.
     #[serde(default)]
     pub ends: Vec<PathEnd>,
+    /// Data that came over it, where it ends here, from each node at its other end.
+    #[serde(default)]
+    pub incoming: Vec<Incoming>,
 }
 
 /// Packets dropped for one reason.

@@ -137,7 +137,11 @@ fn show_paths(paths: &[Path]) -> String {
         let name = [path.path.to_string(), path.regions.join(" - ")];
         table.row(name.into_iter().chain(counts.map(thousands)).chain([percent(path.passed, won)]));
     }
-    if paths.is_empty() { "none\n".to_owned() } else { table.text() + &show_ends(paths) }
+    if paths.is_empty() {
+        "none\n".to_owned()
+    } else {
+        table.text() + &show_ends(paths) + &show_incoming(paths)
+    }
 }
 
 fn show_links(links: &[Neighbor]) -> String {
@@ -210,6 +214,23 @@ fn show_ends(paths: &[Path]) -> String {
         count += 1;
     }
     if count == 0 { String::new() } else { format!("\n{}(times: p50 / p90 / p99)\n", table.text()) }
+}
+
+/// Data on paths that end here, as their senders numbered it.
+fn show_incoming(paths: &[Path]) -> String {
+    let mut table = Table::new(&["path", "data from", "received", "lost on the way", "of the last minutes"]);
+    let mut count = 0;
+    for (path, from) in paths.iter().flat_map(|path| path.incoming.iter().map(move |from| (path, from))) {
+        table.row([
+            path.path.to_string(),
+            from.node.clone(),
+            thousands(from.received),
+            thousands(from.lost),
+            from.loss_percent.map_or("-".to_owned(), |percent| format!("{percent:.3} %")),
+        ]);
+        count += 1;
+    }
+    if count == 0 { String::new() } else { format!("\n{}", table.text()) }
 }
 
 fn percentiles(us: Option<Percentiles>) -> String {

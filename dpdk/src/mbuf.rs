@@ -71,14 +71,20 @@ impl Mbuf {
     /// what else is there counts only under flags.
     #[inline(always)]
     pub(crate) fn reset(&mut self) {
-        set!(self, PROA_MBUF_DATA_OFF, u16, HEADROOM as u16);
+        self.reset_to(HEADROOM as u16, 0);
+    }
+
+    /// The same with so many bytes of data, which start there in the buffer.
+    #[inline(always)]
+    fn reset_to(&mut self, data_off: u16, len: u16) {
+        set!(self, PROA_MBUF_DATA_OFF, u16, data_off);
         set!(self, PROA_MBUF_REFCNT, u16, 1);
         set!(self, PROA_MBUF_NB_SEGS, u16, 1);
         set!(self, PROA_MBUF_PORT, u16, sys::PROA_PORT_INVALID as u16);
         set!(self, PROA_MBUF_OL_FLAGS, u64, 0);
         set!(self, PROA_MBUF_PACKET_TYPE, u32, 0);
-        set!(self, PROA_MBUF_PKT_LEN, u32, 0);
-        set!(self, PROA_MBUF_DATA_LEN, u16, 0);
+        set!(self, PROA_MBUF_PKT_LEN, u32, u32::from(len));
+        set!(self, PROA_MBUF_DATA_LEN, u16, len);
         set!(self, PROA_MBUF_VLAN_TCI, u16, 0);
     }
 
@@ -98,24 +104,49 @@ impl Mbuf {
     #[inline(always)]
     pub(crate) fn fill_from(&mut self, source: &Mbuf) -> Result<(), NoRoom> {
         let len = source.len();
-        let room = self.tailroom();
-        if len > room {
+        if len > SHORT || !self.has_room(SHORT) || !source.has_room(SHORT) {
+            return self.fill_long(source);
+        }
+        // SAFETY: both buffers have that room, and they are distinct mbufs.
+        unsafe { copy_lines(source.start(), self.start(), len) }
+        self.set_len(len as u16);
+        Ok(())
+    }
+
+    /// Makes this buffer, whatever it is like, hold `before` bytes of unspecified content and those of `source`, which
+    /// start behind the headroom. Says `false`, and has done nothing, where that takes more than copying lines.
+    #[inline(always)]
+    pub(crate) fn fill_behind(&mut self, source: &Mbuf, before: usize) -> bool {
+        let len = source.len();
+        let room = HEADROOM + SHORT;
+        let is_short = len <= SHORT && source.has_room(SHORT) && before <= HEADROOM;
+        if !is_short || usize::from(get!(self, PROA_MBUF_BUF_LEN, u16)) < room {
+            return false;
+        }
+        self.reset_to((HEADROOM - before) as u16, (before + len) as u16);
+        let buffer = get!(self, PROA_MBUF_BUF_ADDR, *mut u8);
+        // SAFETY: both buffers have that room, and they are distinct mbufs.
+        unsafe { copy_lines(source.start(), buffer.add(HEADROOM), len) }
+        true
+    }
+
+    /// Never inlined: beside it, the compiler would turn the copying of lines into a call as well.
+    #[inline(never)]
+    fn fill_long(&mut self, source: &Mbuf) -> Result<(), NoRoom> {
+        let len = source.len();
+        if !self.has_room(len) {
             return Err(NoRoom);
         }
+        // SAFETY: both buffers have `len` bytes from their start on and are distinct mbufs.
+        unsafe { ptr::copy_nonoverlapping(source.start(), self.start(), len) }
         self.set_len(len as u16);
-        let (from, to) = (source.start(), self.start());
-        let lines = len.div_ceil(LINE);
-        if len <= SHORT && lines * LINE <= room.min(len + source.tailroom()) {
-            for line in 0..lines {
-                // SAFETY: both buffers have `lines` cache lines from their start on and are distinct mbufs, which
-                // share no buffer; what is copied behind `len` is tailroom, whose content is unspecified.
-                unsafe { ptr::copy_nonoverlapping(from.add(line * LINE), to.add(line * LINE), LINE) }
-            }
-        } else {
-            // SAFETY: both buffers have `len` bytes from their start on and are distinct mbufs.
-            unsafe { ptr::copy_nonoverlapping(from, to, len) }
-        }
         Ok(())
+    }
+
+    /// Whether the buffer has so many bytes from the packet's start on.
+    #[inline(always)]
+    fn has_room(&self, count: usize) -> bool {
+        usize::from(self.data_off()) + count <= usize::from(get!(self, PROA_MBUF_BUF_LEN, u16))
     }
 
     #[inline(always)]
@@ -187,6 +218,13 @@ impl PacketBuf for Mbuf {
     }
 
     #[inline(always)]
+    fn prepend_array<const N: usize>(&mut self) -> Result<&mut [u8; N], NoRoom> {
+        self.prepend(N)?;
+        // SAFETY: the packet's first `N` bytes, which it has just got, inside the buffer that this value owns.
+        Ok(unsafe { &mut *self.start().cast() })
+    }
+
+    #[inline(always)]
     fn trim_front(&mut self, count: usize) -> Result<(), NoRoom> {
         let len = self.len().checked_sub(count).ok_or(NoRoom)?;
         set!(self, PROA_MBUF_DATA_OFF, u16, self.data_off() + count as u16);
@@ -242,6 +280,24 @@ impl Drop for Mbuf {
 impl fmt::Debug for Mbuf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mbuf").field("headroom", &self.headroom()).field("len", &self.len()).finish()
+    }
+}
+
+/// Copies `len` bytes, at most [`SHORT`], by whole cache lines: a call of memcpy takes longer than the copying.
+///
+/// # Safety
+/// Both must have [`SHORT`] bytes and not overlap; what is written behind `len` is unspecified.
+#[inline(always)]
+unsafe fn copy_lines(from: *const u8, to: *mut u8, len: usize) {
+    // SAFETY: one of the lines that the caller vouches for.
+    let copy = |line: usize| unsafe {
+        ptr::copy_nonoverlapping(from.add(line * LINE), to.add(line * LINE), LINE);
+    };
+    copy(0);
+    if len > LINE {
+        copy(1);
+        copy(2);
+        copy(3);
     }
 }
 

@@ -1,9 +1,9 @@
 //! One thread's way to a mempool: a stash of mbufs, filled and emptied in bulk.
 
-use crate::mbuf::{Mbuf, prefetch};
+use crate::mbuf::{HEADROOM, Mbuf, prefetch};
 use crate::mempool::Mempool;
 use dpdk_sys as sys;
-use packet::BufPool;
+use packet::{BufPool, PacketBuf};
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 
@@ -65,7 +65,13 @@ impl Pool {
         self.len = taken;
         for entry in &self.stash[..taken] {
             // SAFETY: DPDK has written these.
-            prefetch(unsafe { entry.assume_init() }.as_ptr());
+            let mbuf = unsafe { entry.assume_init() }.as_ptr();
+            prefetch(mbuf);
+            // Where a packet's data will lie, and the headers that are put in front of it.
+            let data = mbuf.cast::<u8>().wrapping_add(sys::PROA_MBUF_SIZE as usize + HEADROOM);
+            prefetch(data.wrapping_sub(128));
+            prefetch(data.wrapping_sub(64));
+            prefetch(data);
         }
         taken > 0
     }
@@ -84,6 +90,29 @@ impl Pool {
     fn overflow(&mut self) {
         self.give(BULK);
     }
+
+    /// An mbuf as it was left at rest.
+    #[inline(always)]
+    fn take(&mut self) -> Option<Mbuf> {
+        if self.len == 0 && !self.refill() {
+            return None;
+        }
+        self.len -= 1;
+        // SAFETY: the first `len` entries hold mbufs that nothing else refers to; this one is no longer counted.
+        Some(unsafe { Mbuf::from_raw(self.stash[self.len].assume_init()) })
+    }
+
+    /// The rest of [`BufPool::copy_behind`], of a packet that is not short.
+    #[cold]
+    #[inline(never)]
+    fn fill_long_behind(&mut self, mut copy: Mbuf, source: &Mbuf, before: usize) -> Option<Mbuf> {
+        copy.reset();
+        if copy.fill_from(source).and_then(|()| copy.prepend(before)).is_err() {
+            self.free(copy);
+            return None;
+        }
+        Some(copy)
+    }
 }
 
 impl BufPool for Pool {
@@ -91,14 +120,15 @@ impl BufPool for Pool {
 
     #[inline(always)]
     fn alloc(&mut self) -> Option<Mbuf> {
-        if self.len == 0 && !self.refill() {
-            return None;
-        }
-        self.len -= 1;
-        // SAFETY: the first `len` entries hold mbufs that nothing else refers to; this one is no longer counted.
-        let mut mbuf = unsafe { Mbuf::from_raw(self.stash[self.len].assume_init()) };
+        let mut mbuf = self.take()?;
         mbuf.reset();
         Some(mbuf)
+    }
+
+    #[inline(always)]
+    fn copy_behind<const N: usize>(&mut self, source: &Mbuf) -> Option<Mbuf> {
+        let mut copy = self.take()?;
+        if copy.fill_behind(source, N) { Some(copy) } else { self.fill_long_behind(copy, source, N) }
     }
 
     #[inline(always)]

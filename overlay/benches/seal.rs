@@ -103,6 +103,7 @@ fn hops(criterion: &mut Criterion) {
         stream: 7,
         path: PathId(2),
         epoch: 0x12,
+        path_sequence: 7,
         sequence,
     };
     let key = HopKey::new([9; 16], 0x34);

@@ -15,7 +15,7 @@
 //! +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 //! |      class 0xff50             |  type 0x82    |0 0 0| 4 words | 28  stream option
 //! | sending worker|     bucket    |             path              | 32
-//! |   key epoch   |                   reserved                    | 36
+//! |   key epoch   |                 path sequence                 | 36
 //! |                           sequence                            | 40
 //! |                                                               | 44
 //! +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
@@ -70,8 +70,10 @@ pub const HOP_LIMIT_AT: usize = 14;
 pub const STREAM_AT: usize = 32;
 /// Where the path stands in a header as [`Header::write`] lays it out, bytes.
 pub const PATH_AT: usize = 34;
-/// Where the key epoch stands in a header as [`Header::write`] lays it out, bytes.
+/// Where the key epoch stands in a header as [`Header::write`] lays it out, bytes; the path sequence follows it.
 pub const EPOCH_AT: usize = 36;
+/// The bits of a path sequence.
+pub const PATH_SEQUENCE_MASK: u32 = 0xff_ffff;
 /// Where the sequence stands in a header as [`Header::write`] lays it out, bytes.
 pub const SEQUENCE_AT: usize = 40;
 
@@ -117,6 +119,8 @@ pub struct Header {
     pub path: PathId,
     /// Key epoch of the sealed payload; 0 where it is not sealed.
     pub epoch: u8,
+    /// The copy's number among all that its sender's worker sends to the destination over this path, 24 bits.
+    pub path_sequence: u32,
     /// The packet's number in its stream, the same in all copies.
     pub sequence: u64,
 }
@@ -168,7 +172,8 @@ impl Header {
         out[28..32].copy_from_slice(&STREAM_HEAD);
         out[32..34].copy_from_slice(&self.stream.to_be_bytes());
         out[34..36].copy_from_slice(&self.path.0.to_be_bytes());
-        out[36..40].copy_from_slice(&[self.epoch, 0, 0, 0]);
+        let path_sequence = self.path_sequence & PATH_SEQUENCE_MASK;
+        out[36..40].copy_from_slice(&((self.epoch as u32) << 24 | path_sequence).to_be_bytes());
         out[40..48].copy_from_slice(&self.sequence.to_be_bytes());
     }
 }
@@ -297,6 +302,7 @@ fn decode(
         stream: (stream >> 48) as u16,
         path: PathId((stream >> 32) as u16),
         epoch: (stream >> 24) as u8,
+        path_sequence: stream as u32 & PATH_SEQUENCE_MASK,
         sequence,
     };
     if header.protocol != PROTOCOL_REPLICATE {

@@ -104,8 +104,8 @@ fn fields(header: &Header) -> String {
     let Header { vni, protocol, hop_limit, source, destination, authenticator, .. } = *header;
     let (worker, bucket) = (wire::worker(header.stream), wire::bucket(header.stream));
     format!(
-        "{vni}|{inner}|1|{protocol}|{hop_limit}|{}|{}|0x{authenticator:016x}|{worker}|{bucket}|{}|{}|{}|",
-        source.0, destination.0, header.path.0, header.epoch, header.sequence
+        "{vni}|{inner}|1|{protocol}|{hop_limit}|{}|{}|0x{authenticator:016x}|{worker}|{bucket}|{}|{}|{}|{}|",
+        source.0, destination.0, header.path.0, header.epoch, header.path_sequence, header.sequence
     )
 }
 
@@ -175,12 +175,14 @@ fn spine(underlay: IpVersion, packets: &[(IpVersion, u8)]) -> Capture {
                 stream: wire::stream_id(number as u8, 7),
                 path: PathId(1),
                 epoch: 0,
+                path_sequence: 0x12_0000 + number as u32,
                 sequence,
             };
             let inner = inner(version, protocol, reply);
             let first = capture.frames.len() + 1;
             for (path, via) in [(1, 2), (2, 3)] {
-                let sent = Header { path: PathId(path), ..header };
+                let path_sequence = header.path_sequence + 100 * u32::from(path);
+                let sent = Header { path: PathId(path), path_sequence, ..header };
                 let forwarded = Header { hop_limit: sent.hop_limit - 1, ..sent };
                 let copy_of = |frame: usize| (frame > first).then_some(first);
                 let vlan = (number == 1).then_some(100);
@@ -217,7 +219,8 @@ fn accepted() {
     for vector in read(VALID) {
         let found = vector.located();
         let inner = inner(found.header.inner, packet::transport::UDP, false);
-        let identity = Header { path: PathId(1), hop_limit: 0, inner: IpVersion::V4, ..found.header };
+        let identity =
+            Header { path: PathId(1), path_sequence: 0, hop_limit: 0, inner: IpVersion::V4, ..found.header };
         let copy_of = seen.iter().find(|(header, _)| *header == identity).map(|(_, frame)| *frame);
         let geneve = [&vector.bytes[..found.inner_at], &inner].concat();
         capture.push_bytes(hop(IpVersion::V4, 1, 4), &geneve, &fields(&found.header), copy_of);

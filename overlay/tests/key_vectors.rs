@@ -87,6 +87,7 @@ fn directions_give_their_keys_seals_and_authenticators() {
             stream: block.number("stream"),
             path: PathId(block.number("path")),
             epoch: sealer.epoch(),
+            path_sequence: block.number("path_sequence"),
             sequence: block.number("sequence"),
         };
         let mut sealed = block.bytes("plain");

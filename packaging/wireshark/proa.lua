@@ -32,6 +32,7 @@ local f = {
     bucket = ProtoField.uint8("proa.bucket", "Bucket", base.DEC),
     path = ProtoField.uint16("proa.path", "Path", base.DEC),
     epoch = ProtoField.uint8("proa.epoch", "Key epoch", base.DEC),
+    path_sequence = ProtoField.uint24("proa.path_sequence", "Path sequence", base.DEC),
     sequence = ProtoField.uint64("proa.sequence", "Sequence", base.DEC),
     copy_of = ProtoField.framenum("proa.copy_of", "Same packet first seen in frame", base.NONE, frametype.DUP_ACK),
     drop = ProtoField.string("proa.drop", "Dropped for"),
@@ -157,6 +158,7 @@ local function show_stream(tree, stream)
     branch:add(f.bucket, stream(1, 1))
     branch:add(f.path, stream(2, 2))
     branch:add(f.epoch, stream(4, 1))
+    branch:add(f.path_sequence, stream(5, 3))
     branch:add(f.sequence, stream(8, 8))
 end
 

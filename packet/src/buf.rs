@@ -30,6 +30,16 @@ pub trait PacketBuf: Sized {
     /// [`NoRoom`] where the headroom is smaller than `count`; the packet is then unchanged.
     fn prepend(&mut self, count: usize) -> Result<(), NoRoom>;
 
+    /// Grows the packet by `N` bytes in front and gives them; their content is unspecified.
+    ///
+    /// # Errors
+    /// As [`PacketBuf::prepend`].
+    #[inline(always)]
+    fn prepend_array<const N: usize>(&mut self) -> Result<&mut [u8; N], NoRoom> {
+        self.prepend(N)?;
+        self.data_mut().first_chunk_mut().ok_or(NoRoom)
+    }
+
     /// Removes `count` bytes in front.
     ///
     /// # Errors
@@ -99,6 +109,17 @@ pub trait BufPool {
             return None;
         }
         copy.data_mut().copy_from_slice(source.data());
+        Some(copy)
+    }
+
+    /// As [`BufPool::copy`], with `N` bytes more in front, whose content is unspecified.
+    #[inline(always)]
+    fn copy_behind<const N: usize>(&mut self, source: &Self::Buf) -> Option<Self::Buf> {
+        let mut copy = self.copy(source)?;
+        if copy.prepend(N).is_err() {
+            self.free(copy);
+            return None;
+        }
         Some(copy)
     }
 }

@@ -22,6 +22,11 @@ pub trait Headers: Copy {
     fn src_port(&self) -> u16;
     /// TCP's or UDP's destination port; an ICMP echo's identifier; else 0.
     fn dst_port(&self) -> u16;
+    /// Both ports, the source's in the high half.
+    #[inline(always)]
+    fn ports(&self) -> u32 {
+        (self.src_port() as u32) << 16 | self.dst_port() as u32
+    }
     /// IP version.
     fn version(&self) -> IpVersion;
     /// Protocol of the transport header.

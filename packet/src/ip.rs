@@ -337,15 +337,24 @@ pub fn decrement_ttl(bytes: &mut [u8]) {
         [first, _, _, _, _, _, _, hop_limit, ..] if *first >> 4 == 6 => {
             *hop_limit = hop_limit.wrapping_sub(1)
         }
-        [_, _, _, _, _, _, _, _, ttl, _, high, low, ..] => {
-            *ttl = ttl.wrapping_sub(1);
-            // The TTL is the high byte of its word: one less there is 0x0100 less in the sum. Adding to the checksum
-            // itself would come out as 0xffff where 0 is right (RFC 1624 section 3).
-            let sum = checksum::add(!u16::from_be_bytes([*high, *low]), !0x0100);
-            [*high, *low] = (!sum).to_be_bytes();
+        _ => {
+            if let Some(header) = bytes.first_chunk_mut() {
+                decrement_ttl_v4(header);
+            }
         }
-        _ => {}
     }
+}
+
+/// The same for a packet that is known to be of IPv4.
+#[inline(always)]
+pub fn decrement_ttl_v4(header: &mut [u8; Ipv4::LEN]) {
+    // TTL, protocol and checksum are one word.
+    let word = u32::from_be_bytes([header[8], header[9], header[10], header[11]]);
+    // The TTL is the high byte of its 16 bits: one less there is 0x0100 less in the sum. Adding to the checksum
+    // itself would come out as 0xffff where 0 is right (RFC 1624 section 3).
+    let sum = checksum::add(!(word as u16), !0x0100);
+    let word = (word.wrapping_sub(1 << 24) & 0xffff_0000) | u32::from(!sum);
+    header[8..12].copy_from_slice(&word.to_be_bytes());
 }
 
 #[cfg(test)]

@@ -109,6 +109,10 @@ impl Headers for Plain {
         self.ports as u16
     }
     #[inline(always)]
+    fn ports(&self) -> u32 {
+        self.ports
+    }
+    #[inline(always)]
     fn version(&self) -> IpVersion {
         IpVersion::V4
     }

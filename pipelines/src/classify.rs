@@ -1,7 +1,7 @@
 //! Classification: what a frame is, and so which role has it.
 
 use crate::batch::{Burst, Cause, Lane, PortIndex};
-use crate::edge::Ingress;
+use crate::edge::{Ingress, may_enter};
 use crate::emit::Context;
 use crate::forwarder::{Lanes, Stores};
 use crate::gateway::Reply;
@@ -114,13 +114,10 @@ fn sort_plain<P: BufPool>(
 ) {
     const AT: u16 = ethernet::HEADER_LEN as u16;
     match context.tables.local.get(packet.dst()) {
-        Some(Local::Vip(application)) => match Ingress::admit(port, AT, packet, application, stores.flows) {
-            Ok(ingress) => {
-                lanes.plain.ingress.note(ingress);
-                lanes.plain.ingress.take(buf);
-            }
-            Err(reason) => context.drop(buf, reason),
-        },
+        Some(Local::Vip(application)) => {
+            lanes.plain.ingress.note(Ingress::new(port, AT, packet, application, stores.flows));
+            lanes.plain.ingress.take(buf);
+        }
         Some(Local::Pool) => match Reply::admit(port, AT, packet, &[], stores.nat) {
             Ok(reply) => keep(&mut lanes.plain.replies, reply, buf, port, context, owner_of_reply),
             Err(reason) => context.drop(buf, reason),
@@ -272,7 +269,8 @@ fn classify<P: BufPool>(
     };
     match local {
         Local::Vip(application) => {
-            lanes.general.ingress.note(Ingress::admit(port, at, packet, application, stores.flows)?);
+            may_enter(&packet)?;
+            lanes.general.ingress.note(Ingress::new(port, at, packet, application, stores.flows));
             Ok(Class::Ingress)
         }
         Local::Pool => {

@@ -1,6 +1,7 @@
 //! What a worker counts. It alone writes; the control thread reads at any time.
 
 use crate::batch::{Cause, PORTS_MAX};
+use crate::way_counters::{WAYS_MAX, WayCounters};
 use crossbeam_utils::CachePadded;
 use packet::{Counter, Reason};
 
@@ -18,6 +19,8 @@ pub struct WorkerCounters {
     pub ports: [PortCounters; PORTS_MAX],
     /// Per path, by the path's slot in the tables.
     pub paths: Box<[PathCounters]>,
+    /// Data that ends here, per path and worker of its sender, by [`Incoming::first`](crate::tables::Incoming).
+    pub ways: Box<[WayCounters]>,
     /// The roles' own.
     pub roles: CachePadded<RoleCounters>,
 }
@@ -96,6 +99,7 @@ impl Default for WorkerCounters {
             punts: Default::default(),
             ports: Default::default(),
             paths: (0..PATHS_MAX).map(|_| PathCounters::default()).collect(),
+            ways: (0..WAYS_MAX).map(|_| WayCounters::default()).collect(),
             roles: CachePadded::default(),
         }
     }

@@ -6,12 +6,12 @@ use crate::classify::is_own;
 use crate::emit::Context;
 use crate::flow::{FlowKey, FlowTable, Guess, Way};
 use crate::mss;
-use crate::tables::Egress;
+use crate::tables::{Egress, Flight};
 use packet::fragment;
 use packet::icmp::Kind;
 use packet::ip::{self, Fragment, Packet};
 use packet::transport::{ICMP, ICMPV6, TCP, UDP};
-use packet::{BufPool, Headers, PacketBuf, Reason};
+use packet::{BufPool, Headers, IpVersion, PacketBuf, Reason};
 
 /// A client's packet to a virtual IP.
 #[derive(Clone, Copy, Debug)]
@@ -31,23 +31,19 @@ pub struct Ingress<H> {
 }
 
 impl<H: Headers> Ingress<H> {
-    /// Whether a client's packet to a virtual IP of this application may enter. Its flow is looked for from here on.
+    /// A client's packet to a virtual IP of this application, which [`may_enter`]. Its flow is looked for from here on.
     #[inline(always)]
-    pub fn admit(
-        port: PortIndex,
-        at: u16,
-        packet: H,
-        application: u16,
-        flows: &FlowTable,
-    ) -> Result<Ingress<H>, Reason> {
-        may_enter(&packet)?;
+    pub fn new(port: PortIndex, at: u16, packet: H, application: u16, flows: &FlowTable) -> Ingress<H> {
         let hash = flows.hash(&FlowKey::of(&packet));
         flows.prefetch(hash);
-        Ok(Ingress { packet, at, port, application, hash, guess: Guess::default() })
+        Ingress { packet, at, port, application, hash, guess: Guess::default() }
     }
 }
 
 /// What no path carries: sources that can not be answered, protocols without ports or echo identifier.
+///
+/// Of a plain packet only the source is in question, and that is asked when its flow is compiled: no flow has a source
+/// that can not be answered.
 #[inline(always)]
 pub fn may_enter(packet: &impl Headers) -> Result<(), Reason> {
     if packet.fragment() == Fragment::Later {
@@ -134,7 +130,7 @@ fn has_ports(packet: &impl Headers) -> bool {
 fn compile<P: BufPool>(packet: &Packet, application: u16, context: &Context<P>) -> Result<Way, Reason> {
     let tables = context.tables;
     // A client that claims one of the node's own addresses would have the reply come back here for ever.
-    if is_own(tables, packet.src) {
+    if !packet.source_is_forwardable() || is_own(tables, packet.src) {
         return Err(Reason::IpAddress);
     }
     // Of an ICMP error it is the gateway that knows what it is about, and of a later fragment.
@@ -172,12 +168,36 @@ fn enter<P: BufPool, H: Headers>(
     if buf.keep(entry.at as usize, packet.total_len() as usize).is_err() {
         return context.drop(buf, Reason::IpTruncated);
     }
-    ip::decrement_ttl(buf.data_mut());
-    if mss::may_announce(packet) {
-        mss::clamp(buf.data_mut(), packet.packet(), flight.mtu);
-    }
     context.counters.roles.edge_ingress.add(1);
-    context.replicate(flight, bucket, packet.version(), buf);
+    let version = packet.version();
+    if mss::may_announce(packet) {
+        return enter_announcing(buf, packet.packet(), flight, bucket, context);
+    }
+    context.replicate_and(flight, bucket, version, buf, |inner| pass(version, inner));
+}
+
+/// One hop less.
+#[inline(always)]
+fn pass(version: IpVersion, inner: &mut [u8]) {
+    match inner.first_chunk_mut() {
+        Some(header) if version == IpVersion::V4 => ip::decrement_ttl_v4(header),
+        _ => ip::decrement_ttl(inner),
+    }
+}
+
+/// The first packet of a connection, which announces how large segments may be.
+#[cold]
+#[inline(never)]
+fn enter_announcing<P: BufPool>(
+    mut buf: P::Buf,
+    packet: Packet,
+    flight: &Flight,
+    bucket: u8,
+    context: &mut Context<P>,
+) {
+    ip::decrement_ttl(buf.data_mut());
+    mss::clamp(buf.data_mut(), packet, flight.mtu);
+    context.replicate(flight, bucket, packet.version, buf);
 }
 
 /// Egress: a packet that came out of the overlay goes to its client. The gateway has restored VIP:port → client,

@@ -58,8 +58,10 @@ impl<P: BufPool> Context<'_, P> {
         let Some(queue) = self.out.tx.get_mut(port.0 as usize) else {
             return self.drop(buf, Reason::TransmitFull);
         };
+        let is_first = queue.is_empty();
         match queue.try_push(buf) {
-            Ok(()) => self.out.ports |= 1 << port.0,
+            Ok(()) if is_first => self.out.ports |= 1 << port.0,
+            Ok(()) => {}
             Err(full) => self.drop(full.element(), Reason::TransmitFull),
         }
     }

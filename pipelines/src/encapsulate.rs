@@ -2,8 +2,8 @@
 
 use crate::emit::Context;
 use crate::seal;
-use crate::tables::{Copy, Departure, Flight, Link, Passenger};
-use overlay::wire::{HEADER_LEN, Header, stream_id};
+use crate::tables::{Copy, Departure, Flight, Link, PLAIN_COPY_LEN, Passenger};
+use overlay::wire::{HEADER_LEN, Header, PATH_SEQUENCE_MASK, stream_id};
 use packet::{BufPool, IpVersion, PacketBuf, Reason};
 
 /// The sequence numbers of all streams that one worker sends.
@@ -11,6 +11,8 @@ pub struct Sequences {
     /// Next number, by destination × [`BUCKETS`] + bucket.
     next: Vec<u64>,
     first: u64,
+    /// The next number on each path to each destination, by [`Copy::way`].
+    on_path: Vec<u32>,
     worker: u8,
 }
 
@@ -19,13 +21,25 @@ const BUCKETS: usize = 256;
 impl Sequences {
     /// Counters that start at `first`, for a worker's number.
     pub fn new(first: u64, worker: u16) -> Sequences {
-        Sequences { next: Vec::new(), first, worker: worker as u8 }
+        Sequences { next: Vec::new(), first, on_path: Vec::new(), worker: worker as u8 }
     }
 
-    /// Makes room for so many destinations; what is counted already stays.
-    pub fn reserve(&mut self, destinations: usize) {
+    /// Makes room for so many destinations and paths to them; what is counted already stays.
+    pub fn reserve(&mut self, destinations: usize, ways: usize) {
         let len = (destinations * BUCKETS).max(self.next.len());
         self.next.resize(len, self.first);
+        // A life's numbers begin anywhere, or a receiver could take another life for a little loss.
+        let anywhere = (self.first.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as u32;
+        self.on_path.resize(ways.max(self.on_path.len()), anywhere);
+    }
+
+    /// The next number on a path to a destination.
+    #[inline(always)]
+    fn take_on_path(&mut self, way: u32) -> u32 {
+        self.on_path.get_mut(way as usize).map_or(0, |next| {
+            *next = next.wrapping_add(1);
+            *next
+        })
     }
 
     #[inline(always)]
@@ -41,20 +55,112 @@ impl<P: BufPool> Context<'_, P> {
     /// Sends a packet over the overlay: a copy on each path of the flight. The buffer holds the inner IP packet and
     /// nothing else; the caller has checked that it fits the flight's MTU. `bucket` is its client's.
     #[inline(always)]
-    pub fn replicate(&mut self, flight: &Flight, bucket: u8, version: IpVersion, mut buf: P::Buf) {
-        let passenger = match self.board(flight, bucket, version, &mut buf) {
-            Ok(passenger) => passenger,
-            Err(reason) => return self.drop(buf, reason),
+    pub fn replicate(&mut self, flight: &Flight, bucket: u8, version: IpVersion, buf: P::Buf) {
+        self.replicate_and(flight, bucket, version, buf, |_| {});
+    }
+
+    /// As [`Context::replicate`], with the packet's last change made to each copy by itself: bytes that were just
+    /// written can be copied only once they have reached the cache, which takes longer than writing them twice.
+    #[inline(always)]
+    pub fn replicate_and(
+        &mut self,
+        flight: &Flight,
+        bucket: u8,
+        version: IpVersion,
+        mut buf: P::Buf,
+        finish: impl Fn(&mut [u8]),
+    ) {
+        let Some(sequence) = self.sequences.take(flight.number, bucket) else {
+            return self.drop(buf, Reason::OverlayUnknownNode);
         };
+        let stream = stream_id(self.sequences.worker, bucket);
+        if flight.sealed {
+            finish(buf.data_mut());
+            return self.replicate_sealed(flight, version, stream, sequence, buf);
+        }
         for copy in &flight.others {
             // A copy for which there is no buffer counts as made and dropped, so that the counters add up.
             self.counters.roles.copies_made.add(1);
+            let Some(departure) = self.straight(copy) else {
+                self.send_twin(copy, version, stream, sequence, &buf, &finish);
+                continue;
+            };
+            let Some(mut twin) = self.pool.copy_behind::<PLAIN_COPY_LEN>(&buf) else {
+                self.counters.drop(Reason::NoBuffer);
+                continue;
+            };
+            let total = twin.len() as u16;
+            let Some((head, inner)) = twin.data_mut().split_first_chunk_mut() else {
+                self.drop(twin, Reason::NoHeadroom);
+                continue;
+            };
+            let path_sequence = self.sequences.take_on_path(copy.way);
+            let passenger = Passenger { version, stream, sequence, epoch: 0, path_sequence };
+            departure.template.write_plain_copy(head, total, Link::source_port(stream), passenger);
+            finish(inner);
+            self.leave(copy, departure, twin);
+        }
+        finish(buf.data_mut());
+        self.send_copy(&flight.first, version, stream, sequence, 0, buf);
+    }
+
+    /// Sends a copy of a packet the general way.
+    #[inline(never)]
+    fn send_twin(
+        &mut self,
+        copy: &Copy,
+        version: IpVersion,
+        stream: u16,
+        sequence: u64,
+        buf: &P::Buf,
+        finish: &impl Fn(&mut [u8]),
+    ) {
+        match self.pool.copy(buf) {
+            Some(mut twin) => {
+                finish(twin.data_mut());
+                self.send_any_copy(copy, version, stream, sequence, 0, twin);
+            }
+            None => self.counters.drop(Reason::NoBuffer),
+        }
+    }
+
+    /// The headers of a copy that can only leave one way, over a link without a key.
+    #[inline(always)]
+    fn straight<'b>(&self, copy: &'b Copy) -> Option<&'b Departure> {
+        copy.straight().filter(|departure| self.keys.peer(departure.next).is_none())
+    }
+
+    /// Counts a copy that is ready, and transmits it.
+    #[inline(always)]
+    fn leave(&mut self, copy: &Copy, departure: &Departure, buf: P::Buf) {
+        if let Some(path) = self.counters.paths.get(copy.path_slot as usize) {
+            path.sent.add(1);
+        }
+        self.transmit(departure.egress.hop.port, buf);
+    }
+
+    /// Seals a packet that has its number, and sends the copies.
+    #[inline(never)]
+    fn replicate_sealed(
+        &mut self,
+        flight: &Flight,
+        version: IpVersion,
+        stream: u16,
+        sequence: u64,
+        mut buf: P::Buf,
+    ) {
+        let epoch = match self.seal(flight.destination, version, stream, sequence, &mut buf) {
+            Ok(epoch) => epoch,
+            Err(reason) => return self.drop(buf, reason),
+        };
+        for copy in &flight.others {
+            self.counters.roles.copies_made.add(1);
             match self.pool.copy(&buf) {
-                Some(twin) => self.send_copy(copy, passenger, twin),
+                Some(twin) => self.send_copy(copy, version, stream, sequence, epoch, twin),
                 None => self.counters.drop(Reason::NoBuffer),
             }
         }
-        self.send_copy(&flight.first, passenger, buf);
+        self.send_copy(&flight.first, version, stream, sequence, epoch, buf);
     }
 
     /// Numbers a packet in its stream, and seals it where its application asks for that.
@@ -70,7 +176,7 @@ impl<P: BufPool> Context<'_, P> {
         let stream = stream_id(self.sequences.worker, bucket);
         let epoch =
             if flight.sealed { self.seal(flight.destination, version, stream, sequence, buf)? } else { 0 };
-        Ok(Passenger { version, stream, sequence, epoch })
+        Ok(Passenger { version, stream, sequence, epoch, path_sequence: 0 })
     }
 
     /// Authenticates a copy for its first link.
@@ -80,8 +186,9 @@ impl<P: BufPool> Context<'_, P> {
         passenger: Passenger,
         buf: &mut P::Buf,
     ) -> Result<(), Reason> {
-        let Passenger { version, stream, sequence, epoch } = passenger;
-        let header = Header { inner: version, stream, sequence, epoch, ..departure.header };
+        let Passenger { version, stream, sequence, epoch, path_sequence } = passenger;
+        let path_sequence = path_sequence & PATH_SEQUENCE_MASK;
+        let header = Header { inner: version, stream, sequence, epoch, path_sequence, ..departure.header };
         let at = departure.template.header_len() - HEADER_LEN;
         let geneve = buf.data_mut().get_mut(at..).ok_or(Reason::OverlayTruncated)?;
         seal::authenticate_own(self.keys, departure.next, header, geneve)
@@ -101,30 +208,67 @@ impl<P: BufPool> Context<'_, P> {
         let Some(last) = fitting.next() else {
             return self.drop(buf, Reason::TooBig);
         };
-        let passenger = match self.board(flight, bucket, version, &mut buf) {
+        let Passenger { stream, sequence, epoch, .. } = match self.board(flight, bucket, version, &mut buf) {
             Ok(passenger) => passenger,
             Err(reason) => return self.drop(buf, reason),
         };
         for copy in fitting {
             self.counters.roles.copies_made.add(1);
             match self.pool.copy(&buf) {
-                Some(twin) => self.send_copy(copy, passenger, twin),
+                Some(twin) => self.send_any_copy(copy, version, stream, sequence, epoch, twin),
                 None => self.counters.drop(Reason::NoBuffer),
             }
         }
-        self.send_copy(last, passenger, buf);
+        self.send_any_copy(last, version, stream, sequence, epoch, buf);
     }
 
     /// Puts the outer headers of one path before a copy and transmits it.
+    ///
+    /// Takes a [`Passenger`]'s values one by one: as a structure, which [`Context::send_any_copy`] would be given by
+    /// reference, they would be written to memory in pieces and read back as a whole, which waits for the cache.
     #[inline(always)]
-    fn send_copy(&mut self, copy: &Copy, passenger: Passenger, mut buf: P::Buf) {
-        let Some(departure) = copy.departure(passenger.stream) else {
+    fn send_copy(
+        &mut self,
+        copy: &Copy,
+        version: IpVersion,
+        stream: u16,
+        sequence: u64,
+        epoch: u8,
+        mut buf: P::Buf,
+    ) {
+        let Some(departure) = self.straight(copy) else {
+            return self.send_any_copy(copy, version, stream, sequence, epoch, buf);
+        };
+        let total = (PLAIN_COPY_LEN + buf.len()) as u16;
+        let Ok(head) = buf.prepend_array() else {
+            return self.drop(buf, Reason::NoHeadroom);
+        };
+        let path_sequence = self.sequences.take_on_path(copy.way);
+        let passenger = Passenger { version, stream, sequence, epoch, path_sequence };
+        departure.template.write_plain_copy(head, total, Link::source_port(stream), passenger);
+        self.leave(copy, departure, buf);
+    }
+
+    /// The same for a copy of any kind.
+    #[inline(never)]
+    fn send_any_copy(
+        &mut self,
+        copy: &Copy,
+        version: IpVersion,
+        stream: u16,
+        sequence: u64,
+        epoch: u8,
+        mut buf: P::Buf,
+    ) {
+        let Some(departure) = copy.departure(stream) else {
             return self.drop(buf, Reason::NoRoute);
         };
         if buf.prepend(departure.template.header_len()).is_err() {
             return self.drop(buf, Reason::NoHeadroom);
         }
-        departure.template.write_copy(buf.data_mut(), Link::source_port(passenger.stream), passenger);
+        let path_sequence = self.sequences.take_on_path(copy.way);
+        let passenger = Passenger { version, stream, sequence, epoch, path_sequence };
+        departure.template.write_copy(buf.data_mut(), Link::source_port(stream), passenger);
         if self.keys.peer(departure.next).is_some()
             && let Err(reason) = self.authenticate_copy(departure, passenger, &mut buf)
         {

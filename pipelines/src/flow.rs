@@ -13,30 +13,22 @@ pub struct FlowKey {
     pub client: Addr,
     /// The virtual IP.
     pub vip: Addr,
-    /// The client's port.
-    pub client_port: u16,
-    /// The virtual IP's port.
-    pub vip_port: u16,
-    /// Protocol number.
-    pub protocol: u8,
+    /// Both ports and the protocol, in one word: they are compared and hashed as one.
+    small: u64,
 }
 
 impl PartialEq for FlowKey {
     /// All at once: keys that are compared are nearly always equal, so a branch for each field is a waste.
     #[inline(always)]
     fn eq(&self, other: &FlowKey) -> bool {
-        (self.client == other.client) & (self.vip == other.vip) & (self.small() == other.small())
+        (self.client == other.client) & (self.vip == other.vip) & (self.small == other.small)
     }
 }
 
 impl Eq for FlowKey {}
 
 impl FlowKey {
-    /// All but the addresses.
-    #[inline(always)]
-    fn small(&self) -> u64 {
-        (self.client_port as u64) << 24 | (self.vip_port as u64) << 8 | self.protocol as u64
-    }
+    const NOBODY: FlowKey = FlowKey { client: Addr::UNSPECIFIED, vip: Addr::UNSPECIFIED, small: 0 };
 
     /// The flow of a packet from a client.
     #[inline(always)]
@@ -44,10 +36,23 @@ impl FlowKey {
         FlowKey {
             client: packet.src(),
             vip: packet.dst(),
-            client_port: packet.src_port(),
-            vip_port: packet.dst_port(),
-            protocol: packet.protocol(),
+            small: (packet.ports() as u64) << 8 | packet.protocol() as u64,
         }
+    }
+
+    /// The client's port.
+    pub fn client_port(&self) -> u16 {
+        (self.small >> 24) as u16
+    }
+
+    /// The virtual IP's port.
+    pub fn vip_port(&self) -> u16 {
+        (self.small >> 8) as u16
+    }
+
+    /// Protocol number.
+    pub fn protocol(&self) -> u8 {
+        self.small as u8
     }
 }
 
@@ -98,14 +103,8 @@ pub struct FlowTable {
 impl FlowTable {
     /// A table for `capacity` flows, about 85 bytes each.
     pub fn new(capacity: usize, seed: u64) -> FlowTable {
-        let nobody = FlowKey {
-            client: Addr::UNSPECIFIED,
-            vip: Addr::UNSPECIFIED,
-            client_port: 0,
-            vip_port: 0,
-            protocol: 0,
-        };
-        let empty = Flow { key: nobody, live: false, bucket: 0, flight: 0, epoch: 0, seen_s: 0, packets: 0 };
+        let empty =
+            Flow { key: FlowKey::NOBODY, live: false, bucket: 0, flight: 0, epoch: 0, seen_s: 0, packets: 0 };
         FlowTable {
             index: HashIndex::new(capacity),
             flows: vec![empty; capacity].into_boxed_slice(),
@@ -126,7 +125,7 @@ impl FlowTable {
             hasher.write_u128(key.client.to_bits());
             hasher.write_u128(key.vip.to_bits());
         }
-        hasher.write_u64(key.small());
+        hasher.write_u64(key.small);
         hasher.finish()
     }
 
@@ -148,18 +147,21 @@ impl FlowTable {
     /// The flow of a key, which almost always stands where it was guessed to.
     #[inline(always)]
     pub fn find(&mut self, Guess(slot): Guess, hash: u64, key: FlowKey) -> Option<&mut Flow> {
-        if self.flows.get(slot as usize).is_some_and(|flow| flow.key == key) {
-            return self.flows.get_mut(slot as usize);
-        }
-        self.search(hash, key)
+        let slot = match self.flows.get(slot as usize) {
+            Some(flow) if flow.key == key => slot,
+            // Values, not the key: a reference would keep it in memory on the hot path as well.
+            _ => self.search(hash, key.client.to_bits(), key.vip.to_bits(), key.small)?,
+        };
+        self.flows.get_mut(slot as usize)
     }
 
     #[cold]
-    fn search(&mut self, hash: u64, key: FlowKey) -> Option<&mut Flow> {
-        let flows = &self.flows;
-        let slot =
-            self.index.find(hash, |slot| flows.get(slot as usize).is_some_and(|flow| flow.key == key))?;
-        self.flows.get_mut(slot as usize)
+    #[inline(never)]
+    fn search(&self, hash: u64, client: u128, vip: u128, small: u64) -> Option<u32> {
+        let is_it = |key: &FlowKey| {
+            (key.client.to_bits() == client) & (key.vip.to_bits() == vip) & (key.small == small)
+        };
+        self.index.find(hash, |slot| self.flows.get(slot as usize).is_some_and(|flow| is_it(&flow.key)))
     }
 
     /// Adds a flow. The caller has seen that it is not there.
@@ -229,10 +231,14 @@ mod tests {
         FlowKey {
             client: Ipv4Addr::from(0x0a00_0000 + number).into(),
             vip: Ipv4Addr::new(203, 0, 113, 1).into(),
-            client_port: number as u16,
-            vip_port: 80,
-            protocol: 6,
+            small: ((number as u16 as u64) << 16 | 80) << 8 | 6,
         }
+    }
+
+    #[test]
+    fn a_key_gives_back_what_it_is_made_of() {
+        let key = key(4711);
+        assert_eq!((key.client_port(), key.vip_port(), key.protocol()), (4711, 80, 6));
     }
 
     #[test]

@@ -172,7 +172,7 @@ impl<P: BufPool> Forwarder<P> {
 
     /// Forwards by another snapshot from the next burst on. Flows, sessions, windows and counters stay.
     pub fn swap_tables(&mut self, tables: Arc<Tables>) {
-        self.sequences.reserve(tables.registry.destinations.len());
+        self.sequences.reserve(tables.registry.destinations.len(), tables.registry.ways.len());
         self.known.forget();
         self.tables = tables;
     }

@@ -9,7 +9,9 @@
 use crate::batch::PortIndex;
 use crate::intermediate::{Express, Transit};
 use crate::terminate::Way;
-use overlay::wire::{EPOCH_AT, GENEVE_PORT, HEADER_LEN, HOP_LIMIT_AT, Header, SEQUENCE_AT, STREAM_AT};
+use overlay::wire::{
+    EPOCH_AT, GENEVE_PORT, HEADER_LEN, HOP_LIMIT_AT, Header, PATH_SEQUENCE_MASK, SEQUENCE_AT, STREAM_AT,
+};
 use packet::ip::Ipv4;
 use packet::{IpVersion, checksum, ethernet};
 use wide::{u8x32, u8x64};
@@ -50,6 +52,8 @@ pub struct Passing {
     pub inner: IpVersion,
     /// The key epoch that it is sealed under; 0 if it is not.
     pub epoch: u8,
+    /// The copy's number on its path.
+    pub path_sequence: u32,
 }
 
 /// The ways that one worker remembers.
@@ -81,7 +85,7 @@ const MASK_FIRST: [u8; 32] = {
 };
 
 /// The bytes from [`REST_AT`] on that decide: all but UDP's source port, length and checksum, and the hop limit, stream
-/// and sequence of the overlay.
+/// sequence and path sequence of the overlay.
 const MASK_REST: [u8; 64] = {
     let mut mask = [0xff; 64];
     set(&mut mask, GENEVE_AT - 8 - REST_AT, GENEVE_AT - 6 - REST_AT, 0);
@@ -89,6 +93,7 @@ const MASK_REST: [u8; 64] = {
     let overlay = GENEVE_AT - REST_AT;
     set(&mut mask, overlay + HOP_LIMIT_AT, overlay + HOP_LIMIT_AT + 1, 0);
     set(&mut mask, overlay + STREAM_AT, overlay + STREAM_AT + 2, 0);
+    set(&mut mask, overlay + EPOCH_AT + 1, overlay + EPOCH_AT + 4, 0);
     set(&mut mask, overlay + SEQUENCE_AT, overlay + SEQUENCE_AT + 8, 0);
     mask
 };
@@ -138,8 +143,10 @@ impl Known {
         let stream = u16_at(GENEVE_AT + STREAM_AT);
         let sequence = head.last_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
         let inner = if head[GENEVE_AT + 2] == 0x08 { IpVersion::V4 } else { IpVersion::V6 };
-        let epoch = head[GENEVE_AT + EPOCH_AT];
-        Some((answer, Passing { end: end as u16, stream, sequence, inner, epoch }))
+        let at = GENEVE_AT + EPOCH_AT;
+        let word = u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+        let (epoch, path_sequence) = ((word >> 24) as u8, word & PATH_SEQUENCE_MASK);
+        Some((answer, Passing { end: end as u16, stream, sequence, inner, epoch, path_sequence }))
     }
 
     /// Remembers the answer for a frame as [`Known::find`] takes it.
@@ -159,8 +166,8 @@ impl Known {
 impl Passing {
     /// Of a header that was read field by field, in a packet that ends there.
     pub fn of(header: &Header, end: u16) -> Passing {
-        let Header { stream, sequence, inner, epoch, .. } = *header;
-        Passing { end, stream, sequence, inner, epoch }
+        let Header { stream, sequence, inner, epoch, path_sequence, .. } = *header;
+        Passing { end, stream, sequence, inner, epoch, path_sequence }
     }
 }
 

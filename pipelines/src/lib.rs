@@ -34,6 +34,7 @@ mod seal;
 pub mod slow;
 pub mod tables;
 mod terminate;
+pub mod way_counters;
 
 pub use batch::{BURST_MAX, Burst, Cause, Handoff, Output, PORTS_MAX, PortIndex, Punt, TX_MAX};
 pub use counters::WorkerCounters;

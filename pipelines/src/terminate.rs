@@ -2,6 +2,7 @@
 //! goes to the gateway's translation or to the edge's clients.
 
 use crate::classify::came_along;
+use crate::counters::WorkerCounters;
 use crate::edge;
 use crate::emit::Context;
 use crate::forwarder::{Lanes, Sorted};
@@ -19,6 +20,9 @@ use packet::ip;
 use packet::plain::Plain;
 use packet::{BufPool, Headers, IpVersion, PacketBuf, Reason};
 
+/// Beyond all places where copies are counted.
+const NOT_COUNTED: u32 = u32::MAX;
+
 /// The way from one sender over one path that ends here.
 #[derive(Clone, Copy, Debug)]
 pub struct Way {
@@ -26,6 +30,8 @@ pub struct Way {
     /// Workers that the sender may send with.
     workers: u16,
     path_slot: u16,
+    /// Where what the sender's worker 0 puts on the path is counted.
+    counted_at: u32,
 }
 
 /// A copy that reached its destination.
@@ -42,6 +48,9 @@ pub struct Arrival {
     /// The key epoch that it is sealed under; 0 if it is not.
     epoch: u8,
     path_slot: u16,
+    /// Where its sender's worker is counted on this path, and its number there.
+    counted_at: u32,
+    path_sequence: u32,
     place: Option<StreamIndex>,
 }
 
@@ -58,19 +67,34 @@ pub fn admit(sender: NodeId, header: &Header, tables: &Tables) -> Result<Way, Re
     if !came_along(tables, before, sender) {
         return Err(Reason::OverlayWrongHop);
     }
-    Ok(Way { source: header.source, workers: source.workers, path_slot: path.slot })
+    let counted = path.incoming.iter().find(|(node, _)| *node == header.source);
+    let counted_at = counted.map_or(NOT_COUNTED, |(_, first)| *first);
+    Ok(Way { source: header.source, workers: source.workers, path_slot: path.slot, counted_at })
 }
 
 impl Way {
     /// A copy that came this way, of a stream that its sender may send. `inner_at` is where the inner packet starts.
     #[inline(always)]
     pub fn arrival(&self, inner_at: u16, passing: &Passing, tables: &Tables) -> Result<Arrival, Reason> {
-        let Passing { end, stream, sequence, inner, epoch } = *passing;
+        let Passing { end, stream, sequence, inner, epoch, path_sequence } = *passing;
         if wire::bucket(stream) as u16 >= tables.streams || wire::worker(stream) as u16 >= self.workers {
             return Err(Reason::OverlayUnknownStream);
         }
-        let Way { source, path_slot, .. } = *self;
-        Ok(Arrival { source, stream, sequence, inner_at, end, inner, epoch, path_slot, place: None })
+        let Way { source, path_slot, counted_at, .. } = *self;
+        let counted_at = counted_at.saturating_add(wire::worker(stream).into());
+        Ok(Arrival {
+            source,
+            stream,
+            sequence,
+            inner_at,
+            end,
+            inner,
+            epoch,
+            path_slot,
+            counted_at,
+            path_sequence,
+            place: None,
+        })
     }
 }
 
@@ -79,6 +103,14 @@ impl Arrival {
     #[inline(always)]
     pub fn owner(&self, workers: u16) -> Option<u16> {
         Some(wire::bucket(self.stream) as u16 % workers.max(1))
+    }
+
+    /// Counts the copy on its path. One that is too old for the window is not: it may be anybody's replay.
+    #[inline(always)]
+    fn count(&self, counters: &WorkerCounters) {
+        if let Some(way) = counters.ways.get(self.counted_at as usize) {
+            way.count(self.path_sequence);
+        }
     }
 }
 
@@ -113,6 +145,7 @@ pub fn run<P: BufPool>(
             Verdict::Discard => {
                 recovery.refuse(verdict);
                 path.discarded.add(1);
+                entry.count(context.counters);
                 return context.drop(buf, Reason::Duplicate);
             }
             Verdict::Rogue => {
@@ -137,6 +170,7 @@ pub fn run<P: BufPool>(
         let mut pass = || {
             recovery.pass(entry.sequence, verdict);
             path.passed.add(1);
+            entry.count(context.counters);
             path.out_of_order.add((verdict == Verdict::PassOutOfOrder) as u64);
         };
         let announced = entry.inner;

@@ -266,3 +266,34 @@ fn sessions_and_sequences_outlive_a_reload() {
     assert_eq!(lab.nodes[GATEWAY].forwarder.nat().unwrap().len(), 1);
     assert_ne!(before.src, Addr::UNSPECIFIED);
 }
+
+#[test]
+fn what_a_path_loses_of_data_is_counted_by_its_own_numbers() {
+    use overlay::path_loss::{Counts, NOTE_NS, READINGS, Tally};
+    use overlay::topology::PathId;
+    let mut lab = Lab::new();
+    let incoming = lab.nodes[GATEWAY].forwarder.tables().registry.incoming.clone();
+    let way = |path| incoming.iter().find(|way| way.path == PathId(path)).unwrap().first as usize;
+    let mut tallies = [(way(11), Tally::default()), (way(12), Tally::default())];
+    for number in 0..600 {
+        let request = frame(EDGE, "198.51.100.77", 1024 + number, "203.0.113.10", 53, 17, b"question");
+        let mut copies = lab.give(EDGE, OUTSIDE, &request);
+        assert_eq!(copies.len(), 2);
+        // The first path loses every fifth; the network doubles a copy on the second.
+        copies.retain(|copy| copy.2[4] as usize != MID_1 || number % 5 != 2);
+        if number == 300 {
+            copies.insert(0, copies[0].clone());
+        }
+        lab.run(copies);
+        let times = if number == 599 { 1 + READINGS } else { (number % 50 == 0) as usize };
+        for _ in 0..times {
+            lab.now_ns += NOTE_NS;
+            for (way, tally) in &mut tallies {
+                tally.note(lab.now_ns, [lab.nodes[GATEWAY].counters.ways[*way].read()].into_iter());
+            }
+        }
+    }
+    let [(_, first), (_, second)] = &tallies;
+    assert_eq!(first.counts(), Counts { received: 480, lost: 120 });
+    assert_eq!(second.counts(), Counts { received: 601, lost: 0 });
+}

@@ -223,6 +223,9 @@ drops() { ctl "$1" drops show -j | jq --arg reason "$2" '.drops[] | select(.reas
 # path_counter NODE PATH NAME: sent, forwarded, received, passed, discarded, rogue or out_of_order.
 path_counter() { ctl "$1" path show -j | jq --argjson path "$2" ".paths[] | select(.path == \$path) | .$3"; }
 
+# data_lost NODE PATH: copies of data lost on the way to a node, by the path's own sequence.
+data_lost() { path_counter "$1" "$2" "incoming | map(.lost) | add // 0"; }
+
 # retransmitted: TCP segments sent again, client and origin together, since the lab was built.
 retransmitted() {
     local node

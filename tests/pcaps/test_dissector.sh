@@ -43,7 +43,8 @@ check() {
 }
 
 good="$(fields frame.number proa.overlay proa.inner proa.version proa.protocol proa.hop_limit proa.source \
-    proa.destination proa.authenticator proa.worker proa.bucket proa.path proa.epoch proa.sequence proa.copy_of)"
+    proa.destination proa.authenticator proa.worker proa.bucket proa.path proa.epoch proa.path_sequence \
+    proa.sequence proa.copy_of)"
 for capture in ipv4 ipv6 accepted; do
     # shellcheck disable=SC2086  # a list of options
     show "$capture" $good > "$out/actual"

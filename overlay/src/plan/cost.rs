@@ -28,15 +28,15 @@ impl Quality {
     /// The link's cost, µs: at least 1 and less than 2^24.
     pub fn cost_us(self) -> u32 {
         let latency = self.latency_us.min(LATENCY_US_MAX);
-        (latency + loss_us(self.loss_ppm.min(LOSS_PPM_MAX))).max(1)
+        (latency + loss_us(self.loss_ppm)).max(1)
     }
 }
 
-/// −ln(1 − p) × [`LOSS_WEIGHT_US`], rounded.
-fn loss_us(loss_ppm: u32) -> u32 {
+/// −ln(1 − p) × [`LOSS_WEIGHT_US`], rounded; more than [`LOSS_PPM_MAX`] counts as that.
+pub(crate) fn loss_us(loss_ppm: u32) -> u32 {
     const LN_2: u128 = 2_977_044_472; // × 2^32
     // log2 of 1 / (1 − p), bit by bit: squaring doubles a logarithm, and halving takes one from it.
-    let mut x = (1_000_000u128 << 32) / u128::from(1_000_000 - loss_ppm);
+    let mut x = (1_000_000u128 << 32) / u128::from(1_000_000 - loss_ppm.min(LOSS_PPM_MAX));
     let mut log = 0u128;
     while x >= 2 << 32 {
         x >>= 1;

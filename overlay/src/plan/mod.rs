@@ -24,6 +24,7 @@ mod tree;
 mod violation;
 
 pub use certificate::{Certificate, Checker, Proof, Refused, verify};
+pub(crate) use cost::loss_us;
 pub use cost::{LATENCY_US_MAX, LOSS_PPM_MAX, LOSS_WEIGHT_US, Quality};
 pub use graph::{Graph, GraphError, REGIONS_MAX};
 pub use planner::Planner;

@@ -12,10 +12,11 @@
 //! |                                                               | 20
 //! |                 last 16 bytes of the payload                  | 24
 //! |                 (the tag, where it is sealed)                 | 36
+//! |                 path sequence                 |                 40
 //! +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 //! ```
 //!
-//! SipHash-2-4 over these 40 bytes: a pseudo-random function made for short inputs, with a 128-bit key and 64 bits of
+//! SipHash-2-4 over these 43 bytes (the last three cost nothing: they share the block of the length): a pseudo-random function made for short inputs, with a 128-bit key and 64 bits of
 //! output. Being one, it needs no nonce: a replayed or twice forwarded packet costs the key nothing. The tag stands
 //! for the whole sealed packet, so an intermediate's work does not grow with the packet. The overlay's number is
 //! bound by the key; the source and destination nodes are those of the packet, not of the link.
@@ -80,11 +81,12 @@ impl HopKey {
             | (hop.payload_len as u64) << 16
             | (self.epoch as u64) << 8
             | VERSION as u64;
-        let mut input = [0; 40];
+        let mut input = [0; 43];
         input[..8].copy_from_slice(&route.to_be_bytes());
         input[8..16].copy_from_slice(&stream.to_be_bytes());
         input[16..24].copy_from_slice(&header.sequence.to_be_bytes());
-        input[24..].copy_from_slice(&hop.tail);
+        input[24..40].copy_from_slice(&hop.tail);
+        input[40..].copy_from_slice(&header.path_sequence.to_be_bytes()[1..]);
         SipHasher24::new_with_key(&self.key).hash(&input)
     }
 
@@ -119,6 +121,7 @@ mod tests {
             stream: 7,
             path: PathId(2),
             epoch: 0x12,
+            path_sequence: 0xabcdef,
             sequence: 1 << 60,
         }
     }
@@ -141,6 +144,8 @@ mod tests {
             Header { stream: 8, ..good },
             Header { path: PathId(3), ..good },
             Header { epoch: 0x13, ..good },
+            Header { path_sequence: 0xabcdee, ..good },
+            Header { path_sequence: 0x2bcdef, ..good },
             Header { sequence: good.sequence + 1, ..good },
         ];
         for other in others {

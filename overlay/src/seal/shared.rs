@@ -15,7 +15,7 @@
 //! +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 //! ```
 //!
-//! Path, hop limit and hop authenticator differ between copies and hops: they are in neither.
+//! Path, path sequence, hop limit and hop authenticator differ between copies and hops: they are in neither.
 
 use crate::topology::{IpVersion, NodeId};
 use crate::wire::{Header, VERSION};

@@ -50,6 +50,7 @@ mod tests {
             stream: 7,
             path: PathId(1),
             epoch: 0x12,
+            path_sequence: 7,
             sequence: 9,
         };
         let mut first = [0; HEADER_LEN];

@@ -222,6 +222,7 @@ impl World {
             stream: 3,
             path: PathId(1),
             epoch: sealer.epoch(),
+            path_sequence: 0,
             sequence: node.sequence,
         };
         let mut sealed = vec![0; 40];

@@ -48,6 +48,7 @@ impl Vector {
                 stream: self.number("stream"),
                 path: PathId(self.number("path")),
                 epoch: self.number("epoch"),
+                path_sequence: self.number("path_sequence"),
                 sequence: self.number("sequence"),
             },
             hop_limit_at: self.number("hop_limit_at"),

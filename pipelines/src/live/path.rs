@@ -138,6 +138,7 @@ impl Path {
             stream: stream_id(0, bucket),
             path: self.path,
             epoch: 0,
+            path_sequence: 0,
             sequence: sequence.into(),
         };
         let mut bytes = [0; HEADER_LEN];

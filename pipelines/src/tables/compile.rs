@@ -215,12 +215,19 @@ impl Tables {
                         .map(|version| self.intermediates(topology, region, version, dead)),
                     _ => [Vec::new(), Vec::new()],
                 });
+                let far = if self.region == set.edge { set.gateway } else { set.edge };
+                let senders = topology.nodes.iter().filter(|node| node.region == far && here.is_some());
+                let ends_here = [set.edge, set.gateway].contains(&self.region);
+                let incoming = senders.filter(|_| ends_here).filter_map(|node| {
+                    Some((node.id, self.registry.incoming(path.id, node.id, node.workers)?))
+                });
+                let incoming = incoming.collect();
                 let place = path.id.0 as usize;
                 if self.paths.len() <= place {
                     self.paths.resize(place + 1, None);
                 }
-                self.paths[place] =
-                    Some(Box::new(PathEntry { slot, edge: set.edge, gateway: set.gateway, beside, next }));
+                let (edge, gateway) = (set.edge, set.gateway);
+                self.paths[place] = Some(Box::new(PathEntry { slot, edge, gateway, beside, next, incoming }));
             }
         }
         Ok(())
@@ -398,10 +405,12 @@ impl Tables {
                 stream: 0,
                 path: path.id,
                 epoch: 0,
+                path_sequence: 0,
                 sequence: 0,
             };
             let path_slot = number(&mut self.registry.paths, path.id);
-            copies.push(Copy::new(path_slot, mtu, links(), header));
+            let way = self.registry.way(path.id, destination);
+            copies.push(Copy::new(path_slot, way, mtu, links(), header));
         }
         // Paths that come and go must not change what the configuration allows for: those that are preferred count,
         // dead or alive, with the MTUs of their ports.

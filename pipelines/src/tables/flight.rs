@@ -64,12 +64,17 @@ impl Flight {
 pub struct Copy {
     /// The slot of the path's counters.
     pub path_slot: u16,
+    /// The number of its path to the destination in the registry: what its copies are counted by.
+    pub way: u32,
     /// Bytes that an inner packet may have on this path.
     pub mtu: u16,
     /// Headers to the node of the path's first intermediate region; `None` where no link leads there.
     departure: Option<Departure>,
     /// Headers to the other nodes of that region, if there are more: a stream takes one of all.
     others: Vec<Departure>,
+    /// Whether all packets take the first, over untagged Ethernet and IPv4, to a neighbour whose Ethernet address is
+    /// known.
+    straight: bool,
 }
 
 /// The headers of one path from its first link to the overlay's own.
@@ -86,8 +91,15 @@ pub struct Departure {
 }
 
 impl Copy {
-    /// A copy over a path with this MTU for inner packets, by one of these links, with this overlay header.
-    pub fn new<'a>(path_slot: u16, mtu: u16, links: impl Iterator<Item = &'a Link>, header: Header) -> Copy {
+    /// A copy over a path with this slot, numbered in the registry, with this MTU for inner packets, by one of these
+    /// links, with this overlay header.
+    pub fn new<'a>(
+        path_slot: u16,
+        way: u32,
+        mtu: u16,
+        links: impl Iterator<Item = &'a Link>,
+        header: Header,
+    ) -> Copy {
         let mut bytes = [0; HEADER_LEN];
         header.write(&mut bytes);
         let mut departures = links.map(|link| Departure {
@@ -96,7 +108,17 @@ impl Copy {
             next: link.to,
             header,
         });
-        Copy { path_slot, mtu, departure: departures.next(), others: departures.collect() }
+        let (departure, others) = (departures.next(), departures.collect::<Vec<_>>());
+        let is_plain = |first: &Departure| first.template.is_plain() && first.egress.mac.is_some();
+        let straight = others.is_empty() && departure.as_ref().is_some_and(is_plain);
+        Copy { path_slot, way, mtu, departure, others, straight }
+    }
+
+    /// How all packets leave, where nothing is left to be decided: their headers are those of
+    /// [`Template::write_plain_copy`].
+    #[inline(always)]
+    pub fn straight(&self) -> Option<&Departure> {
+        if self.straight { self.departure.as_ref() } else { None }
     }
 
     /// How a stream's packets leave.

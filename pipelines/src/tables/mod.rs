@@ -20,9 +20,9 @@ pub use dead::Dead;
 pub use flight::{Copy, Departure, Flight};
 pub use link::Link;
 pub use mtus::Mtus;
-pub use registry::Registry;
+pub use registry::{Incoming, Registry};
 pub use routes::{Egress, Interface, NextHop, Route, Routes};
-pub use template::{LINK_LEN_MAX, Passenger, Template};
+pub use template::{LINK_LEN_MAX, PLAIN_COPY_LEN, Passenger, Template};
 
 use crate::batch::PortIndex;
 use foldhash::fast::FixedState;
@@ -70,6 +70,8 @@ pub struct PathEntry {
     /// The links to nodes of the next region when that is an intermediate region: towards the edge and towards
     /// the gateway, by IP version.
     pub next: [[Vec<u16>; 2]; 2],
+    /// The nodes at the path's other end, where it ends here, and where what their worker 0 sends is counted.
+    pub incoming: Vec<(NodeId, u32)>,
 }
 
 /// A port of this node.

@@ -2,8 +2,9 @@
 //! a checksum, the UDP source port and the stream's fields differ from packet to packet.
 
 use super::routes::Egress;
-use overlay::wire::{EPOCH_AT, GENEVE_PORT, HEADER_LEN, SEQUENCE_AT, STREAM_AT};
+use overlay::wire::{EPOCH_AT, GENEVE_PORT, HEADER_LEN, PATH_SEQUENCE_MASK, SEQUENCE_AT, STREAM_AT};
 use packet::ethernet::{TYPE_IPV4, TYPE_IPV6, TYPE_VLAN};
+use packet::ip::Ipv4;
 use packet::transport::UDP;
 use packet::{Addr, IpVersion, checksum};
 
@@ -16,7 +17,8 @@ pub const COPY_LEN_MAX: usize = LINK_LEN_MAX + HEADER_LEN;
 const ETHERNET_LEN: usize = 14;
 /// Header of a link over untagged Ethernet and IPv4: by far the most common.
 const PLAIN_LINK_LEN: usize = ETHERNET_LEN + 20 + 8;
-const PLAIN_COPY_LEN: usize = PLAIN_LINK_LEN + HEADER_LEN;
+/// The same of a copy.
+pub const PLAIN_COPY_LEN: usize = PLAIN_LINK_LEN + HEADER_LEN;
 
 /// Headers of at most `MAX` bytes; their content is complete but for what [`Template::write_link`] and
 /// [`Template::write_copy`] fill in.
@@ -75,13 +77,12 @@ impl Template<LINK_LEN_MAX> {
         let own = self.len as usize;
         bytes[..own].copy_from_slice(&self.bytes[..own]);
         bytes[own..own + HEADER_LEN].copy_from_slice(overlay);
+        // What differs from packet to packet is put in by adding it.
+        for (at, len) in [(2, 2), (STREAM_AT, 2), (EPOCH_AT, 4), (SEQUENCE_AT, 8)] {
+            bytes[own + at..own + at + len].fill(0);
+        }
         let Template { ip_at, v4, plain, sum, .. } = *self;
         Template { bytes, len: (own + HEADER_LEN) as u8, ip_at, v4, plain, sum }
-    }
-
-    /// Whether it is of untagged Ethernet and IPv4.
-    pub fn is_plain(&self) -> bool {
-        self.plain
     }
 
     /// As [`Template::write_link`], where the headers are known to be plain: to the start of a frame of so many bytes.
@@ -91,7 +92,7 @@ impl Template<LINK_LEN_MAX> {
             (head.first_chunk_mut::<PLAIN_LINK_LEN>(), self.bytes.first_chunk())
         {
             *head = *bytes;
-            self.patch(head, ETHERNET_LEN, PLAIN_LINK_LEN, total as usize, source_port);
+            self.patch_plain(head, total, source_port);
         }
     }
 
@@ -131,9 +132,48 @@ pub struct Passenger {
     pub sequence: u64,
     /// The key epoch that it is sealed under; 0 if it is not.
     pub epoch: u8,
+    /// The copy's number on its path; the low 24 bits count.
+    pub path_sequence: u32,
 }
 
 impl Template<COPY_LEN_MAX> {
+    /// As [`Template::write_copy`], where the headers are known to be plain: in front of an inner packet with which
+    /// the frame has so many bytes.
+    #[inline(always)]
+    pub fn write_plain_copy(
+        &self,
+        head: &mut [u8; PLAIN_COPY_LEN],
+        total: u16,
+        source_port: u16,
+        passenger: Passenger,
+    ) {
+        const GENEVE_AT: usize = PLAIN_LINK_LEN;
+        // The places below are what these say.
+        const { assert!(GENEVE_AT == 42 && STREAM_AT == 32 && EPOCH_AT == 36 && SEQUENCE_AT == 40) };
+        let ip_len = total - ETHERNET_LEN as u16;
+        let sum = !checksum::add(self.sum, ip_len);
+        let inner = if passenger.version == IpVersion::V4 { TYPE_IPV4 } else { TYPE_IPV6 };
+        let sequence = passenger.sequence.to_be_bytes();
+        let numbers = passenger.epoch_and_path_sequence();
+        // Word by word, each with its fields put in before it is written: each field written by itself would be a
+        // store more, and stores are what this takes most of.
+        let field = |value: u16, at: u32| (value.swap_bytes() as u64) << (at * 8);
+        let mut put = |at: usize, fields: u64| {
+            if let (Some(to), Some(from)) = (head[at..].first_chunk_mut(), self.bytes[at..].first_chunk()) {
+                *to = (u64::from_le_bytes(*from) | fields).to_le_bytes();
+            }
+        };
+        put(16, field(ip_len, 0));
+        put(24, field(sum, 0));
+        put(32, field(source_port, 2) | field(ip_len - Ipv4::LEN as u16, 6));
+        put(40, field(inner, 4));
+        put(72, field(passenger.stream, 2) | field((numbers >> 16) as u16, 6));
+        head[..16].copy_from_slice(&self.bytes[..16]);
+        head[48..72].copy_from_slice(&self.bytes[48..72]);
+        head[80..82].copy_from_slice(&(numbers as u16).to_be_bytes());
+        head[82..].copy_from_slice(&sequence);
+    }
+
     /// Writes the headers to the start of `frame`, which already holds the inner packet behind them.
     #[inline(always)]
     pub fn write_copy(&self, frame: &mut [u8], source_port: u16, passenger: Passenger) {
@@ -162,6 +202,12 @@ impl Template<COPY_LEN_MAX> {
 }
 
 impl Passenger {
+    /// The word that both stand in.
+    #[inline(always)]
+    fn epoch_and_path_sequence(&self) -> u32 {
+        (self.epoch as u32) << 24 | self.path_sequence & PATH_SEQUENCE_MASK
+    }
+
     /// Fills in the overlay's header, which stands at `at`.
     #[inline(always)]
     fn board(&self, head: &mut [u8], at: usize) {
@@ -171,12 +217,17 @@ impl Passenger {
         let inner = if self.version == IpVersion::V4 { TYPE_IPV4 } else { TYPE_IPV6 };
         header[2..4].copy_from_slice(&inner.to_be_bytes());
         header[STREAM_AT..STREAM_AT + 2].copy_from_slice(&self.stream.to_be_bytes());
-        header[EPOCH_AT] = self.epoch;
+        header[EPOCH_AT..EPOCH_AT + 4].copy_from_slice(&self.epoch_and_path_sequence().to_be_bytes());
         header[SEQUENCE_AT..SEQUENCE_AT + 8].copy_from_slice(&self.sequence.to_be_bytes());
     }
 }
 
 impl<const MAX: usize> Template<MAX> {
+    /// Whether it is of untagged Ethernet and IPv4.
+    pub fn is_plain(&self) -> bool {
+        self.plain
+    }
+
     /// Bytes of all headers.
     #[inline(always)]
     pub fn header_len(&self) -> usize {
@@ -187,6 +238,19 @@ impl<const MAX: usize> Template<MAX> {
     #[inline(always)]
     pub fn ip_at(&self) -> usize {
         self.ip_at as usize
+    }
+
+    /// As [`Template::patch`], of headers that are known to be plain.
+    #[inline(always)]
+    fn patch_plain(&self, head: &mut [u8], total: u16, source_port: u16) {
+        let (udp_at, ip_len) = (PLAIN_LINK_LEN - 8, total - ETHERNET_LEN as u16);
+        if let Some(head) = head.first_chunk_mut::<PLAIN_LINK_LEN>() {
+            let mut put = |at: usize, value: u16| head[at..at + 2].copy_from_slice(&value.to_be_bytes());
+            put(ETHERNET_LEN + 2, ip_len);
+            put(ETHERNET_LEN + 10, !checksum::add(self.sum, ip_len));
+            put(udp_at, source_port);
+            put(udp_at + 4, ip_len - (udp_at - ETHERNET_LEN) as u16);
+        }
     }
 
     /// Fills in lengths, IPv4's checksum and the UDP source port, of a frame of `total` bytes whose IP header stands

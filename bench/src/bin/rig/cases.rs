@@ -76,6 +76,11 @@ pub const CASES: [Spec; 10] = [
                 Cost::Whole("alloc + copy + free"),
                 Some(1.0 / 3.5),
             );
+            case.compare_costs(
+                Cost::Above("Proa edge, 2 copies", "Proa edge, 1 copy"),
+                Cost::Whole("the same in one stash"),
+                None,
+            );
         },
     },
     Spec {
@@ -215,6 +220,7 @@ fn edge(place: &Place) -> Result<Vec<Subject>> {
         ovs::start(&place.out, Ovs::Vxlan, &clients, place.load.flows)?,
         place.daemon("Proa edge, 2 copies", World::Edge, 2, &frames)?.sending(2.0),
         place.role("alloc + copy + free", Job::Copy, 1)?,
+        place.role("the same in one stash", Job::CopyInStash, 1)?,
     ])
 }
 

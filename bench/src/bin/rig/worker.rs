@@ -6,7 +6,7 @@ use crate::peers::DISCARD;
 use clap::{Args, ValueEnum};
 use dpdk::{Clock, Device, Eal, Mempool, PoolConfig, PortConfig, TxQueue};
 use miette::{IntoDiagnostic, Result, bail};
-use packet::{BufPool, Counter};
+use packet::{BufPool, Counter, PacketBuf};
 use pipelines::Burst;
 use proa_bench::node::{BURST, Node, Shape};
 use proa_bench::source::Source;
@@ -16,13 +16,18 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// Bytes of the clients' frames before their IP packets.
+const ETHERNET_LEN: usize = 14;
+
 /// What a worker process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Job {
     /// Makes packets and discards them: what the source itself costs.
     Source,
-    /// Copies packets and frees the copies, and nothing else.
+    /// Copies packets into buffers out of the mempool and sends the copies, which the port frees, and nothing else.
     Copy,
+    /// The same within the worker's own stash: the same few buffers, and neither the mempool nor the port takes part.
+    CopyInStash,
     /// Clients' packets into the overlay.
     Edge,
     /// From one node to the next.
@@ -62,6 +67,12 @@ pub struct Worker {
     /// Mbufs
     #[arg(long, default_value_t = 16_384)]
     pub buffers: u32,
+    /// How DPDK is to claim memory; --no-huge under an instruction counter
+    #[arg(long, default_value = "--in-memory")]
+    pub memory: String,
+    /// End after so many packets, for an instruction counter
+    #[arg(long, default_value_t = u64::MAX)]
+    pub packets: u64,
 }
 
 /// What a worker tells while it runs.
@@ -80,7 +91,7 @@ struct Told {
 /// Where DPDK or the node cannot be set up.
 pub fn run(worker: &Worker) -> Result<()> {
     let memory = worker.buffers / 300 + 64;
-    let mut arguments = vec![format!("--lcores=0@{CONTROL_CORE}"), "--in-memory".into(), "--no-pci".into()];
+    let mut arguments = vec![format!("--lcores=0@{CONTROL_CORE}"), worker.memory.clone(), "--no-pci".into()];
     arguments.extend(["-m".to_owned(), memory.to_string(), format!("--file-prefix={}", worker.file_prefix)]);
     let eal = Eal::init(&arguments).into_diagnostic()?;
     let pool = PoolConfig { capacity: worker.buffers, ..PoolConfig::default() };
@@ -137,13 +148,14 @@ struct Loop<'a> {
     clock: Clock,
     told: &'a Told,
     burst: Burst<dpdk::Mbuf>,
+    packets: u64,
 }
 
 fn work(worker: &Worker, core: usize, eal: &Eal, mempool: &Mempool, tx: TxQueue, told: &Told) -> Result<()> {
     dpdk::pin_to_core(core).into_diagnostic()?;
     let _registered = dpdk::Registration::new(eal).into_diagnostic()?;
     let role = match worker.job {
-        Job::Edge | Job::Source | Job::Copy => Role::Edge,
+        Job::Edge | Job::Source | Job::Copy | Job::CopyInStash => Role::Edge,
         Job::Intermediate => Role::Intermediate,
         Job::Forward | Job::Reverse | Job::NewSessions => Role::Gateway,
     };
@@ -152,11 +164,13 @@ fn work(worker: &Worker, core: usize, eal: &Eal, mempool: &Mempool, tx: TxQueue,
     let shape = Shape { role, copies, worker: 0, workers: 1, capacity: worker.flows.next_multiple_of(1_024) };
     let mut node = Node::new(shape).into_diagnostic()?;
     let pool = dpdk::Pool::new(mempool);
-    let mut this = Loop { pool, tx, clock: Clock::new(eal), told, burst: Burst::new() };
+    let mut this =
+        Loop { pool, tx, clock: Clock::new(eal), told, burst: Burst::new(), packets: worker.packets };
     let flows = 0..worker.flows;
     match worker.job {
         Job::Source => this.source(Source::clients(flows, worker.size)),
         Job::Copy => this.copy(Source::clients(flows, worker.size)),
+        Job::CopyInStash => this.copy_in_stash(Source::clients(flows, worker.size)),
         Job::Edge => this.make(Source::clients(flows, worker.size), &mut node),
         Job::Intermediate => this.make(Source::transit(flows, worker.size), &mut node),
         Job::Forward => this.make(Source::overlay(flows, worker.size, copies), &mut node),
@@ -176,10 +190,17 @@ impl Loop<'_> {
         self.told.sent.add(sent as u64);
     }
 
+    fn count_received(&mut self) {
+        self.told.received.add(self.burst.len() as u64);
+        if self.told.received.get() >= self.packets {
+            std::process::exit(0);
+        }
+    }
+
     fn make(&mut self, mut source: Source, node: &mut Node<Pool>) -> Result<()> {
         loop {
             source.fill(&mut self.pool, &mut self.burst, BURST);
-            self.told.received.add(self.burst.len() as u64);
+            self.count_received();
             self.step(self.clock.now_ns(), node);
         }
     }
@@ -187,20 +208,40 @@ impl Loop<'_> {
     fn source(&mut self, mut source: Source) -> Result<()> {
         loop {
             source.fill(&mut self.pool, &mut self.burst, BURST);
-            self.told.received.add(self.burst.len() as u64);
+            self.count_received();
             while !self.burst.is_empty() {
                 self.told.sent.add(self.tx.burst(&mut self.burst) as u64);
             }
         }
     }
 
-    /// A burst is copied over and over: a buffer is taken, filled from a warm one, and freed with its burst.
-    fn copy(&mut self, mut source: Source) -> Result<()> {
+    /// The packets of a burst of frames, as they are copied: without Ethernet.
+    fn fill_packets(&mut self, mut source: Source) -> Result<()> {
         source.fill(&mut self.pool, &mut self.burst, BURST);
+        self.burst.iter_mut().try_for_each(|buf| buf.trim_front(ETHERNET_LEN)).into_diagnostic()
+    }
+
+    /// A burst is copied over and over: buffers come from the mempool and go back to it from the port, as those of
+    /// every copy that is sent.
+    fn copy(&mut self, source: Source) -> Result<()> {
+        self.fill_packets(source)?;
         let mut copies = Burst::<dpdk::Mbuf>::new();
         loop {
             copies.extend(self.burst.iter().filter_map(|buf| self.pool.copy(buf)));
-            self.told.received.add(self.burst.len() as u64);
+            self.count_received();
+            while !copies.is_empty() {
+                self.told.sent.add(self.tx.burst(&mut copies) as u64);
+            }
+        }
+    }
+
+    /// The same, but each copy is freed by the worker itself.
+    fn copy_in_stash(&mut self, source: Source) -> Result<()> {
+        self.fill_packets(source)?;
+        let mut copies = Burst::<dpdk::Mbuf>::new();
+        loop {
+            copies.extend(self.burst.iter().filter_map(|buf| self.pool.copy(buf)));
+            self.count_received();
             self.told.sent.add(copies.len() as u64);
             copies.drain(..).for_each(|copy| self.pool.free(copy));
         }
