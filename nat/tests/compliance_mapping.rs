@@ -303,7 +303,7 @@ fn rfc6888_req11_nothing_that_lives_is_removed_for_what_is_new() {
         let slot = nat.reverse_slot(view.external, TCP, view.external_port).unwrap();
         assert_eq!(nat.find_reverse(slot, view.origin, view.origin_port), Ok(view.index));
     }
-    nat.sweep(Seconds(1 + 240), usize::MAX);
+    nat.sweep(Seconds(1 + 300), usize::MAX);
     assert!(nat.is_empty() && nat.clients() == 0);
 }
 

@@ -284,7 +284,7 @@ impl<P: BufPool> Forwarder<P> {
     #[cold]
     pub fn give_up(&mut self, pool: &mut P) {
         for buf in self.held.close() {
-            self.counters.drop(Reason::Stopping);
+            WorkerCounters::drop(&self.counters, Reason::Stopping);
             pool.free(buf);
         }
     }

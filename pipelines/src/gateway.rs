@@ -483,7 +483,10 @@ fn reply<P: BufPool, H: Headers>(
     Ok(())
 }
 
-/// A reply for which no session was found: one is made, or it is held, or refused. `Err(None)` where it is held.
+/// The buffer with its new session; else with the reason to drop it, or `Err(None)` where it is held.
+type Stray<B> = Result<(B, SessionIndex), Option<(B, Reason)>>;
+
+/// A reply for which no session was found: one is made, or it is held, or refused.
 #[cold]
 #[inline(never)]
 fn stray<P: BufPool, H: Headers>(
@@ -492,7 +495,7 @@ fn stray<P: BufPool, H: Headers>(
     reason: Reason,
     nat: &mut Nat,
     context: &mut Context<P>,
-) -> Result<(P::Buf, SessionIndex), Option<(P::Buf, Reason)>> {
+) -> Stray<P::Buf> {
     match inbound::session(entry, reason, nat, context) {
         Ok(session) => Ok((buf, session)),
         Err(_) if inbound::is_held(&entry.packet) && !entry.is_untranslated => {
