@@ -27,6 +27,8 @@ const BFD_PER_SECOND: u32 = 500;
 const SIZES_PER_SECOND: u32 = 1200;
 /// Messages about keys per second of one member, which says a few in an hour.
 const KEYS_PER_SECOND: u32 = 20;
+/// Messages about link state per second of one member, which sends no more than 400.
+const LINK_STATE_PER_SECOND: u32 = 600;
 /// Probes and answers per second of one member: sixteen paths at the shortest interval, and a little more.
 const PROBES_PER_SECOND: u32 = 4000;
 /// Rates for members; those whose numbers are equal modulo this share one.
@@ -47,6 +49,8 @@ pub enum Kind {
     Unresolved,
     /// A member's message about keys.
     Keys(NodeId),
+    /// A member's message about link state.
+    LinkState(NodeId),
     /// A member's BFD packet.
     Bfd(NodeId),
     /// A member's probe of the MTU, or its acknowledgement of one.
@@ -60,6 +64,7 @@ pub struct Admission {
     rates: [Bucket; PER_SECOND.len()],
     bfd: Box<[Bucket]>,
     keys: Box<[Bucket]>,
+    link_state: Box<[Bucket]>,
     sizes: Box<[Bucket]>,
     probes: Box<[Bucket]>,
 }
@@ -71,6 +76,7 @@ impl Default for Admission {
             rates: PER_SECOND.map(Bucket::new),
             bfd: members(BFD_PER_SECOND),
             keys: members(KEYS_PER_SECOND),
+            link_state: members(LINK_STATE_PER_SECOND),
             sizes: members(SIZES_PER_SECOND),
             probes: members(PROBES_PER_SECOND),
         }
@@ -87,6 +93,7 @@ impl Admission {
             Kind::Local => &mut self.rates[3],
             Kind::Unresolved => &mut self.rates[4],
             Kind::Keys(node) => &mut self.keys[node.0 as usize % MEMBERS],
+            Kind::LinkState(node) => &mut self.link_state[node.0 as usize % MEMBERS],
             Kind::Bfd(node) => &mut self.bfd[node.0 as usize % MEMBERS],
             Kind::Size(node) => &mut self.sizes[node.0 as usize % MEMBERS],
             Kind::Probe(node) => &mut self.probes[node.0 as usize % MEMBERS],
@@ -100,7 +107,10 @@ pub fn kind<P: BufPool>(punt: &Punt<P::Buf>, forwarder: &Forwarder<P>) -> Kind {
     match punt.cause {
         Cause::Local => Kind::Local,
         Cause::Unresolved(_) => Kind::Unresolved,
-        Cause::Keys => keys(punt.buf.data(), |addr| forwarder.tables().members.get(addr)),
+        Cause::Keys => by_source(punt.buf.data(), |addr| forwarder.tables().members.get(addr), Kind::Keys),
+        Cause::LinkState => {
+            by_source(punt.buf.data(), |addr| forwarder.tables().members.get(addr), Kind::LinkState)
+        }
         Cause::Liveness => liveness(punt.buf.data(), |addr| forwarder.tables().members.get(addr)),
         Cause::NeighborDiscovery => {
             discovery(punt.buf.data(), |addr| forwarder.tables().local.get(addr).is_some())
@@ -109,9 +119,9 @@ pub fn kind<P: BufPool>(punt: &Punt<P::Buf>, forwarder: &Forwarder<P>) -> Kind {
 }
 
 /// By its source, as [`liveness`].
-fn keys(frame: &[u8], member: impl Fn(Addr) -> Option<NodeId>) -> Kind {
+fn by_source(frame: &[u8], member: impl Fn(Addr) -> Option<NodeId>, kind: impl Fn(NodeId) -> Kind) -> Kind {
     let packet = ethernet::parse(frame).ok().and_then(|link| ip::parse(frame.get(link.payload_at..)?).ok());
-    packet.and_then(|packet| member(packet.src)).map_or(Kind::Local, Kind::Keys)
+    packet.and_then(|packet| member(packet.src)).map_or(Kind::Local, kind)
 }
 
 /// By its outer source, which classification has found to be a member's.

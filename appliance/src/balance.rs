@@ -37,6 +37,7 @@ impl Balance {
         let workers = || core.counters.iter();
         let ports = || workers().flat_map(|worker| &worker.path.ports);
         let slow = core.slow.counters();
+        let link_state = core.link_state.counters();
         let keys = core.keyring.as_ref().map(|keyring| keyring.keys.counters()).unwrap_or_default();
         Balance {
             received: ports().map(|port| port.rx_packets.get()).sum(),
@@ -45,7 +46,10 @@ impl Balance {
             transmitted: ports().map(|port| port.tx_packets.get()).sum(),
             dropped: workers().map(|worker| worker.path.drops_total()).sum(),
             punted: workers().flat_map(|worker| &worker.path.punts).map(packet::Counter::get).sum(),
-            punts_consumed: slow.consumed + core.live.counters().consumed + keys.consumed,
+            punts_consumed: slow.consumed
+                + core.live.counters().consumed
+                + keys.consumed
+                + link_state.consumed,
             punts_released: slow.released,
             punts_dropped: Reason::ALL.iter().map(|reason| core.dropped_by_control(*reason)).sum(),
             buffers_missing,

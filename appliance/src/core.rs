@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use conf::Config;
 use overlay::keys::Identity;
+use overlay::linkstate::Refused;
 use packet::{BufPool, PacketBuf};
 use pipelines::keys::{self, Keys};
+use pipelines::linkstate::{self, LinkState};
 use pipelines::live::{self, Live};
 use pipelines::slow::SlowPath;
 use pipelines::tables::Interface;
@@ -23,6 +25,9 @@ use crate::worker::OwnCounters;
 const PUNTS_AT_ONCE: usize = 256;
 /// Pause between two snapshots because of neighbours, ns: many that appear at once become one snapshot.
 const COMPILE_NS: u64 = 5_000_000;
+
+/// How often link state that is not taken is told of, ns.
+const TELL_NS: u64 = 60_000_000_000;
 
 /// A worker that has not turned its loop for so long is stuck, ns.
 const WORKER_SILENCE_NS: u64 = 2_000_000_000;
@@ -51,6 +56,8 @@ pub struct Core<P: BufPool> {
     pub slow: SlowPath,
     /// BFD with neighbours, probes of paths.
     pub live: Live,
+    /// What all nodes say of their links.
+    pub link_state: LinkState,
     /// Keys shared with other nodes; `None` where this node has no key.
     pub keyring: Option<Keyring>,
     /// Queues to the workers.
@@ -81,6 +88,8 @@ pub struct Core<P: BufPool> {
     /// What the snapshot in force was compiled from: the versions of neighbours and of what is dead.
     compiled_versions: (u64, u64),
     compiled_ns: u64,
+    /// When link state that is not taken was told of last, ns.
+    told_ns: Option<u64>,
 }
 
 /// What a [`Core`] is made from.
@@ -99,6 +108,8 @@ pub struct Parts<P: BufPool> {
     pub start: Start,
     /// What the node's keys begin with, where it has a key.
     pub identity: Option<(Identity, [u8; 32])>,
+    /// The same identity, to sign link state.
+    pub signer: Option<Identity>,
     /// Where buffers for the slow path's frames come from.
     pub pool: P,
 }
@@ -106,12 +117,14 @@ pub struct Parts<P: BufPool> {
 impl<P: BufPool> Core<P> {
     /// The state at the start; the node's addresses are announced with the first [`Core::pump`].
     pub fn new(now_ns: u64, parts: Parts<P>) -> Core<P> {
-        let Parts { config, interfaces, tables, exchange, counters, start, identity, pool } = parts;
+        let Parts { config, interfaces, tables, exchange, counters, start, identity, signer, pool } = parts;
         let slow = SlowPath::new(now_ns, &setup::slow(&config, &interfaces, &tables));
         let unix_offset_ns = start.unix_ms.wrapping_mul(1_000_000).wrapping_sub(now_ns);
         let begun = live::Start { unix_offset_ns, seed: start.seed.rotate_left(32) };
         let live = Live::new(now_ns, begun, &config.topology, &tables);
         let unix_offset_ms = unix_offset_ns / 1_000_000;
+        let begun = linkstate::Start { identity: signer, unix_offset_ms };
+        let link_state = LinkState::new(begun, &config.topology, config.node, &config.keys.identities);
         let keys = identity.and_then(|(identity, random)| {
             let begun = keys::Start { identity, rotation_s: config.keys.rotation_s, unix_offset_ms, random };
             Keys::new(now_ns, begun, &config.topology, config.node, &config.keys.identities)
@@ -123,6 +136,7 @@ impl<P: BufPool> Core<P> {
             tables,
             slow,
             live,
+            link_state,
             keyring: keys.map(Keyring::new),
             exchange,
             counters,
@@ -139,6 +153,7 @@ impl<P: BufPool> Core<P> {
             unpublished: false,
             compiled_versions: (0, 0),
             compiled_ns: 0,
+            told_ns: None,
         }
     }
 
@@ -154,6 +169,7 @@ impl<P: BufPool> Core<P> {
         }
         // What came in counts before anything is found missing.
         self.live.tick(now_ns, &self.tables);
+        self.link_state.tick(now_ns, &self.tables, self.live.links());
         self.note_incoming(now_ns);
         self.pump_keys(now_ns);
         self.slow.tick(now_ns);
@@ -171,7 +187,8 @@ impl<P: BufPool> Core<P> {
         let compile = self.wants_snapshot().then_some(self.compiled_ns + COMPILE_NS);
         let keys = self.keyring.as_ref().map(|keyring| keyring.timeout(self.now_ns));
         let tallies = self.tallies.timeout();
-        let own = [self.live.poll_timeout(), self.slow.poll_timeout(), keys, compile, tallies];
+        let link_state = self.link_state.poll_timeout(self.now_ns);
+        let own = [self.live.poll_timeout(), self.slow.poll_timeout(), keys, link_state, compile, tallies];
         own.into_iter().flatten().min()
     }
 
@@ -184,9 +201,23 @@ impl<P: BufPool> Core<P> {
                 Some(keyring) => keyring.handle(now_ns, buf.data()),
                 None => self.without_keys += 1,
             },
+            Cause::LinkState => {
+                let refused = self.link_state.handle(now_ns, &self.tables, buf.data());
+                self.tell(now_ns, refused);
+            }
             Cause::Unresolved(next_hop) => self.slow.resolve(now_ns, port, next_hop, buf.data().to_vec()),
         }
         self.pool.free(buf);
+    }
+
+    /// Tells now and then of link state that is not taken.
+    fn tell(&mut self, now_ns: u64, refused: Option<Refused>) {
+        let Some(why) = refused else { return };
+        if self.told_ns.is_none_or(|told_ns| now_ns.saturating_sub(told_ns) >= TELL_NS) {
+            self.told_ns = Some(now_ns);
+            let count: u64 = self.link_state.flood().refused().values().sum();
+            tracing::warn!("a message about link state is not taken: {why}; {count} so far");
+        }
     }
 
     /// Gives its frames to workers, those of liveness first, each port's to the same one so that they keep their order.
@@ -209,10 +240,11 @@ impl<P: BufPool> Core<P> {
         }
     }
 
-    /// The next frame of liveness, keys, or the slow path.
+    /// The next frame of liveness, keys, link state, or the slow path.
     fn next_frame(&mut self) -> Option<(PortIndex, Vec<u8>)> {
         let keys = |keyring: &mut Option<Keyring>| keyring.as_mut()?.keys.poll_frame();
         let urgent = self.live.poll_frame().or_else(|| keys(&mut self.keyring));
+        let urgent = urgent.or_else(|| self.link_state.poll_frame());
         urgent.or_else(|| self.slow.poll_frame())
     }
 
@@ -283,8 +315,9 @@ impl<P: BufPool> Core<P> {
         let next_hops = self.tables.next_hops.clone();
         self.slow.reconfigure(now_ns, &answered, &next_hops);
         self.live.reconfigure(now_ns, &self.config.topology, &self.tables);
+        let Config { topology, node, keys, .. } = &self.config;
+        self.link_state.reconfigure(topology, *node, &keys.identities);
         if let Some(keyring) = &mut self.keyring {
-            let Config { topology, node, keys, .. } = &self.config;
             keyring.keys.reconfigure(topology, *node, &keys.identities);
         }
     }

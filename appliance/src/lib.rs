@@ -29,6 +29,7 @@ pub mod reload;
 pub mod replay;
 pub mod report;
 mod report_keys;
+mod report_links;
 mod report_liveness;
 pub mod run;
 pub mod sandbox;

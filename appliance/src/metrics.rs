@@ -12,6 +12,7 @@ use crate::core::{Core, Counters};
 use crate::metrics_liveness;
 use crate::report::Process;
 use crate::report_keys;
+use crate::report_links;
 
 /// The type of what [`text`] returns.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -91,6 +92,8 @@ fn collect<P: BufPool>(core: &Core<P>, process: &Process) -> Vec<Metric> {
     metrics_liveness::path_ends(core, &mut metrics);
     metrics_liveness::incoming(core, &mut metrics);
     metrics_liveness::links(core, &mut metrics);
+    metrics_liveness::link_quality(core, &mut metrics);
+    report_links::metrics(core, &mut metrics);
     report_keys::metrics(core, &mut metrics);
     workers(core, &mut metrics);
     node(core, process, &mut metrics);
@@ -172,6 +175,12 @@ fn workers<P: BufPool>(core: &Core<P>, metrics: &mut Vec<Metric>) {
         "sessions",
         "Translated sessions",
         each(&|worker| Value::Count(worker.path.roles.sessions.get())),
+    );
+    gauge(
+        metrics,
+        "fragments_held",
+        "Fragments that wait for their datagram's first",
+        each(&|worker| Value::Count(worker.path.roles.fragments_held.get())),
     );
     gauge(
         metrics,

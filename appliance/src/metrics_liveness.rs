@@ -41,6 +41,40 @@ pub(crate) fn links<P: BufPool>(core: &Core<P>, metrics: &mut Vec<Metric>) {
     );
 }
 
+/// What probes of links say.
+pub(crate) fn link_quality<P: BufPool>(core: &Core<P>, metrics: &mut Vec<Metric>) {
+    let links = core.links();
+    let labels =
+        |link: &ctl::Neighbor| vec![("node", link.node.clone()), ("address", link.address.to_string())];
+    let measured = |of: fn(&Quality) -> u64| -> Values {
+        let values = links.iter().filter_map(|link| Some((labels(link), link.quality.as_ref()?)));
+        values.map(|(labels, quality)| (labels, Value::Count(of(quality)))).collect()
+    };
+    let name = "link_probes";
+    counter(metrics, name, "Probes of the link sent, and answered or given up", measured(|all| all.probes));
+    let name = "link_probes_lost_forward";
+    counter(metrics, name, "Probes of the link lost on the way there", measured(|all| all.lost_forward));
+    let name = "link_probes_lost_backward";
+    counter(metrics, name, "Probes of the link lost on the way back", measured(|all| all.lost_backward));
+    let now = links.iter().filter_map(|link| Some((labels(link), link.now?)));
+    let latency = now.map(|(labels, now)| (labels, Value::Seconds(f64::from(now.latency_us) / 1e6)));
+    gauge(metrics, "link_latency_seconds", "Half the round-trip time of the link, now", latency.collect());
+    let now = links.iter().filter_map(|link| Some((labels(link), link.now?)));
+    let loss = now.map(|(labels, now)| (labels, Value::Seconds(now.loss_percent / 100.0)));
+    let name = "link_loss_ratio";
+    gauge(metrics, name, "Share lost on the way to the other end of the link, now", loss.collect());
+    let times = links.iter().filter_map(|link| Some((link, link.quality.as_ref()?.round_trip_us?)));
+    let quantiles = times.flat_map(|(link, times)| {
+        [("0.5", times.p50), ("0.9", times.p90), ("0.99", times.p99)].map(|(quantile, us)| {
+            let mut labels = labels(link);
+            labels.push(("quantile", quantile.to_owned()));
+            (labels, Value::Seconds(us / 1e6))
+        })
+    });
+    let name = "link_round_trip_seconds";
+    gauge(metrics, name, "Round-trip time of the link over the last one to two minutes", quantiles.collect());
+}
+
 /// Data on paths that end here.
 pub(crate) fn incoming<P: BufPool>(core: &Core<P>, metrics: &mut Vec<Metric>) {
     let paths = core.paths();

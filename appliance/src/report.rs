@@ -175,7 +175,8 @@ impl<P: BufPool> Core<P> {
             (None, Reason::OverlayUnexpectedKey) => self.without_keys,
             (None, _) => 0,
         };
-        self.slow.drops()[reason.index()] + self.live.drops()[reason.index()] + keys
+        let [slow, live, links] = [self.slow.drops(), self.live.drops(), self.link_state.drops()];
+        slow[reason.index()] + live[reason.index()] + links[reason.index()] + keys
     }
 
     /// Answers "drops show".

@@ -1,6 +1,6 @@
 //! What operators are told of links and paths.
 
-use ctl::{Neighbor, PathEnd, Percentiles, Quality};
+use ctl::{LinkNow, Neighbor, PathEnd, Percentiles, Quality};
 use overlay::plpmtud::Plpmtud;
 use overlay::quality::Stats;
 use overlay::topology::{IpVersion, NodeId, PathId};
@@ -30,6 +30,11 @@ impl<P: BufPool> Core<P> {
                 mtu: link.measured.search().map_or(0, Plpmtud::mtu),
                 mtu_searching: link.measured.search().is_some_and(Plpmtud::is_searching),
                 black_holes: link.measured.search().map_or(0, Plpmtud::black_holes),
+                quality: link.meter.as_ref().map(|meter| quality(meter.stats())),
+                now: link.meter.as_ref().and_then(|meter| meter.reading()).map(|reading| LinkNow {
+                    latency_us: reading.latency_us,
+                    loss_percent: f64::from(reading.loss_out_ppm) / 10_000.0,
+                }),
             })
             .collect()
     }

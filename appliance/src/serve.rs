@@ -64,6 +64,7 @@ impl Serving {
                 }
                 Request::Paths => self.respond(client, Response::Paths(core.paths())),
                 Request::Drops => self.respond(client, Response::Drops(core.drops())),
+                Request::Links => self.respond(client, Response::Links(Box::new(core.all_links()))),
                 Request::Keys => {
                     let keys = core.keys();
                     self.respond(client, keys_or_why(keys));

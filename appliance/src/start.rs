@@ -51,6 +51,7 @@ pub(crate) fn start(config_file: &Path, config: Config) -> Result<Node, Error> {
         }
         None => None,
     };
+    let signer = config.identity()?;
     let eal = Eal::init(eal::arguments(local))?;
     let clock = Clock::new(&eal);
     let mempool = eal::pool(&eal, local)?;
@@ -95,7 +96,8 @@ pub(crate) fn start(config_file: &Path, config: Config) -> Result<Node, Error> {
     }
     log_start(&config, &ports);
     let pool = Pool::new(&mempool);
-    let parts = Parts { config, interfaces, tables, exchange, counters, start: begun, identity, pool };
+    let parts =
+        Parts { config, interfaces, tables, exchange, counters, start: begun, identity, signer, pool };
     let core = Core::new(clock.now_ns(), parts);
     let serving = Serving::new(server, clock.now_ns(), workers);
     Ok(Node {

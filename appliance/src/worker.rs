@@ -190,6 +190,7 @@ impl<P: BufPool, R: Receive<P::Buf>, T: Transmit<P::Buf>> Worker<P, R, T> {
                 Order::Stop => {
                     self.stopping = true;
                     self.forwarder.give_up(&mut self.pool);
+                    self.forwarder.stop();
                 }
             }
         }

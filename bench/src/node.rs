@@ -3,10 +3,11 @@
 use crate::source::Source;
 use crate::world::{self, Role};
 use arrayvec::ArrayVec;
+use overlay::seal::SealTable;
 use overlay::wire::initial_sequence;
 use packet::{BufPool, PacketBuf, Reason};
 use pipelines::batch::TX_MAX;
-use pipelines::tables::{CompileError, pool_addresses};
+use pipelines::tables::{CompileError, Tables, pool_addresses};
 use pipelines::{Burst, Forwarder, Output, PortIndex, Setup, WorkerCounters};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -64,8 +65,16 @@ impl<P: BufPool> Node<P> {
     /// # Errors
     /// Where the shape asks for what no node can be.
     pub fn new(shape: Shape) -> Result<Node<P>, SetupError> {
-        let Shape { role, copies, worker, workers, capacity } = shape;
-        let tables = Arc::new(world::tables(role, copies, workers, capacity)?);
+        Node::of(shape, world::tables(shape.role, shape.copies, shape.workers, shape.capacity)?)
+    }
+
+    /// The same by other tables than [`world::tables`].
+    ///
+    /// # Errors
+    /// As [`Node::new`].
+    pub fn of(shape: Shape, tables: Tables) -> Result<Node<P>, SetupError> {
+        let Shape { worker, workers, capacity, .. } = shape;
+        let tables = Arc::new(tables);
         let counters = Arc::new(WorkerCounters::default());
         let nat = nat::Config {
             sessions_max: capacity as usize,
@@ -97,6 +106,11 @@ impl<P: BufPool> Node<P> {
         };
         let forwarder = Forwarder::new(&setup, tables, counters.clone())?;
         Ok(Node { forwarder, counters, output: Box::default(), swept_ns: 0 })
+    }
+
+    /// Works with these keys from now on.
+    pub fn swap_keys(&mut self, keys: Arc<SealTable>) {
+        self.forwarder.swap_keys(keys);
     }
 
     /// Takes a burst through the data path. `transmit` is given frames until it has taken them all; what else

@@ -118,6 +118,14 @@ pub fn topology(copies: u8, workers: u16, sessions: u32) -> Topology {
 /// # Errors
 /// Where the overlay does not compile, which a test excludes.
 pub fn tables(role: Role, copies: u8, workers: u16, sessions: u32) -> Result<Tables, CompileError> {
+    compile(role, &topology(copies, workers, sessions))
+}
+
+/// The same of an overlay that differs.
+///
+/// # Errors
+/// Where it does not compile.
+pub fn compile(role: Role, topology: &Topology) -> Result<Tables, CompileError> {
     let network = |address: Ipv4Addr, length: u8| format!("{address}/{length}").parse().into_iter();
     let own = network(underlay(role.node().0), 24);
     let default = network(Ipv4Addr::UNSPECIFIED, 0).map(|to| Route { to, via: IpAddr::V4(ROUTER) });
@@ -134,7 +142,7 @@ pub fn tables(role: Role, copies: u8, workers: u16, sessions: u32) -> Result<Tab
         .map(|(address, number)| (PortIndex(0), Addr::from(address), Mac([2, 0, 0, 0, 1, number])))
         .collect();
     Tables::compile(&Input {
-        topology: &topology(copies, workers, sessions),
+        topology,
         node: role.node(),
         interfaces: &[interface],
         neighbors: &neighbors,

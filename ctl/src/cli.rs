@@ -29,6 +29,9 @@ pub enum Noun {
     /// Paths of the overlay.
     #[command(subcommand)]
     Path(PathVerb),
+    /// Links between nodes.
+    #[command(subcommand)]
+    Link(LinkVerb),
     /// Clients' flows at an edge.
     #[command(subcommand)]
     Flow(ListVerb),
@@ -60,6 +63,17 @@ pub enum Noun {
 pub enum PathVerb {
     /// What each path sent, received, passed and eliminated, and how often it won.
     Show,
+}
+
+/// What to do with links.
+#[derive(Debug, Subcommand)]
+pub enum LinkVerb {
+    /// The links to neighbouring nodes: state, round-trip time, loss each way, MTU.
+    Show {
+        /// What all nodes say of their links instead, as far as it has come here.
+        #[arg(long)]
+        all: bool,
+    },
 }
 
 /// What to do with drops.
@@ -109,6 +123,7 @@ impl Noun {
         Ok(Some(match self {
             Noun::Status => Request::Status,
             Noun::Path(PathVerb::Show) => Request::Paths,
+            Noun::Link(LinkVerb::Show { .. }) => Request::Links,
             Noun::Flow(ListVerb::Show(list)) => Request::Flows(list.request()?),
             Noun::Nat(ListVerb::Show(list)) => Request::Sessions(list.request()?),
             Noun::Drops(DropsVerb::Show { .. }) => Request::Drops,
@@ -116,6 +131,13 @@ impl Noun {
             Noun::Key(KeyVerb::Rotate) => Request::RotateKey,
             Noun::Completions { .. } | Noun::Man { .. } => return Ok(None),
         }))
+    }
+}
+
+impl Noun {
+    /// Whether everything is to be shown.
+    pub fn wants_all(&self) -> bool {
+        matches!(self, Noun::Drops(DropsVerb::Show { all: true }) | Noun::Link(LinkVerb::Show { all: true }))
     }
 }
 

@@ -2,22 +2,26 @@
 //!
 //! A client connects to the daemon's Unix socket and writes one [`Request`] as a line of JSON. The daemon answers
 //! with lines of JSON, each one a [`Response`], and closes the connection after the last, which is always
-//! [`Response::Status`], [`Response::Paths`], [`Response::Drops`], [`Response::Keys`], [`Response::End`] or
+//! [`Response::Status`], [`Response::Paths`], [`Response::Drops`], [`Response::Keys`],
+//! [`Response::Links`], [`Response::End`] or
 //! [`Response::Error`].
 
 pub mod cli;
 mod client;
 mod keys;
+mod links;
 mod liveness;
 mod protocol;
 mod response;
 mod show;
 mod show_keys;
+mod show_links;
 mod table;
 
 pub use client::{Error, ask};
 pub use keys::{KeyPeer, Keys, Rejection};
-pub use liveness::{Incoming, Neighbor, PathEnd, Percentiles, Quality};
+pub use links::{Flood, Links, ToldLink};
+pub use liveness::{Incoming, LinkNow, Neighbor, PathEnd, Percentiles, Quality};
 pub use protocol::{Family, Filter, ListRequest, REQUEST_BYTES_MAX, Request};
 pub use response::{Drop, End, Flow, Link, NeighborStatus, Path, Port, Response, Session, Status, Worker};
 pub use show::print;

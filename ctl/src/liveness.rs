@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 /// A link to a neighbouring node, watched by BFD.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Neighbor {
     /// The node's name.
     pub node: String,
@@ -39,6 +39,21 @@ pub struct Neighbor {
     pub mtu_searching: bool,
     /// Times that packets which had passed were too large.
     pub black_holes: u64,
+    /// What its probes measure; nothing where it is not probed.
+    #[serde(default)]
+    pub quality: Option<Quality>,
+    /// What it is like now, as other nodes are told.
+    #[serde(default)]
+    pub now: Option<LinkNow>,
+}
+
+/// What a link is like now: follows a change within a second or a few, where percentiles take minutes.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LinkNow {
+    /// Half the round-trip time, microseconds.
+    pub latency_us: u32,
+    /// Lost on the way to the other end, percent.
+    pub loss_percent: f64,
 }
 
 /// A path to one node at its other end.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::{CommandFactory, Parser};
-use proa_ctl::cli::{Cli, DropsVerb, Noun};
+use proa_ctl::cli::{Cli, Noun};
 use proa_ctl::{Response, ask, print};
 use serde_json::{Value, json};
 
@@ -38,7 +38,7 @@ fn run(cli: &Cli) -> Result<()> {
     let text = if cli.json {
         serde_json::to_string_pretty(&as_json(&cli.noun, answer))? + "\n"
     } else {
-        print(&answer, matches!(cli.noun, Noun::Drops(DropsVerb::Show { all: true })))
+        print(&answer, cli.noun.wants_all())
     };
     write(&text)
 }
@@ -61,6 +61,7 @@ fn as_json(noun: &Noun, answer: Vec<Response>) -> Value {
             Response::Paths(paths) => return json!({ "paths": paths }),
             Response::Drops(drops) => return json!({ "drops": drops }),
             Response::Keys(keys) => return json!(keys),
+            Response::Links(links) => return json!(links),
             Response::Flow(flow) => entries.push(json!(flow)),
             Response::Session(session) => entries.push(json!(session)),
             Response::End(end) => return json!({ name: entries, "more": end.more }),

@@ -21,6 +21,8 @@ pub enum Request {
     Sessions(ListRequest),
     /// Packets dropped, by reason.
     Drops,
+    /// The node's links, and what all nodes say of theirs.
+    Links,
     /// The node's keys and those of its peers.
     Keys,
     /// Makes a new key now, and then shows the keys. A deed, not a question: it stands here because every request is one

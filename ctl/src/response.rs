@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Family;
 use crate::keys::Keys;
+use crate::links::Links;
 use crate::liveness::{Incoming, Neighbor, PathEnd};
 
 /// One line of the daemon's answer.
@@ -18,6 +19,8 @@ pub enum Response {
     Paths(Vec<Path>),
     /// Answers [`Request::Drops`]: every reason, in the order of their numbers.
     Drops(Vec<Drop>),
+    /// Answers [`Request::Links`].
+    Links(Box<Links>),
     /// Answers [`Request::Keys`] and [`Request::RotateKey`].
     Keys(Box<Keys>),
     /// One entry of [`Request::Flows`].

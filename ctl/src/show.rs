@@ -3,9 +3,10 @@
 use crate::liveness::{Neighbor, Percentiles};
 use crate::response::{Drop, End, Flow, Path, Port, Response, Session, Status, Worker};
 use crate::show_keys::show_keys;
+use crate::show_links;
 use crate::table::{Table, percent, thousands};
 
-/// An answer as text; `all` shows reasons that never occurred, too.
+/// An answer as text; `all` shows reasons that never occurred, and all nodes' links, too.
 pub fn print(answer: &[Response], all: bool) -> String {
     let mut text = String::new();
     let flows: Vec<&Flow> =
@@ -26,6 +27,7 @@ pub fn print(answer: &[Response], all: bool) -> String {
             Response::Paths(paths) => text += &show_paths(paths),
             Response::Drops(drops) => text += &show_drops(drops, all),
             Response::Keys(keys) => text += &show_keys(keys),
+            Response::Links(links) => text += &show_links::show_links(links, all),
             Response::End(End { shown: 0, .. }) => text += "none\n",
             Response::End(End { shown, more: true }) => {
                 text += &format!("the first {}; there are more\n", thousands(*shown));

@@ -21,6 +21,7 @@
 mod agreement;
 mod announcer;
 mod bucket;
+pub(crate) use bucket::Bucket;
 mod derive;
 mod epoch;
 mod identity;

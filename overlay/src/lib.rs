@@ -10,6 +10,8 @@ pub mod disjoint;
 pub mod elimination;
 pub mod health;
 pub mod keys;
+pub mod linkstate;
+pub mod neighbors;
 pub mod path_loss;
 pub mod pick;
 pub mod plan;

@@ -105,8 +105,20 @@ pub fn identification(bytes: &[u8], packet: &Packet) -> Option<u32> {
     bytes.get(at..)?.first_chunk().map(|id| u32::from_be_bytes(*id))
 }
 
-/// Gives the IPv4 packet at the start of `bytes` another identification.
-pub fn set_identification(bytes: &mut [u8], identification: u16) {
+/// Gives the fragment at the start of `bytes`, or the IPv4 packet, another identification: of IPv4 its low 16 bits.
+pub fn set_identification(bytes: &mut [u8], version: IpVersion, identification: u32) {
+    match version {
+        IpVersion::V4 => set_identification_v4(bytes, identification as u16),
+        IpVersion::V6 => {
+            let field = fragment_header_at(bytes).and_then(|at| bytes.get_mut(at + IDENTIFICATION_AT..));
+            if let Some(field) = field.and_then(|field| field.first_chunk_mut()) {
+                *field = identification.to_be_bytes();
+            }
+        }
+    }
+}
+
+fn set_identification_v4(bytes: &mut [u8], identification: u16) {
     if let Some(header) = bytes.first_chunk_mut::<{ Ipv4::LEN }>() {
         let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
         let checksum = Delta::between(word(IDENTIFICATION_AT), identification).apply(word(10));
@@ -176,7 +188,7 @@ mod tests {
             let mut bytes = datagram(b"proa", old);
             let packet = ip::parse(&bytes).unwrap();
             prop_assert_eq!(identification(&bytes, &packet), Some(old.into()));
-            set_identification(&mut bytes, new);
+            set_identification(&mut bytes, IpVersion::V4, new.into());
             prop_assert_eq!(ip::parse(&bytes), Ok(packet));
             prop_assert_eq!(identification(&bytes, &packet), Some(new.into()));
         }
@@ -202,6 +214,9 @@ mod tests {
         let packet = ip::parse(&bytes).unwrap();
         assert_eq!(packet.fragment, Fragment::Later);
         assert_eq!(identification(&bytes, &packet), Some(0x0102_0304));
+        set_identification(&mut bytes, IpVersion::V6, 0x0a0b_0c0d);
+        assert_eq!(identification(&bytes, &packet), Some(0x0a0b_0c0d));
+        assert_eq!(ip::parse(&bytes), Ok(packet));
         assert!(!may_cut(&packet));
     }
 }

@@ -294,12 +294,20 @@ fn parse_transport(packet: &[u8], parsed: &mut Packet) -> Result<(), Reason> {
     if parsed.fragment == Fragment::Later {
         return Ok(());
     }
-    let transport = packet.get(parsed.transport_at as usize..).ok_or(Reason::TransportTruncated)?;
+    // A first fragment has the whole transport header, or filters would decide without it (RFC 1858, RFC 7112).
+    let truncated = match parsed.fragment {
+        Fragment::No => Reason::TransportTruncated,
+        _ => Reason::FragmentTiny,
+    };
+    let transport = packet.get(parsed.transport_at as usize..).ok_or(truncated)?;
     match parsed.protocol {
         TCP => {
-            let header = transport.first_chunk::<20>().ok_or(Reason::TransportTruncated)?;
+            let header = transport.first_chunk::<20>().ok_or(truncated)?;
             let header_len = (header[12] >> 4) as usize * 4;
-            if header_len < 20 || (header_len > transport.len() && parsed.fragment == Fragment::No) {
+            if header_len > transport.len() && parsed.fragment != Fragment::No {
+                return Err(Reason::FragmentTiny);
+            }
+            if header_len < 20 || header_len > transport.len() {
                 return Err(Reason::TransportMalformed);
             }
             parsed.src_port = u16::from_be_bytes([header[0], header[1]]);
@@ -307,7 +315,7 @@ fn parse_transport(packet: &[u8], parsed: &mut Packet) -> Result<(), Reason> {
             parsed.detail = header[13];
         }
         UDP => {
-            let header = transport.first_chunk::<8>().ok_or(Reason::TransportTruncated)?;
+            let header = transport.first_chunk::<8>().ok_or(truncated)?;
             let len = u16::from_be_bytes([header[4], header[5]]) as usize;
             if len < 8 || (len > transport.len() && parsed.fragment == Fragment::No) {
                 return Err(Reason::TransportMalformed);
@@ -316,7 +324,7 @@ fn parse_transport(packet: &[u8], parsed: &mut Packet) -> Result<(), Reason> {
             parsed.dst_port = u16::from_be_bytes([header[2], header[3]]);
         }
         ICMP | ICMPV6 => {
-            let header = transport.first_chunk::<8>().ok_or(Reason::TransportTruncated)?;
+            let header = transport.first_chunk::<8>().ok_or(truncated)?;
             parsed.detail = header[0];
             if matches!(parsed.icmp_kind(), icmp::Kind::EchoRequest | icmp::Kind::EchoReply) {
                 let identifier = u16::from_be_bytes([header[4], header[5]]);

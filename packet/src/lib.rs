@@ -9,6 +9,7 @@ mod buf;
 pub mod checksum;
 mod counter;
 pub mod ethernet;
+pub mod extent;
 pub mod fragment;
 mod headers;
 pub mod heap;

@@ -149,6 +149,18 @@ reasons! {
     SlowPath => "slow_path",
     /// The node is stopping.
     Stopping => "stopping",
+    /// The fragment's offset or length contradicts itself, its datagram's end, or the longest datagram.
+    FragmentMalformed => "fragment_malformed",
+    /// The first fragment lacks a part of the transport header, or a later one begins inside it.
+    FragmentTiny => "fragment_tiny",
+    /// The fragment, or one before it of the same datagram, overlaps another.
+    FragmentOverlap => "fragment_overlap",
+    /// The same part of the datagram has come before.
+    FragmentDuplicate => "fragment_duplicate",
+    /// The fragment waited for its first, and others needed its place; or its datagram is in too many pieces.
+    FragmentLimit => "fragment_limit",
+    /// A message about link state was forged, ancient, of a stranger, or made no sense.
+    LinkState => "link_state",
     /// The client has as many NAT sessions or ports as it may have.
     NatClientLimit => "nat_client_limit",
     /// The client makes NAT sessions faster than it may.

@@ -90,13 +90,15 @@ pub enum Cause {
     Liveness,
     /// A member's message about keys.
     Keys,
+    /// A member's message about link state.
+    LinkState,
     /// A frame ready to leave, but for the Ethernet address of this next hop: its destination is all zero.
     Unresolved(Addr),
 }
 
 impl Cause {
     /// Causes there are, for tables indexed by [`Cause::index`].
-    pub const COUNT: usize = 5;
+    pub const COUNT: usize = 6;
 
     /// The cause's number.
     pub fn index(self) -> usize {
@@ -106,6 +108,7 @@ impl Cause {
             Cause::Unresolved(_) => 2,
             Cause::Liveness => 3,
             Cause::Keys => 4,
+            Cause::LinkState => 5,
         }
     }
 
@@ -116,6 +119,7 @@ impl Cause {
             Cause::Local => "local",
             Cause::Liveness => "liveness",
             Cause::Keys => "keys",
+            Cause::LinkState => "link_state",
             Cause::Unresolved(_) => "unresolved",
         }
     }

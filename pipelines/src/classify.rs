@@ -4,6 +4,7 @@ use crate::batch::{Burst, Cause, Lane, PortIndex};
 use crate::edge::{Ingress, may_enter};
 use crate::emit::Context;
 use crate::forwarder::{Lanes, Stores};
+use crate::fragments;
 use crate::gateway::Reply;
 use crate::intermediate::{self, Copy, Express, Transit};
 use crate::keys;
@@ -12,7 +13,9 @@ use crate::seal;
 use crate::tables::{Local, Port};
 use crate::terminate;
 use overlay::bfd;
+use overlay::linkstate;
 use overlay::plpmtud;
+use overlay::quality;
 use overlay::topology::{NodeId, RegionIndex};
 use overlay::wire::{self, GENEVE_PORT};
 use packet::ethernet::{self, TYPE_ARP, TYPE_IPV4, TYPE_IPV6};
@@ -32,6 +35,7 @@ enum Class {
     Local,
     Liveness,
     Keys,
+    LinkState,
 }
 
 /// Bytes of a UDP header.
@@ -181,6 +185,7 @@ fn put<P: BufPool>(
         Ok(Class::Discovery) => context.punt(buf, port, Cause::NeighborDiscovery),
         Ok(Class::Local) => context.punt(buf, port, Cause::Local),
         Ok(Class::Liveness) => context.punt(buf, port, Cause::Liveness),
+        Ok(Class::LinkState) => context.punt(buf, port, Cause::LinkState),
         Ok(Class::Keys) => context.punt(buf, port, Cause::Keys),
         Err(reason) => context.drop(buf, reason),
     }
@@ -274,13 +279,12 @@ fn classify<P: BufPool>(
             Ok(Class::Ingress)
         }
         Local::Pool => {
-            lanes.general.replies.note(Reply::admit(
-                port,
-                at,
-                packet,
-                &data[frame.payload_at..],
-                stores.nat,
-            )?);
+            let bytes = &data[frame.payload_at..];
+            let mut reply = Reply::admit(port, at, packet, bytes, stores.nat)?;
+            if packet.fragment != Fragment::No && !context.handed {
+                reply.meet_at(fragments::home(bytes, &packet, context.workers));
+            }
+            lanes.general.replies.note(reply);
             Ok(Class::Reply)
         }
         Local::Underlay if packet.protocol == UDP && packet.dst_port == GENEVE_PORT => {
@@ -294,12 +298,15 @@ fn classify<P: BufPool>(
     }
 }
 
-/// A packet to an underlay address that is none of the overlay: a member's BFD, probe of the MTU or message about
-/// keys, or for the node itself.
+/// A packet to an underlay address that is none of the overlay: a member's BFD, probe of the link, message about keys or
+/// link state, or for the node itself.
 #[cold]
 fn to_underlay<P: BufPool>(packet: &Packet, context: &Context<P>) -> Result<Class, Reason> {
     let class = match (packet.protocol, packet.dst_port) {
-        (UDP, bfd::PORT | plpmtud::PORT) => Class::Liveness,
+        (UDP, bfd::PORT | plpmtud::PORT | quality::PORT) => Class::Liveness,
+        // Answers to probes of a link come to the port of link state, whose measure they are.
+        (UDP, linkstate::PORT) if packet.src_port == quality::PORT => Class::Liveness,
+        (UDP, linkstate::PORT) => Class::LinkState,
         (UDP, keys::PORT) => Class::Keys,
         _ => return Ok(Class::Local),
     };

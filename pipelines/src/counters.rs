@@ -84,6 +84,8 @@ pub struct RoleCounters {
     pub flows: Counter,
     /// NAT sessions now.
     pub sessions: Counter,
+    /// Fragments that wait for their datagram's first now.
+    pub fragments_held: Counter,
     /// Streams received so far.
     pub streams: Counter,
     /// Packets of which no copy came in time.

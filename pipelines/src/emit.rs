@@ -36,12 +36,14 @@ pub struct Context<'a, P: BufPool> {
     pub sequences: &'a mut Sequences,
     /// Bounds the ICMP errors that this worker sends.
     pub answers: &'a mut TokenBucket,
-    /// Sessions of datagrams that come in fragments.
-    pub fragments: &'a mut Fragments,
+    /// Datagrams that come in fragments.
+    pub fragments: &'a mut Fragments<P::Buf>,
     /// Connections from outside that nobody has asked for.
     pub held: &'a mut Held<P::Buf>,
     /// Whether a client is told that it gets no session.
     pub refuses_aloud: bool,
+    /// Whether the burst comes from another worker.
+    pub handed: bool,
 }
 
 impl<P: BufPool> Context<'_, P> {

@@ -130,7 +130,7 @@ pub struct Forwarder<P: BufPool> {
     keys: Arc<SealTable>,
     sequences: Sequences,
     answers: TokenBucket,
-    fragments: Fragments,
+    fragments: Fragments<P::Buf>,
     held: Held<P::Buf>,
     refuses_aloud: bool,
     lanes: Lanes<P::Buf>,
@@ -160,7 +160,12 @@ impl<P: BufPool> Forwarder<P> {
             keys: Arc::default(),
             sequences: Sequences::new(setup.first_sequence, setup.worker),
             answers: TokenBucket::new(setup.answers_per_second),
-            fragments: Fragments::new(setup.seed.rotate_left(17), setup.worker, setup.workers),
+            fragments: Fragments::new(
+                setup.seed.rotate_left(17),
+                setup.worker,
+                setup.workers,
+                tables.roles.gateway,
+            ),
             held: Held::default(),
             refuses_aloud: setup.refuses_aloud,
             lanes: Lanes::default(),
@@ -199,6 +204,19 @@ impl<P: BufPool> Forwarder<P> {
         pool: &mut P,
         out: &mut Output<P::Buf>,
     ) {
+        self.forward(now_ns, port, burst, pool, out, false);
+    }
+
+    #[inline]
+    fn forward(
+        &mut self,
+        now_ns: u64,
+        port: PortIndex,
+        burst: &mut Burst<P::Buf>,
+        pool: &mut P,
+        out: &mut Output<P::Buf>,
+        handed: bool,
+    ) {
         let Self {
             worker,
             workers,
@@ -234,6 +252,7 @@ impl<P: BufPool> Forwarder<P> {
             fragments,
             held,
             refuses_aloud: *refuses_aloud,
+            handed,
         };
         let context = &mut context;
 
@@ -274,6 +293,7 @@ impl<P: BufPool> Forwarder<P> {
             fragments,
             held: &mut none,
             refuses_aloud: false,
+            handed: false,
         };
         if let Some(nat) = nat {
             inbound::release(held, nat, &mut context);
@@ -299,7 +319,7 @@ impl<P: BufPool> Forwarder<P> {
         out: &mut Output<P::Buf>,
     ) {
         self.counters.roles.handoff_in.add(burst.len() as u64);
-        self.process(now_ns, port, burst, pool, out);
+        self.forward(now_ns, port, burst, pool, out, true);
     }
 
     /// Forgets what has been idle for too long, a bounded piece of the tables at a time, and refreshes the gauges.
@@ -310,11 +330,26 @@ impl<P: BufPool> Forwarder<P> {
             nat.sweep(nat::Seconds(now_s), SWEEP_SESSIONS);
             self.counters.roles.sessions.set(nat.len() as u64);
         }
+        let Self { fragments, counters, .. } = self;
+        fragments.sweep(now_s, |reason| WorkerCounters::drop(counters, reason));
+        counters.roles.fragments_held.set(fragments.held() as u64);
         self.elimination.sweep(now_ns, SWEEP_PLACES);
         self.counters.roles.lost.set(self.elimination.lost());
         self.counters.roles.resets.set(self.elimination.resets());
         self.counters.roles.flows.set(self.flows.len() as u64);
         self.counters.roles.streams.set(self.elimination.len() as u64);
+    }
+
+    /// Lets go of all that waits inside, as the worker ends.
+    pub fn stop(&mut self) {
+        let Self { fragments, counters, .. } = self;
+        fragments.close(|reason| WorkerCounters::drop(counters, reason));
+        counters.roles.fragments_held.set(0);
+    }
+
+    /// Fragments that wait for their datagram's first.
+    pub fn fragments_held(&self) -> usize {
+        self.fragments.held()
     }
 
     /// The flows, for listings.

@@ -337,6 +337,8 @@ pub struct Reply<H> {
     /// Protocol and port that the session is found by: of an ICMP error, those of the packet that it quotes.
     protocol: u8,
     external_port: u16,
+    /// Of a fragment that comes from the wire: the worker where its datagram's fragments meet.
+    home: Option<u16>,
     slot: Option<ReverseSlot>,
     /// Whether it is addressed to a client itself, which keeps its address for some origins.
     is_untranslated: bool,
@@ -366,7 +368,13 @@ impl<H: Headers> Reply<H> {
         if let Some(slot) = slot {
             nat.prefetch_reverse(slot);
         }
-        Ok(Reply { packet, at, port, protocol, external_port, slot, is_untranslated: false })
+        Ok(Reply { packet, at, port, protocol, external_port, home: None, slot, is_untranslated: false })
+    }
+
+    /// Has a fragment taken to this worker first.
+    #[cold]
+    pub fn meet_at(&mut self, home: Option<u16>) {
+        self.home = home;
     }
 
     /// As [`Reply::admit`] for a packet that is addressed to none of the node's addresses: it may be for a client that
@@ -391,6 +399,9 @@ impl<H: Headers> Reply<H> {
     /// its streams are.
     #[inline(always)]
     pub fn owner(&self, workers: u16, streams: u16) -> Option<u16> {
+        if self.packet.fragment() != Fragment::No {
+            return self.home;
+        }
         if self.is_untranslated {
             return Some(overlay::pick::bucket(self.packet.dst(), streams) as u16 % workers.max(1));
         }

@@ -27,6 +27,7 @@ mod gateway;
 mod intermediate;
 pub mod keys;
 mod known;
+pub mod linkstate;
 pub mod live;
 mod mss;
 mod oversize;

@@ -81,6 +81,19 @@ def overlay(options=None, inner=INNER, **changes):
     return geneve(route() + stream() if options is None else options, inner, **changes)
 
 
+LINK_STATE_PORT, MID, STRANGER = 4796, 11, 999
+
+
+def link_state(origin=STRANGER, *, body=bytes(4), claimed=None, age_ms=0, sequence=None, sender=MID):
+    """A message about link state with one record, without a signature: of a node that is none, unless told otherwise."""
+    sequence = int(time.time() * 1000) if sequence is None else sequence
+    claimed = len(body) if claimed is None else claimed
+    record = struct.pack("!BBHIHHQ", 1, 0, claimed, 1, origin, 0, sequence) + body
+    item = struct.pack("!BBHI", 1, 0, 4 + len(record), age_ms) + record
+    message = struct.pack("!BBHI", 1, 0, sender, 1) + item
+    return ipv4(Lab.mid, Lab.gateway, 17, udp(LINK_STATE_PORT, LINK_STATE_PORT, message))
+
+
 # Case -> (EtherType, the packet behind it), made anew for each frame. A suffix after "+" tells cases of one reason
 # apart. All are for the gateway, but for the hop limit, which only an intermediate looks at.
 CASES = {
@@ -116,6 +129,11 @@ CASES = {
     "overlay_inner+version": lambda: (0x0800, outer(overlay(protocol=0x86DD))),
     "overlay_inner+length": lambda: (0x0800, outer(overlay(inner=INNER[:25]))),
     "overlay_inner+none": lambda: (0x0800, outer(overlay(inner=b""))),
+    "link_state+origin": lambda: (0x0800, link_state()),
+    "link_state+length": lambda: (0x0800, link_state(MID, claimed=900)),
+    "link_state+count": lambda: (0x0800, link_state(MID, body=b"\x00\x01\x03\xe7")),
+    "link_state+ancient": lambda: (0x0800, link_state(EDGE, sequence=int(time.time() * 1000) + 9, age_ms=1 << 30)),
+    "link_state+sender": lambda: (0x0800, link_state(sender=EDGE)),
 }
 
 

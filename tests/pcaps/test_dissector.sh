@@ -66,4 +66,21 @@ check "malformed: expert information" /dev/null "$out/actual"
 show malformed -o proa.all:FALSE -Y 'proa && !(udp contains ff:50)' > "$out/actual"
 check "foreign GENEVE is left alone" /dev/null "$out/actual"
 
+# Messages about link state, out of their vectors.
+awk '/^message =/ { on = 1; print "000000"; next } on && /^  / { gsub(/ /, ""); gsub(/../, "& "); print; next } { on = 0 }' \
+    ../../docs/vectors/linkstate.txt |
+    awk '/^000000/ { at = 0; next } { printf "%06x %s\n", at, $0; at += NF }' > "$out/linkstate.txt"
+text2pcap -q -u 4796,4796 "$out/linkstate.txt" "$out/linkstate.pcap" 2> /dev/null
+links_dissector=../../packaging/wireshark/proa_links.lua
+tshark -X "lua_script:$links_dissector" -r "$out/linkstate.pcap" -T fields -E 'separator=|' -E aggregator=, \
+    -e frame.number -e proa_links.sender -e proa_links.overlay -e proa_links.item -e proa_links.origin \
+    -e proa_links.sequence -e proa_links.neighbour -e proa_links.latency -e proa_links.loss > "$out/actual" 2> "$out/errors"
+check "linkstate: fields" linkstate.expected "$out/actual"
+tshark -X "lua_script:$links_dissector" -r "$out/linkstate.pcap" -Y 'proa_links.malformed || _ws.malformed || !proa_links' \
+    > "$out/actual" 2>> "$out/errors"
+check "linkstate: nothing is malformed" /dev/null "$out/actual"
+if grep -i -e lua -e 'dissector bug' "$out/errors"; then
+    failures=$((failures + 1))
+fi
+
 [ "$failures" -eq 0 ] || { echo "$failures failed"; exit 1; }

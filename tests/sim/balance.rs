@@ -1,5 +1,5 @@
 //! Every buffer is found again: what a worker was given, plus the copies that it made, equals what it sent, punted,
-//! handed over and dropped; and every copy that reached its stream's worker passed, or was eliminated, or was rogue.
+//! handed over, dropped and keeps waiting; and every copy that reached its stream's worker passed, or was eliminated, or was rogue.
 
 use overlay::topology::Topology;
 use overlay::wire::HOP_LIMIT_DEFAULT;
@@ -24,7 +24,8 @@ impl Tally {
     /// Checks that nothing is unaccounted for.
     pub(super) fn check(&self, counters: &WorkerCounters, who: &str) {
         let into = self.given + counters.roles.copies_made.get();
-        let out = self.transmitted + self.punted + self.handed + counters.drops_total();
+        let waiting = counters.roles.fragments_held.get();
+        let out = self.transmitted + self.punted + self.handed + counters.drops_total() + waiting;
         assert_eq!(into, out, "{who}: buffers in and out: {self:?}, drops {:?}", drops(counters));
     }
 }

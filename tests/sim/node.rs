@@ -256,7 +256,9 @@ impl Node {
         for handoff in out.handoffs.drain(..) {
             let to = handoff.worker as usize;
             assert_ne!(to, worker, "{name}: handed to itself");
-            assert!(!handed, "{name}: handed over twice");
+            // An origin's fragments meet on one worker before they go to the one that has their session.
+            let again = handed && !is_fragment(handoff.buf.data());
+            assert!(!again, "{name}: handed over twice");
             if self.workers[to].handed.len() < QUEUE {
                 self.workers[to].handed.push_back(handoff);
                 turn.woken.push(to);
@@ -272,9 +274,11 @@ impl Node {
             let bytes = punt.buf.data();
             match punt.cause {
                 // No simulated topology asks for liveness: what bears it is as lost as any other packet to the node.
-                Cause::NeighborDiscovery | Cause::Local | Cause::Liveness | Cause::Keys => {
-                    self.slow.handle(now, punt.port, bytes)
-                }
+                Cause::NeighborDiscovery
+                | Cause::Local
+                | Cause::Liveness
+                | Cause::Keys
+                | Cause::LinkState => self.slow.handle(now, punt.port, bytes),
                 Cause::Unresolved(hop) => self.slow.resolve(now, punt.port, hop, bytes.to_vec()),
             }
             self.pool.free(punt.buf);
@@ -324,6 +328,7 @@ impl Node {
             worker.rx.iter_mut().for_each(VecDeque::clear);
             worker.handed.clear();
             worker.injected.clear();
+            worker.forwarder.stop();
         }
         self.punts.clear();
     }
@@ -331,7 +336,8 @@ impl Node {
     /// Checks that all buffers are back and that the counters agree with what came in.
     pub(super) fn audit(&self, judged: bool) {
         let name = self.name();
-        assert_eq!(self.pool.available(), self.pool.capacity(), "{name}: buffers at rest");
+        let waiting: usize = self.workers.iter().map(|worker| worker.forwarder.fragments_held()).sum();
+        assert_eq!(self.pool.available() + waiting, self.pool.capacity(), "{name}: buffers at rest");
         for (number, worker) in self.workers.iter().enumerate() {
             let who = format!("{name}, worker {number}");
             worker.tally.check(&worker.counters, &who);
@@ -347,5 +353,15 @@ impl Node {
         fresh.life = self.life + 1;
         fresh.missed = self.missed;
         *self = fresh;
+    }
+}
+
+/// Whether an Ethernet frame holds a fragment; that of IPv6 comes first of its extension headers here.
+fn is_fragment(frame: &[u8]) -> bool {
+    let at = if frame.get(12..14) == Some(&[0x81, 0]) { 18 } else { 14 };
+    match frame.get(at..at + 8) {
+        Some([first, _, _, _, _, _, high, low]) if first >> 4 == 4 => [high & 0x3f, *low] != [0, 0],
+        Some([.., next, _]) => *next == 44,
+        _ => false,
     }
 }

@@ -108,8 +108,8 @@ fn fragments_without_ports_make_nothing() {
         [(edge, client(&plan, IpVersion::V4), vip(&plan, IpVersion::V4)), (gateway, origin, pool)]
     {
         let mut node = Lone::of(&plan, node);
-        for fragment in [0x2010u16, 0x0010] {
-            let mut bytes = tcp(src, dst, 200).encode();
+        for fragment in [0x2010u16, 0x0040] {
+            let mut bytes = tcp(src, dst, 196).encode();
             bytes[6..8].copy_from_slice(&fragment.to_be_bytes());
             bytes[10..12].fill(0);
             let sum = !packet::checksum::sum(&bytes[..20]);
@@ -117,7 +117,10 @@ fn fragments_without_ports_make_nothing() {
             let is_edge = node.forwarder.nat().is_none();
             assert_ne!(node.give(0, &frame(&node, &bytes)).is_empty(), is_edge);
         }
+        // They wait for their first for a while, at the gateway.
         let orphans = if node.forwarder.nat().is_some() { 2 } else { 0 };
+        node.now_ns += 3_000_000_000;
+        node.forwarder.sweep(node.now_ns);
         assert_eq!(node.dropped(Reason::FragmentOrphan), orphans);
         assert!(node.forwarder.flows().is_empty() && node.forwarder.nat().is_none_or(nat::Nat::is_empty));
     }

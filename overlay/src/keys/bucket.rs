@@ -2,7 +2,7 @@
 
 /// Tokens in thousandths; what limits verifications and answers.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     /// Thousandths of a token that are there.
     level: u64,
     /// Most tokens.
@@ -15,12 +15,12 @@ pub(super) struct Bucket {
 
 impl Bucket {
     /// A full bucket.
-    pub(super) fn new(burst: u64, per_s: u64) -> Bucket {
+    pub(crate) fn new(burst: u64, per_s: u64) -> Bucket {
         Bucket { level: burst * 1000, burst, per_s, at_ms: 0 }
     }
 
     /// Takes a token if there is one.
-    pub(super) fn take(&mut self, now_ms: u64) -> bool {
+    pub(crate) fn take(&mut self, now_ms: u64) -> bool {
         let passed = now_ms.saturating_sub(self.at_ms);
         self.at_ms = self.at_ms.max(now_ms);
         self.level = passed.saturating_mul(self.per_s).saturating_add(self.level).min(self.burst * 1000);
@@ -30,7 +30,7 @@ impl Bucket {
     }
 
     /// Milliseconds until there is a token.
-    pub(super) fn wait_ms(&self, now_ms: u64) -> u64 {
+    pub(crate) fn wait_ms(&self, now_ms: u64) -> u64 {
         let level = now_ms.saturating_sub(self.at_ms).saturating_mul(self.per_s).saturating_add(self.level);
         1000u64.saturating_sub(level).div_ceil(self.per_s.max(1))
     }

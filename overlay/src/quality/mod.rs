@@ -5,11 +5,13 @@
 //! sends each back with a number of its own (stateful mode), and so the sender can tell in which direction one was lost.
 //! An answer counts only for the packet whose number, time and path it repeats.
 
+pub mod gauge;
 pub mod reflector;
 pub mod sender;
 pub mod stamp;
 pub mod stats;
 
+pub use gauge::{Gauge, Reading};
 pub use reflector::Reflector;
 pub use sender::{Refusal, Sender, Settings};
 pub use stamp::{Reflected, Test, Timestamp};

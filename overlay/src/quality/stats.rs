@@ -72,6 +72,8 @@ pub type Percentiles = [u64; 3];
 pub struct Stats {
     /// Counts since the start.
     pub counts: Counts,
+    /// The last round-trip time, ns, with how many there were before it.
+    pub latest: Option<(u64, u64)>,
     /// The windows, where histograms of these bounds can be made: always.
     windows: Option<[Window; 2]>,
     began_ns: u64,
@@ -83,6 +85,7 @@ impl Stats {
         let window = Window::new();
         Stats {
             counts: Counts::default(),
+            latest: None,
             windows: window.clone().zip(window).map(<[_; 2]>::from),
             began_ns: now_ns,
         }
@@ -101,6 +104,7 @@ impl Stats {
     }
 
     pub(super) fn add_round_trip(&mut self, ns: u64) {
+        self.latest = Some((ns, self.latest.map_or(0, |(_, number)| number + 1)));
         if let Some([window, _]) = &mut self.windows {
             window.round_trip.saturating_record(ns);
         }

@@ -1,10 +1,13 @@
 //! The link to one neighbouring node: a BFD session between both underlay addresses.
 
 use overlay::bfd::{self, Packet, Refusal, Session, State};
-use overlay::health::Health;
-use overlay::topology::{IpVersion, NodeId, RegionIndex, Roles, Topology};
+use overlay::health::{Health, Phase};
+use overlay::neighbors::Neighbors;
+use overlay::quality;
+use overlay::topology::{IpVersion, NodeId, Topology};
 use packet::Addr;
 
+use super::meter::{self, Meter};
 use super::mtu::{Measured, Way};
 use super::random::Random;
 use super::{addresses, health, versions};
@@ -14,6 +17,8 @@ use crate::tables::Tables;
 
 /// Links watched at most, the first of the topology.
 const LINKS_MAX: usize = 4096;
+/// Links probed at most, the first of the topology: each takes 60 KiB for its distributions.
+const METERS_MAX: usize = 1024;
 /// Class selector 6, network control (RFC 4594 section 3.1).
 const NETWORK_CONTROL: u8 = 0xc0;
 
@@ -39,6 +44,8 @@ pub struct Link {
     pub refused: u64,
     /// What it carries.
     pub measured: Measured,
+    /// How good it is; none where probes are off.
+    pub meter: Option<Meter>,
     was_up: bool,
 }
 
@@ -63,7 +70,11 @@ impl Link {
         let is_up = self.session.state() == State::Up;
         self.was_up |= is_up;
         // What was never up is not dead yet, but unknown.
+        let before = self.health.phase();
         self.health.update(now_ns, self.was_up.then_some(is_up));
+        if before != Phase::Up && self.health.phase() == Phase::Up {
+            self.meter.iter_mut().for_each(|meter| meter.restart(now_ns));
+        }
         packet.map(|packet| {
             let headers = Headers {
                 from: self.own,
@@ -93,9 +104,22 @@ impl Link {
         }
     }
 
+    /// Sends the probe of its quality that is due.
+    pub(super) fn probe(
+        &mut self,
+        now_ns: u64,
+        unix_ns: u64,
+        tables: &Tables,
+        random: &mut Random,
+    ) -> Option<(PortIndex, Vec<u8>)> {
+        let way = Way::of(self, tables)?;
+        self.meter.as_mut()?.poll(now_ns, unix_ns, random.next(), &way, tables)
+    }
+
     pub(super) fn timeout(&self) -> u64 {
         let health = self.health.timeout().unwrap_or(u64::MAX);
-        health.min(self.session.timeout()).min(self.measured.timeout())
+        let meter = self.meter.as_ref().map_or(u64::MAX, Meter::timeout);
+        health.min(self.session.timeout()).min(self.measured.timeout()).min(meter)
     }
 }
 
@@ -114,18 +138,24 @@ pub(super) fn reconfigure(
         multiplier: liveness.multiplier,
     };
     let interval_ns = u64::from(liveness.interval_ms) * 1_000_000;
-    for other in neighbors(topology, node) {
+    let probing = topology.quality.as_ref().map(|quality| quality::Settings {
+        interval_ns: u64::from(quality.interval_ms) * 1_000_000,
+        multiplier: liveness.multiplier,
+    });
+    for other in Neighbors::new(topology).of(node) {
         for version in versions(topology, |_| true) {
             let Some((own, peer)) = addresses(topology, node, other, version) else { continue };
             if links.len() == LINKS_MAX {
                 return;
             }
+            let probing = probing.filter(|_| links.len() < METERS_MAX);
             if let Some(at) = before.iter().position(|link| link.own == own && link.peer == peer) {
                 let mut link = before.swap_remove(at);
                 link.node = other;
                 link.session.configure(settings);
                 link.measured.configure(interval_ns);
                 link.health.configure(health(topology));
+                link.meter = meter::renew(link.meter.take(), now_ns, probing, other.0);
                 links.push(link);
                 continue;
             }
@@ -140,35 +170,9 @@ pub(super) fn reconfigure(
                 received: 0,
                 refused: 0,
                 measured: Measured::new(interval_ns),
+                meter: meter::renew(None, now_ns, probing, other.0),
                 was_up: false,
             });
         }
     }
-}
-
-/// A place on a path: its region, and the role of the nodes there.
-type Stop = (RegionIndex, fn(&Roles) -> bool);
-
-/// The nodes that a node exchanges packets with on some path, in the topology's order.
-fn neighbors(topology: &Topology, node: NodeId) -> Vec<NodeId> {
-    let Some(this) = topology.node(node) else { return Vec::new() };
-    let mut places: Vec<Stop> = Vec::new();
-    for set in &topology.path_sets {
-        for path in &set.paths {
-            let mut stops: Vec<Stop> = vec![(set.edge, |roles| roles.edge)];
-            stops.extend(path.via.iter().map(|region| -> Stop { (*region, |roles| roles.intermediate) }));
-            stops.push((set.gateway, |roles| roles.gateway));
-            for (at, (region, has_role)) in stops.iter().enumerate() {
-                if *region == this.region && has_role(&this.roles) {
-                    places.extend(at.checked_sub(1).and_then(|before| stops.get(before)));
-                    places.extend(stops.get(at + 1));
-                }
-            }
-        }
-    }
-    let is_beside = |other: &&overlay::topology::Node| {
-        other.id != node
-            && places.iter().any(|(region, has_role)| other.region == *region && has_role(&other.roles))
-    };
-    topology.nodes.iter().filter(is_beside).map(|other| other.id).collect()
 }

@@ -6,7 +6,7 @@
 //!     └─────────────── probes of the path ───────────────┘
 //! ```
 //!
-//! Neighbours watch the link between them; that is quick, and every node knows about its own links. What dies beyond
+//! Neighbours watch and measure the link between them; that is quick, and every node knows about its own links. What dies beyond
 //! them, an end sees by its probes, which go the way of its data. A path is dead when its probes do not come back, or
 //! when no node of its first region is reached. The tables are compiled without what [`Live::dead`] names.
 //!
@@ -14,6 +14,7 @@
 //! [`Live::tick`] and takes frames to send from [`Live::poll_frame`].
 
 mod link;
+mod meter;
 mod mtu;
 mod path;
 mod random;
@@ -31,6 +32,7 @@ use overlay::wire::{self, GENEVE_PORT};
 use packet::{Addr, Reason};
 
 pub use link::Link;
+pub use meter::Meter;
 pub use mtu::Measured;
 pub use path::Path;
 
@@ -203,6 +205,7 @@ impl Live {
             bfd::PORT => self.take_bfd(now_ns, tables, &outer),
             GENEVE_PORT => self.take_probe(now_ns, tables, &outer),
             plpmtud::PORT => self.take_size(now_ns, tables, &outer),
+            quality::PORT | meter::SENDER_PORT => self.take_meter(now_ns, tables, &outer),
             _ => Err(Reason::SlowPath),
         }
     }
@@ -236,6 +239,31 @@ impl Live {
         self.serve_link(now_ns, tables, at);
         self.judge();
         taken
+    }
+
+    /// A probe of a link's quality, or an answer to one.
+    fn take_meter(&mut self, now_ns: u64, tables: &Tables, outer: &datagram::Udp) -> Result<(), Reason> {
+        let (from, to) = (outer.packet.src, outer.packet.dst);
+        let found = self.links.iter().position(|link| link.peer == from && link.own == to);
+        let at = found.filter(|_| outer.is_intact()).ok_or(Reason::SlowPath)?;
+        let unix_ns = self.start.unix_offset_ns.wrapping_add(now_ns);
+        let link = self.links.get_mut(at).ok_or(Reason::SlowPath)?;
+        let way = mtu::Way::of(link, tables);
+        let meter = link.meter.as_mut().ok_or(Reason::SlowPath)?;
+        match (outer.packet.src_port, outer.packet.dst_port) {
+            (meter::SENDER_PORT, quality::PORT) => {
+                let test = Test::parse(outer.payload).map_err(|_| Reason::SlowPath)?;
+                let way = way.ok_or(Reason::NeighborUnknown)?;
+                let answer = meter.reflect(now_ns, unix_ns, outer.packet.ttl, &test, &way, tables);
+                self.send(Some(answer.ok_or(Reason::AnswerLimited)?));
+                Ok(())
+            }
+            (quality::PORT, meter::SENDER_PORT) => {
+                let answer = Reflected::parse(outer.payload).map_err(|_| Reason::SlowPath)?;
+                meter.handle(now_ns, unix_ns, &answer).map_err(|_| Reason::SlowPath)
+            }
+            _ => Err(Reason::SlowPath),
+        }
     }
 
     fn take_probe(&mut self, now_ns: u64, tables: &Tables, outer: &datagram::Udp) -> Result<(), Reason> {
@@ -290,6 +318,10 @@ impl Live {
                 out.push_back(frame);
             }
         });
+        let unix_ns = self.start.unix_offset_ns.wrapping_add(now_ns);
+        if let Some(frame) = link.probe(now_ns, unix_ns, tables, random).filter(|_| out.len() < FRAMES_MAX) {
+            out.push_back(frame);
+        }
         self.next_ns = self.next_ns.min(link.timeout());
     }
 

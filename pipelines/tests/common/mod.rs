@@ -137,6 +137,52 @@ pub struct Node_ {
     pub out: Output<HeapBuf>,
 }
 
+impl Node_ {
+    /// One worker of a node.
+    pub fn new(topology: &Topology, node: usize, worker: u16, workers: u16) -> Node_ {
+        Node_::of(topology, node, worker, workers, |_| ())
+    }
+
+    /// The same, set up otherwise.
+    pub fn of(
+        topology: &Topology,
+        node: usize,
+        worker: u16,
+        workers: u16,
+        change: impl Fn(&mut Setup),
+    ) -> Node_ {
+        let counters = Arc::new(WorkerCounters::default());
+        let tables = Arc::new(tables(topology, node, None));
+        let this = &topology.nodes[node];
+        let pool = this.nat_pool.iter().flat_map(pipelines::tables::pool_addresses).collect();
+        let nat = nat::Config {
+            sessions_max: 1000,
+            pool,
+            worker,
+            workers,
+            rules: nat::Rules::default(),
+            timeouts: nat::Timeouts::default(),
+            seed: 5 + worker as u64,
+        };
+        let mut setup = Setup {
+            worker,
+            workers,
+            flows: 1000,
+            nat,
+            streams: 64,
+            window: 1024,
+            flow_idle_s: 300,
+            refuses_aloud: true,
+            answers_per_second: 100,
+            seed: 9,
+            first_sequence: 1 << 40,
+        };
+        change(&mut setup);
+        let forwarder = Forwarder::new(&setup, tables, counters.clone()).unwrap();
+        Node_ { forwarder, counters, out: Output::default() }
+    }
+}
+
 pub struct Lab {
     pub nodes: Vec<Node_>,
     pub pool: HeapPool,
@@ -157,40 +203,13 @@ impl Lab {
 
     /// A lab whose nodes are set up otherwise.
     pub fn of(topology: &Topology, workers: u16, change: impl Fn(&mut Setup)) -> Lab {
-        let nodes = (0..4).map(|node| {
-            let counters = Arc::new(WorkerCounters::default());
-            let tables = Arc::new(tables(topology, node, None));
-            let this = &topology.nodes[node];
-            let pool = this.nat_pool.iter().flat_map(pipelines::tables::pool_addresses).collect();
-            let mut setup = Setup {
-                worker: 0,
-                workers,
-                flows: 1000,
-                nat: nat::Config {
-                    sessions_max: 1000,
-                    pool,
-                    worker: 0,
-                    workers,
-                    rules: nat::Rules::default(),
-                    timeouts: nat::Timeouts::default(),
-                    seed: 5,
-                },
-                streams: 64,
-                window: 1024,
-                flow_idle_s: 300,
-                refuses_aloud: true,
-                answers_per_second: 100,
-                seed: 9,
-                first_sequence: 1 << 40,
-            };
-            change(&mut setup);
-            Node_ {
-                forwarder: Forwarder::new(&setup, tables, counters.clone()).unwrap(),
-                counters,
-                out: Output::default(),
-            }
-        });
+        let nodes = (0..4).map(|node| Node_::of(topology, node, 0, workers, &change));
         Lab { nodes: nodes.collect(), pool: HeapPool::new(512), now_ns: 1000 * SECOND }
+    }
+
+    /// Lets time do its work on all nodes.
+    pub fn sweep(&mut self) {
+        self.nodes.iter_mut().for_each(|node| node.forwarder.sweep(self.now_ns));
     }
 
     /// Gives a node one frame; returns what it transmits.

@@ -1,9 +1,11 @@
 //! Ethernet, IP and transport headers: any bytes may come as a frame. The parser of another project judges.
 
 use crate::mend;
+use packet::extent::Extent;
+use packet::fragment;
 use packet::ip::{self, Fragment, Packet};
-use packet::transport::{TCP, UDP};
 use packet::plain::Plain;
+use packet::transport::{TCP, UDP};
 use packet::{Headers, IpVersion, ethernet, mss};
 
 /// Protocol number of the IP authentication header (RFC 4302).
@@ -29,11 +31,27 @@ pub fn run(data: &[u8]) {
     assert!(ip::parse(&bytes[..packet.len as usize - 1]).is_err());
 
     segment_size_goes_down(&packet, bytes.clone());
+    lies_inside_its_datagram(&packet, bytes.clone());
 
     if packet.ttl > 0 {
         ip::decrement_ttl(&mut bytes);
         assert_eq!(ip::parse(&bytes), Ok(Packet { ttl: packet.ttl - 1, ..packet }));
     }
+}
+
+/// A fragment's part is not empty and no longer than its packet, and another identification changes nothing else.
+fn lies_inside_its_datagram(packet: &Packet, mut bytes: Vec<u8>) {
+    if packet.fragment == Fragment::No {
+        return;
+    }
+    if let Ok(part) = Extent::of(&bytes, packet) {
+        assert!(part.start < part.end && (part.end - part.start) as usize * 8 < packet.len as usize);
+        assert_eq!(part.start == 0, packet.fragment == Fragment::First);
+    }
+    let before = fragment::identification(&bytes, packet).expect("a fragment has an identification");
+    fragment::set_identification(&mut bytes, packet.version, before ^ 0x5a5a);
+    assert_eq!(fragment::identification(&bytes, packet), Some(before ^ 0x5a5a));
+    assert_eq!(ip::parse(&bytes), Ok(*packet));
 }
 
 /// A TCP header's announcement is lowered once and for all, and nothing outside the header changes.
@@ -94,7 +112,8 @@ fn agrees(packet: &Packet, bytes: &[u8]) {
         _ => {}
     }
     // Behind an authentication header in IPv4 etherparse finds ports; no path carries one, so it stays a protocol.
-    if packet.fragment != Fragment::No || (packet.version, packet.protocol) == (IpVersion::V4, AUTHENTICATION) {
+    if packet.fragment != Fragment::No || (packet.version, packet.protocol) == (IpVersion::V4, AUTHENTICATION)
+    {
         return;
     }
     let ports = match &sliced.transport {

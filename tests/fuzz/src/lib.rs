@@ -8,6 +8,7 @@ pub mod frame;
 pub mod headers;
 mod input;
 pub mod keys;
+pub mod linkstate;
 mod mend;
 pub mod nat;
 mod reply;
@@ -29,4 +30,5 @@ pub const TARGETS: &[Target] = &[
     ("bfd", bfd::run),
     ("stamp", stamp::run),
     ("keys", keys::run),
+    ("linkstate", linkstate::run),
 ];

@@ -2,10 +2,10 @@
 
 use crate::mend;
 use etherparse::PacketBuilder;
-use packet::{Headers, IpVersion};
 use packet::icmp::{self, Kind};
 use packet::ip;
 use packet::transport::{ICMP, TCP, UDP};
+use packet::{Headers, IpVersion};
 
 /// The packet with source and destination exchanged, an echo request as its reply. `None` for one with options or
 /// extension headers, where what they say does not hold for the way back.

@@ -1,7 +1,7 @@
 //! The seeds of each target's corpus, made from test vectors, captures and example files.
 
 use crate::world::{EDGE, GATEWAY, MID, examples};
-use crate::{frame, keys, nat};
+use crate::{frame, keys, linkstate, nat};
 use etherparse::PacketBuilder;
 use std::path::Path;
 
@@ -28,6 +28,7 @@ pub fn of(target: &str, root: &Path) -> Vec<Seed> {
         "bfd" => handshakes(),
         "stamp" => answers(),
         "keys" => keys::seeds(),
+        "linkstate" => linkstate::seeds(),
         _ => Vec::new(),
     }
 }

@@ -159,6 +159,11 @@ impl World {
         World { counters, tables, workers: BTreeMap::new(), slow: BTreeMap::new() }
     }
 
+    /// Fragments that wait in all nodes.
+    pub fn waiting(&self) -> usize {
+        self.workers.values().map(Forwarder::fragments_held).sum()
+    }
+
     /// How many ports a node has.
     pub fn ports(&self, node: u8) -> usize {
         self.tables[node as usize].ports.len()

@@ -136,6 +136,11 @@ fn keys() {
     smoke("keys");
 }
 
+#[test]
+fn linkstate() {
+    smoke("linkstate");
+}
+
 /// The seeds lead through the whole data path: else the fuzzer would have to find the way.
 #[test]
 fn seeds_of_frame_reach_every_role() {
