@@ -110,6 +110,11 @@ impl State {
         self.0 & CONNECTION != 0
     }
 
+    /// Whether it is a connection whose handshake is not complete.
+    pub(crate) fn is_opening(self) -> bool {
+        self.is_connection() && self.0 & ESTABLISHED == 0
+    }
+
     /// Whether a packet with these flags only keeps the session alive, whichever side it comes from; nearly all do.
     /// `flags` are TCP's, and where others' types look like them, a longer way leads to the same end.
     #[inline(always)]

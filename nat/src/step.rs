@@ -34,6 +34,9 @@ impl Nat {
         let step = state.after_client(packet.detail);
         if step.begins {
             session.next = Next::UNKNOWN;
+        } else if packet.detail & Tcp::SYN != 0 && state.is_opening() {
+            // Another attempt may have other numbers.
+            session.next.client = 0;
         }
         if packet.detail & Tcp::RST == 0 {
             follow(&mut session.next.client, bytes, packet);
@@ -62,6 +65,9 @@ impl Nat {
             && !is_reset_right(bytes, packet, origin, client)
         {
             return Err(Reason::NatTcpSequence);
+        }
+        if packet.detail & Tcp::SYN != 0 && state.is_opening() {
+            session.next.origin = 0;
         }
         if packet.detail & Tcp::RST == 0 {
             follow(&mut session.next.origin, bytes, packet);

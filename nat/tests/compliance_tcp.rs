@@ -329,6 +329,17 @@ fn rfc5961_a_reset_before_anything_was_sent_must_acknowledge_the_syn() {
 }
 
 #[test]
+fn another_attempt_with_other_numbers_can_be_refused() {
+    let mut connection = Connection::new();
+    connection.send(true, SYN, 0).unwrap();
+    connection.send(true, SYN, 1 << 30).unwrap();
+    assert_eq!(connection.send(false, RST | ACK, 5), Err(Reason::NatTcpSequence));
+    // The number that `send` acknowledges is that of the first attempt.
+    connection.send(true, SYN, 0).unwrap();
+    assert_eq!(connection.send(false, RST | ACK, 5), Ok(()));
+}
+
+#[test]
 fn rfc7857_req7_what_is_denied_or_unanswered_keeps_nothing_alive() {
     // A RST from the inside, again and again.
     let mut connection = Connection::open();
