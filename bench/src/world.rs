@@ -108,6 +108,7 @@ pub fn topology(copies: u8, workers: u16, sessions: u32) -> Topology {
             underlay: IpVersion::V4,
             seal: overlay::topology::Seal::None,
             trace: overlay::topology::Sampling::default(),
+            translation: overlay::topology::Translation::default(),
         }],
         ..Topology::default()
     }

@@ -12,6 +12,7 @@ use crate::problems::{At, Problems, error};
 use crate::reader::{Item, List, Table, list, table};
 use crate::service::service;
 use crate::topology_values::{address_range, public_key, roles, rss, sampling};
+use crate::translation::{self, RawTranslation};
 use crate::values::{decimal, host, integer, name, word};
 
 /// Most entries of each kind; the checks' work and the tables' memory grow with them.
@@ -100,6 +101,7 @@ pub(crate) struct RawApplication {
     pub(crate) underlay: Option<At<IpVersion>>,
     pub(crate) seal: Option<At<Option<Seal>>>,
     pub(crate) trace: Option<At<Sampling>>,
+    pub(crate) translation: Option<RawTranslation>,
 }
 
 #[derive(Clone, Debug)]
@@ -252,6 +254,9 @@ fn application(t: &mut Table<'_>, p: &mut Problems) -> RawApplication {
             Some(word(&[("aes-256-gcm", Seal::Aes256Gcm), ("none", Seal::None)])(item, p))
         }),
         trace: t.optional("trace", p, |item, p| table(item, "`trace`", p, sampling)),
+        translation: t
+            .optional("nat", p, |item, p| table(item, "`nat`", p, translation::application))
+            .map(|at| at.value),
     }
 }
 

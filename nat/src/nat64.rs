@@ -9,29 +9,28 @@
 //! as ever. ICMPv6 covers a pseudo-header and ICMP none, which needs the message's length: fragments of it are not
 //! translated (RFC 7915 section 1.2).
 
-use crate::session::{Expiry, Seconds, Session, SessionIndex};
+use crate::session::{Seconds, Session, SessionIndex};
 use crate::table::Nat;
 use crate::translate::{Rewrite, update};
 use packet::checksum::{self, Delta, add, pseudo_header};
 use packet::icmp::{Header, Kind, V4_ECHO_REPLY, V4_ECHO_REQUEST, V6_ECHO_REPLY, V6_ECHO_REQUEST};
 use packet::ip::{Fragment, Packet};
 use packet::transport::{ICMP, ICMPV6, UDP, Udp};
-use packet::{Addr, Headers, PacketBuf, Reason, siit};
+use packet::{Addr, PacketBuf, Reason, siit};
 
 impl Nat {
     /// Whether a session leads from IPv6 to IPv4.
     pub fn is_nat64(&self, session: SessionIndex) -> bool {
         self.sessions
             .get(session.index())
-            .is_some_and(|session| session.client.is_v4() != session.origin.is_v4())
+            .is_some_and(|session| session.client.is_v4() != self.external(session).is_v4())
     }
 
     /// As [`Nat::forward`] for such a session: the buffer, which holds the packet and nothing else, holds one of IPv4
     /// afterwards. It has this identification where it needs one.
     ///
     /// # Errors
-    /// [`Reason::Fragment`] for a fragment of ICMPv6, [`Reason::IpExtension`], [`Reason::NatNoSession`] where the
-    /// session has expired.
+    /// [`Reason::Fragment`] for a fragment of ICMPv6, [`Reason::IpExtension`]; as [`Nat::forward`] where that has any.
     pub fn forward_64<B: PacketBuf>(
         &mut self,
         now: Seconds,
@@ -40,18 +39,15 @@ impl Nat {
         packet: &Packet,
         identification: u16,
     ) -> Result<(), Reason> {
-        let live = self.sessions.get_mut(session.index()).filter(|session| session.is_live());
-        let session = live.ok_or(Reason::NatNoSession)?;
-        let state = session.expiry.state().after_client(packet.detail());
-        session.expiry = Expiry::new(now, self.lifetimes.of(state), state);
-        let external = self.reverse.address(session.external);
+        self.heed_client(now, session, buf.data(), packet)?;
+        let session = self.sessions[session.index()];
+        let (external, origin) = (self.external(&session), self.origins.address(session.origin));
         let protocol = match packet.protocol {
             ICMPV6 if packet.fragment != Fragment::No => return Err(Reason::Fragment),
             ICMPV6 => ICMP,
             protocol => protocol,
         };
-        let addresses = (external.v4_bytes(), session.origin.v4_bytes());
-        let session = *session;
+        let addresses = (external.v4_bytes(), origin.v4_bytes());
         siit::to_v4(buf, packet, addresses, protocol, identification)?;
         let transport = buf.data_mut().get_mut(20..).unwrap_or_default();
         match protocol {
@@ -60,7 +56,7 @@ impl Nat {
                 let pseudo = pseudo_header(packet.src, packet.dst, ICMPV6, transport.len() as u32);
                 echo(transport, session.external_port, Delta::between(pseudo, 0));
             }
-            _ => towards_origin(&session, external).transport(transport, protocol),
+            _ => towards_origin(&session, external, origin).transport(transport, protocol),
         }
         Ok(())
     }
@@ -70,7 +66,7 @@ impl Nat {
     ///
     /// # Errors
     /// [`Reason::Fragment`] for a fragment of ICMP and the first of a UDP datagram without a checksum,
-    /// [`Reason::NoHeadroom`], [`Reason::NatNoSession`].
+    /// [`Reason::NoHeadroom`]; as [`Nat::reverse`] where that has any.
     pub fn reverse_64<B: PacketBuf>(
         &mut self,
         now: Seconds,
@@ -78,11 +74,8 @@ impl Nat {
         buf: &mut B,
         packet: &Packet,
     ) -> Result<(), Reason> {
-        let live = self.sessions.get_mut(session.index()).filter(|session| session.is_live());
-        let session = live.ok_or(Reason::NatNoSession)?;
-        let state = session.expiry.state().after_origin(packet.detail());
-        session.expiry = Expiry::new(now, self.lifetimes.of(state), state);
-        let session = *session;
+        self.heed_origin(now, session, buf.data(), packet)?;
+        let session = self.sessions[session.index()];
         let vip = self.vips.address(session.vip);
         let protocol = match packet.protocol {
             ICMP if packet.fragment != Fragment::No => return Err(Reason::Fragment),
@@ -122,10 +115,10 @@ impl Nat {
     }
 }
 
-pub(crate) fn towards_origin(session: &Session, external: Addr) -> Rewrite {
+pub(crate) fn towards_origin(session: &Session, external: Addr, origin: Addr) -> Rewrite {
     Rewrite {
         src: external,
-        dst: session.origin,
+        dst: origin,
         src_port: session.external_port,
         dst_port: session.origin_port,
         addresses: session.addresses,

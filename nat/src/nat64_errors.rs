@@ -1,6 +1,7 @@
 //! ICMP errors between IPv6 and IPv4 (RFC 7915 sections 4.2 and 5.2): the message, the packet that it quotes, and the MTU in it.
 //! Extensions (RFC 4884) are left behind.
 
+use crate::icmp::check;
 use crate::nat64::{echo, goes_to_origin, towards_client, towards_origin};
 use crate::quote::Quote;
 use crate::session::{Key, ServiceId, Session, SessionIndex};
@@ -59,6 +60,7 @@ impl Nat {
         }
         let index = self.quoted_from_origin(&quote)?;
         let session = self.sessions[index.index()];
+        check(buf.data(), packet, &quote, session.next.client)?;
         let vip = self.vips.address(session.vip);
         let head = *buf
             .data()
@@ -104,7 +106,8 @@ impl Nat {
         let quote = Quote::of(buf.data(), packet)?;
         let index = self.quoted_from_client(&quote, packet, find_service)?;
         let session = self.sessions[index.index()];
-        let external = self.reverse.address(session.external);
+        check(buf.data(), packet, &quote, session.next.origin)?;
+        let (external, origin) = (self.external(&session), self.origins.address(session.origin));
         let head = *buf
             .data()
             .get(quote.at..)
@@ -121,16 +124,16 @@ impl Nat {
             let pseudo = pseudo_header(quote.src, quote.dst, ICMPV6, payload.into());
             echo(transport, session.external_port, Delta::between(pseudo, 0));
         } else {
-            let there = towards_origin(&session, external);
+            let there = towards_origin(&session, external, origin);
             let (src_port, dst_port) = (session.origin_port, session.external_port);
             crate::translate::Rewrite { src_port, dst_port, ..there }.transport(transport, quote.protocol);
         }
         let class = head[0] << 4 | head[1] >> 4;
         let protocol = if quote.protocol == ICMPV6 { ICMP } else { quote.protocol };
         let quoted_len = payload.saturating_add(Ipv4::LEN as u16);
-        write_v4(inner, class, quoted_len, (protocol, head[7]), (session.origin, external));
+        write_v4(inner, class, quoted_len, (protocol, head[7]), (origin, external));
         let len = (outer.len() + icmp.len() + inner.len() + transport.len()) as u16;
-        write_v4(outer, 0xc0, len, (ICMP, TTL.min(packet.ttl)), (external, session.origin));
+        write_v4(outer, 0xc0, len, (ICMP, TTL.min(packet.ttl)), (external, origin));
         write_message(icmp, message);
         finish(&mut buf.data_mut()[Ipv4::LEN..], 0);
         Ok(index)

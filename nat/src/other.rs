@@ -11,8 +11,8 @@
 //! ports) is not taken: the client's own is tried first, then the others. Its reply has to reach the worker that has the
 //! session, so these addresses are dealt out to the workers in turn.
 
-use crate::ports::{PORT_MIN, PORTS};
 use crate::session::{Expiry, Key, NewSession, Seconds, SessionIndex, SessionView, Tag};
+use crate::share::PORT_MIN;
 use crate::state::State;
 use crate::table::Nat;
 use crate::translate::{Rewrite, addresses_delta};
@@ -29,6 +29,8 @@ use std::hash::BuildHasher;
 const IDLE_S: u32 = 300;
 /// Set in the numbers of these sessions; those of the others have 31 bits.
 const OTHER: u32 = 1 << 31;
+/// External ports of UDP-Lite, which are dealt out to the workers one by one.
+const PORTS: u16 = u16::MAX - PORT_MIN + 1;
 /// Ports tried for a session of UDP-Lite.
 const TRIES: usize = 64;
 
@@ -185,6 +187,7 @@ impl Others {
             external_port,
             state: State::UDP,
             tag: entry.tag,
+            is_inbound: false,
             expiry: entry.until,
         })
     }
@@ -317,35 +320,43 @@ impl Nat {
         }
     }
 
-    /// As [`Nat::forward`].
+    /// As [`Nat::forward`], of a session of any protocol.
+    ///
+    /// # Errors
+    /// As there.
     pub fn forward_any(
         &mut self,
         now: Seconds,
         session: SessionIndex,
         bytes: &mut [u8],
         packet: &impl Headers,
-    ) {
+    ) -> Result<(), Reason> {
         match self.others.entry_mut(session) {
             Some(entry) => {
                 entry.until = Expiry::new(now, IDLE_S, State::UDP);
                 entry.towards_origin().packet(bytes, packet);
+                Ok(())
             }
             None => self.forward(now, session, bytes, packet),
         }
     }
 
-    /// As [`Nat::reverse`].
+    /// As [`Nat::reverse`], of a session of any protocol.
+    ///
+    /// # Errors
+    /// As there.
     pub fn reverse_any(
         &mut self,
         now: Seconds,
         session: SessionIndex,
         bytes: &mut [u8],
         packet: &impl Headers,
-    ) {
+    ) -> Result<(), Reason> {
         match self.others.entry_mut(session) {
             Some(entry) => {
                 entry.until = Expiry::new(now, IDLE_S, State::UDP);
                 entry.towards_client().packet(bytes, packet);
+                Ok(())
             }
             None => self.reverse(now, session, bytes, packet),
         }

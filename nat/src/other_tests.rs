@@ -1,4 +1,6 @@
-use crate::{Config, Key, Nat, NewSession, Seconds, ServiceId, SessionIndex, Tag, Timeouts};
+use crate::{
+    Config, Filtering, Key, Nat, NewSession, Rules, Seconds, ServiceId, SessionIndex, Tag, Timeouts,
+};
 use packet::checksum::{self, pseudo_header};
 use packet::transport::{GRE, SCTP, UDP_LITE};
 use packet::{Addr, IpVersion, Reason, ip};
@@ -19,8 +21,16 @@ fn nat(addresses: u16, worker: u16, workers: u16) -> Nat {
     let versions = [IpVersion::V4, IpVersion::V6];
     let pool =
         versions.iter().flat_map(|version| (0..addresses).map(|number| addr(*version, 4, number))).collect();
-    Nat::new(&Config { sessions_max: 1000, pool, worker, workers, timeouts: Timeouts::default(), seed: 11 })
-        .unwrap()
+    let config = Config {
+        sessions_max: 1000,
+        pool,
+        worker,
+        workers,
+        timeouts: Timeouts::default(),
+        rules: Rules::default(),
+        seed: 11,
+    };
+    Nat::new(&config).unwrap()
 }
 
 /// A packet of UDP-Lite whose checksum covers so many bytes, of SCTP, or of any other protocol.
@@ -103,6 +113,7 @@ impl Flow {
             origin: self.origin.0,
             origin_port: self.origin.1,
             tag: Tag(3),
+            filtering: Filtering::default(),
         };
         nat.create_other(NOW, key, new)
     }

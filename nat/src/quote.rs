@@ -26,6 +26,8 @@ pub struct Quote {
     pub src_port: u16,
     /// Its destination port, or the identifier of a quoted echo.
     pub dst_port: u16,
+    /// TCP: the quoted segment's sequence number.
+    pub(crate) sequence: u32,
     /// Whether a quoted ICMP message is a request or a reply; else [`Kind::Other`].
     pub(crate) echo: Kind,
     /// Where the quoted IP header starts, bytes from the outer one's start.
@@ -81,6 +83,7 @@ impl Quote {
             .and_then(|transport| transport.first_chunk::<TRANSPORT_MIN>())
             .ok_or(Reason::NatQuote)?;
         let field = |at: usize| u16::from_be_bytes([transport[at], transport[at + 1]]);
+        self.sequence = (field(4) as u32) << 16 | field(6) as u32;
         self.echo = match (self.protocol, self.src.is_v4()) {
             (ICMP, true) => Kind::of_v4(transport[0]),
             (ICMPV6, false) => Kind::of_v6(transport[0]),
@@ -127,6 +130,7 @@ fn v4(quoted: &[u8]) -> Option<Quote> {
         protocol: header[9],
         src_port: 0,
         dst_port: 0,
+        sequence: 0,
         echo: Kind::Other,
         at: 0,
         transport_at: header_len,
@@ -148,7 +152,18 @@ fn v6(quoted: &[u8]) -> Option<Quote> {
     if src.is_v4() || dst.is_v4() {
         return None;
     }
-    Some(Quote { src, dst, protocol, src_port: 0, dst_port: 0, echo: Kind::Other, at: 0, transport_at, end })
+    Some(Quote {
+        src,
+        dst,
+        protocol,
+        src_port: 0,
+        dst_port: 0,
+        sequence: 0,
+        echo: Kind::Other,
+        at: 0,
+        transport_at,
+        end,
+    })
 }
 
 /// Extension headers walked before giving up.

@@ -5,6 +5,7 @@
 
 use core::net::IpAddr;
 use core::ops::RangeInclusive;
+use ipnetwork::IpNetwork;
 pub use packet::IpVersion;
 
 use crate::plan::{Certificate, Quality};
@@ -227,6 +228,8 @@ pub struct Application {
     pub seal: Seal,
     /// Which of its packets carry records of their hops.
     pub trace: Sampling,
+    /// How the gateway translates for it.
+    pub translation: Translation,
 }
 
 /// Which packets of an application carry records of their hops, and of how many.
@@ -247,6 +250,29 @@ impl Default for Sampling {
     fn default() -> Sampling {
         Sampling { one_in: 1_000, hops_max: Sampling::HOPS_MAX }
     }
+}
+
+/// How the gateway translates for an application.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Translation {
+    /// Who may send to clients' external TCP ports.
+    pub tcp: Filtering,
+    /// Who may send to clients' external UDP ports.
+    pub udp: Filtering,
+    /// Origins that see clients' own addresses and ports.
+    pub untranslated: Vec<IpNetwork>,
+}
+
+/// Which outside endpoints may send to a client's external address and port (RFC 4787 section 5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Filtering {
+    /// All that a virtual IP stands for.
+    #[default]
+    EndpointIndependent,
+    /// Those of them at an address that the client has sent to.
+    AddressDependent,
+    /// Those that the client has sent to.
+    AddressAndPortDependent,
 }
 
 /// How an application's packets are carried.

@@ -161,6 +161,18 @@ reasons! {
     FragmentLimit => "fragment_limit",
     /// A message about link state was forged, ancient, of a stranger, or made no sense.
     LinkState => "link_state",
+    /// The client has as many NAT sessions or ports as it may have.
+    NatClientLimit => "nat_client_limit",
+    /// The client makes NAT sessions faster than it may.
+    NatClientRate => "nat_client_rate",
+    /// A RST, or a segment quoted in an ICMP error, is none that the connection can have at this point.
+    NatTcpSequence => "nat_tcp_sequence",
+    /// An ICMP error tells an MTU that no path can have.
+    NatMtuFloor => "nat_mtu_floor",
+    /// No virtual IP of the client's edge stands for the sender, so that the client could not answer it.
+    NatNoVip => "nat_no_vip",
+    /// A TCP connection from outside that the NAT does not let in; it is answered after six seconds at the earliest.
+    NatUnsolicited => "nat_unsolicited",
 }
 
 impl Reason {

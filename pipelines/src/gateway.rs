@@ -1,13 +1,15 @@
 //! The gateway: requests out of the overlay are translated and handed to origins (A9, A10, A12), replies are
 //! translated back and enter the overlay (A11).
 
+pub mod inbound;
 mod nat64;
 mod pieces;
 
-use crate::answer::{self, Answer};
+use crate::answer::{self, Answer, Unreachable};
 use crate::batch::{Lane, PortIndex};
 use crate::edge::may_enter;
 use crate::emit::Context;
+use crate::forwarder::Stores;
 use crate::fragments;
 use crate::mss;
 use crate::tables::{Origin, Service, Tables};
@@ -155,7 +157,7 @@ fn request<P: BufPool, H: Headers>(
     }
     let session = match session(entry, nat, context) {
         Ok(session) => session,
-        Err(reason) => return Err((buf, reason)),
+        Err(reason) => return refuse(buf, reason, entry, context),
     };
     let origin = context.tables.origins.get(Way::of(nat.tag(session)).origin as usize);
     let Some(egress) = origin.and_then(|origin| origin.egress.as_ref()) else {
@@ -167,7 +169,9 @@ fn request<P: BufPool, H: Headers>(
     if packet.total_len() > egress.mtu || (packet.version() == IpVersion::V6 && egress_is_v4(origin)) {
         return pieces::request(buf, entry, nat, context);
     }
-    nat.forward(Seconds(context.now_s), session, buf.data_mut(), packet);
+    if let Err(reason) = nat.forward(Seconds(context.now_s), session, buf.data_mut(), packet) {
+        return Err((buf, reason));
+    }
     ip::decrement_ttl(buf.data_mut());
     if mss::may_announce(packet) {
         let back = context.tables.flights.get(Way::of(nat.tag(session)).flight as usize);
@@ -176,6 +180,25 @@ fn request<P: BufPool, H: Headers>(
     context.counters.roles.gateway_forward.add(1);
     context.deliver(egress, packet.version(), buf);
     Ok(())
+}
+
+/// Tells a client that it gets no session, and why as far as it concerns it.
+#[cold]
+fn refuse<P: BufPool, H: Headers>(
+    buf: P::Buf,
+    reason: Reason,
+    entry: &Request<H>,
+    context: &mut Context<P>,
+) -> Result<(), (P::Buf, Reason)> {
+    let what = match reason {
+        Reason::NatTableFull | Reason::NatPortsExhausted | Reason::NatNoPool => Unreachable::Host,
+        Reason::NatClientLimit | Reason::NatClientRate => Unreachable::Prohibited,
+        _ => return Err((buf, reason)),
+    };
+    if !context.refuses_aloud {
+        return Err((buf, reason));
+    }
+    answer_to_client(buf, &entry.packet.packet(), entry, Answer::Unreachable(what, reason), context)
 }
 
 /// A client's ICMP error about a packet from its origin. It fits every port, being short.
@@ -259,6 +282,14 @@ fn create<P: BufPool>(
     context: &Context<P>,
 ) -> Result<SessionIndex, Reason> {
     let new = new_session(packet, edge, key.service, context.tables)?;
+    let (number, port) = service_parts(key.service);
+    let application = context.tables.application_of(number, port).map(usize::from);
+    let application = application.and_then(|number| context.tables.applications.get(number));
+    // Who changes its IP version can not keep its address.
+    let may_keep = new.origin.is_v4() == packet.src.is_v4();
+    if may_keep && application.is_some_and(|application| application.is_untranslated(new.origin)) {
+        return nat.create_untranslated(Seconds(context.now_s), hash, key, new);
+    }
     nat.create(Seconds(context.now_s), hash, key, new)
 }
 
@@ -272,9 +303,9 @@ fn new_session(
     let (number, port) = service_parts(service);
     let application = tables.application_of(number, port).ok_or(Reason::UnknownService)?;
     let flight = return_flight(tables, edge, service)?;
-    let origins = tables.applications.get(application as usize).ok_or(Reason::UnknownService)?;
+    let application = tables.applications.get(application as usize).ok_or(Reason::UnknownService)?;
     // IPv6 clients have origins of IPv4 where there are no others.
-    let [v4, v6] = &origins.origins;
+    let [v4, v6] = &application.origins;
     let origins = if packet.version == IpVersion::V4 || v6.is_empty() { v4 } else { v6 };
     // The client's address alone decides, so that it meets the same origin with every connection (A12), at this
     // gateway and at any other.
@@ -292,6 +323,7 @@ fn new_session(
         origin: origin.address,
         origin_port,
         tag: way.tag(),
+        filtering: application.filtering(packet.protocol),
     })
 }
 
@@ -339,6 +371,8 @@ pub struct Reply<H> {
     /// Where a packet from the wire goes first whose own ports do not tell: of a fragment, where its datagram's meet.
     home: Option<u16>,
     slot: Option<ReverseSlot>,
+    /// Whether it is addressed to a client itself, which keeps its address for some origins.
+    is_untranslated: bool,
 }
 
 impl<H: Headers> Reply<H> {
@@ -365,7 +399,7 @@ impl<H: Headers> Reply<H> {
         if let Some(slot) = slot {
             nat.prefetch_reverse(slot);
         }
-        Ok(Reply { packet, at, port, protocol, external_port, home: None, slot })
+        Ok(Reply { packet, at, port, protocol, external_port, home: None, slot, is_untranslated: false })
     }
 
     /// Has a packet that is not handed over taken to another worker first, where its ports do not tell which.
@@ -386,11 +420,33 @@ impl<H: Headers> Reply<H> {
         self.packet.is_common() && (self.packet.icmp_kind() != Kind::Error || is_common(self.protocol))
     }
 
-    /// The worker that has the session: ports are partitioned among workers.
+    /// As [`Reply::admit`] for a packet that is addressed to none of the node's addresses: it may be for a client that
+    /// keeps its own.
+    #[cold]
+    pub fn admit_untranslated(
+        port: PortIndex,
+        at: u16,
+        packet: H,
+        bytes: &[u8],
+        stores: Stores,
+        tables: &Tables,
+    ) -> Result<Reply<H>, Reason> {
+        if !tables.has_untranslated || stores.nat.is_none() {
+            return Err(Reason::NoDestination);
+        }
+        let reply = Reply::admit(port, at, packet, bytes, stores.nat)?;
+        Ok(Reply { is_untranslated: true, slot: None, ..reply })
+    }
+
+    /// The worker that has the session: ports are partitioned among workers, and a client that keeps its own is where
+    /// its streams are.
     #[inline(always)]
-    pub fn owner(&self, workers: u16) -> Option<u16> {
+    pub fn owner(&self, workers: u16, streams: u16) -> Option<u16> {
         if self.packet.fragment() != Fragment::No || !self.is_common() {
             return self.home;
+        }
+        if self.is_untranslated {
+            return Some(overlay::pick::bucket(self.packet.dst(), streams) as u16 % workers.max(1));
         }
         nat::owner(self.protocol, self.external_port, workers)
     }
@@ -446,7 +502,13 @@ fn reply<P: BufPool, H: Headers>(
     };
     let session = match session {
         Ok(session) => session,
-        Err(reason) => return Err((buf, reason)),
+        Err(reason) => match stray(buf, entry, reason, nat, context) {
+            Ok((same, session)) => {
+                buf = same;
+                session
+            }
+            Err(refused) => return refused.map_or(Ok(()), Err),
+        },
     };
     let (flight, client) = match flight_back(session, nat, context.tables) {
         Ok(found) => found,
@@ -469,8 +531,10 @@ fn reply<P: BufPool, H: Headers>(
     if buf.keep(bytes_at, packet.total_len() as usize).is_err() {
         return Err((buf, Reason::IpTruncated));
     }
-    if packet.icmp_kind() != Kind::Error {
-        nat.reverse(now, session, buf.data_mut(), packet);
+    if packet.icmp_kind() != Kind::Error
+        && let Err(reason) = nat.reverse(now, session, buf.data_mut(), packet)
+    {
+        return Err((buf, reason));
     }
     ip::decrement_ttl(buf.data_mut());
     if mss::may_announce(packet) {
@@ -480,6 +544,29 @@ fn reply<P: BufPool, H: Headers>(
     let bucket = overlay::pick::bucket(client, context.tables.streams);
     context.replicate(flight, bucket, packet.version(), buf);
     Ok(())
+}
+
+/// The buffer with its new session; else with the reason to drop it, or `Err(None)` where it is held.
+type Stray<B> = Result<(B, SessionIndex), Option<(B, Reason)>>;
+
+/// A reply for which no session was found: one is made, or it is held, or refused.
+#[cold]
+#[inline(never)]
+fn stray<P: BufPool, H: Headers>(
+    buf: P::Buf,
+    entry: &Reply<H>,
+    reason: Reason,
+    nat: &mut Nat,
+    context: &mut Context<P>,
+) -> Stray<P::Buf> {
+    match inbound::session(entry, reason, nat, context) {
+        Ok(session) => Ok((buf, session)),
+        Err(_) if inbound::is_held(&entry.packet) && !entry.is_untranslated => {
+            let put = context.held.put(context.now_ns, buf, entry.port, entry.at);
+            put.map_or_else(|buf| Err(Some((buf, Reason::NatUnsolicited))), |()| Err(None))
+        }
+        Err(reason) => Err(Some((buf, reason))),
+    }
 }
 
 /// The flight and the client of a session, brought up to date after a change of the configuration.

@@ -82,7 +82,8 @@ fn requests_and_replies_are_exactly_reversed() {
             let port = port_of(protocol);
             let client_port = if port == 0 { 0 } else { 4000 };
             for _ in 0..3 {
-                let sent = lab.give(EDGE, OUTSIDE, &other(EDGE, (client, 4000), (vip, port), protocol, &[7; 30]));
+                let sent =
+                    lab.give(EDGE, OUTSIDE, &other(EDGE, (client, 4000), (vip, port), protocol, &[7; 30]));
                 let left = lab.run(sent);
                 assert_eq!(left.len(), 1, "{protocol}");
                 let (external, origin) = ends(&left[0].2);
@@ -110,12 +111,20 @@ fn requests_and_replies_are_exactly_reversed() {
 fn what_is_not_served_does_not_enter() {
     let mut lab = Lab::new();
     for protocol in PROTOCOLS {
-        let sent = lab.give(EDGE, OUTSIDE, &other(EDGE, ("198.51.100.77", 4000), ("203.0.113.10", 80), protocol, &[7; 30]));
+        let sent = lab.give(
+            EDGE,
+            OUTSIDE,
+            &other(EDGE, ("198.51.100.77", 4000), ("203.0.113.10", 80), protocol, &[7; 30]),
+        );
         assert!(sent.is_empty());
     }
     assert_eq!(lab.dropped(EDGE, Reason::Transport), 4);
     let mut lab = Lab::with(&topology(), 1);
-    let sent = lab.give(EDGE, OUTSIDE, &other(EDGE, ("198.51.100.77", 4000), ("203.0.113.10", 80), UDP_LITE, &[7; 30]));
+    let sent = lab.give(
+        EDGE,
+        OUTSIDE,
+        &other(EDGE, ("198.51.100.77", 4000), ("203.0.113.10", 80), UDP_LITE, &[7; 30]),
+    );
     assert!(sent.is_empty());
     assert_eq!(lab.dropped(EDGE, Reason::UnknownService), 1);
 }
@@ -124,7 +133,8 @@ fn what_is_not_served_does_not_enter() {
 fn fragments_of_them_pass_in_any_order() {
     for protocol in PROTOCOLS {
         let mut lab = Lab::with(&topology(), 1);
-        let whole = other(EDGE, ("198.51.100.77", 4000), ("203.0.113.10", port_of(protocol)), protocol, &[7; 300]);
+        let whole =
+            other(EDGE, ("198.51.100.77", 4000), ("203.0.113.10", port_of(protocol)), protocol, &[7; 300]);
         let write = |piece: Piece| {
             let mut out = whole[..14].to_vec();
             out.resize(14 + piece.len(), 0);
@@ -153,7 +163,8 @@ fn replies_find_their_worker() {
             let mut lab = Lab::with(&topology, 1);
             let nodes = (0..workers).map(|worker| Node_::new(&topology, GATEWAY, worker, workers));
             let mut gateway: Vec<Node_> = nodes.collect();
-            let request = other(EDGE, ("198.51.100.77", 4000), ("203.0.113.10", port_of(protocol)), protocol, &[7; 30]);
+            let request =
+                other(EDGE, ("198.51.100.77", 4000), ("203.0.113.10", port_of(protocol)), protocol, &[7; 30]);
             let copies = lab.give(EDGE, OUTSIDE, &request);
             let mut left = Vec::new();
             for (_, _, copy) in copies {
@@ -166,7 +177,11 @@ fn replies_find_their_worker() {
             let (from, to) = (origin.0.to_string(), external.0.to_string());
             for worker in 0..workers as usize {
                 let reply = other(GATEWAY, (&from, origin.1), (&to, external.1), protocol, &[8; 30]);
-                assert_eq!(give(&mut lab, &mut gateway, worker, OUTSIDE, &reply).len(), 2, "copies of the reply");
+                assert_eq!(
+                    give(&mut lab, &mut gateway, worker, OUTSIDE, &reply).len(),
+                    2,
+                    "copies of the reply"
+                );
             }
         }
     }

@@ -281,6 +281,7 @@ impl Draw<'_> {
                 underlay,
                 seal: overlay::topology::Seal::None,
                 trace,
+                translation: overlay::topology::Translation::default(),
             });
         }
     }

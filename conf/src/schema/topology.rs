@@ -221,6 +221,8 @@ struct Application {
     seal: Option<String>,
     /// Which packets carry records of their hops, for `proactl path trace`.
     trace: Option<Trace>,
+    /// How the gateway translates for it.
+    nat: Option<Translation>,
 }
 
 #[derive(JsonSchema)]
@@ -232,6 +234,20 @@ struct Trace {
     /// Links of a path that are recorded at most.
     #[schemars(range(min = 1, max = 8), extend("default" = 8))]
     hops_max: Option<u8>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Translation {
+    /// Who may send to clients' external TCP ports.
+    #[schemars(extend("enum" = ["endpoint-independent", "address-dependent", "address-and-port-dependent"], "default" = "endpoint-independent"))]
+    filter_tcp: Option<String>,
+    /// Who may send to clients' external UDP ports.
+    #[schemars(extend("enum" = ["endpoint-independent", "address-dependent", "address-and-port-dependent"], "default" = "endpoint-independent"))]
+    filter_udp: Option<String>,
+    /// Origins that see clients' own addresses and ports.
+    #[schemars(length(max = 64))]
+    untranslated: Option<Vec<String>>,
 }
 
 #[derive(JsonSchema)]

@@ -132,7 +132,9 @@ fn forward<P: BufPool>(
     if !fits && !may_cut(packet) {
         return answer_to_client(buf, packet, entry, Answer::TooBig(egress.mtu), context);
     }
-    nat.forward_any(Seconds(context.now_s), session, buf.data_mut(), packet);
+    if let Err(reason) = nat.forward_any(Seconds(context.now_s), session, buf.data_mut(), packet) {
+        return Err((buf, reason));
+    }
     ip::decrement_ttl(buf.data_mut());
     if packet.fragment != Fragment::No || !fits {
         fragment::set_identification(buf.data_mut(), packet.version, identification);
@@ -178,8 +180,9 @@ pub fn reply<P: BufPool, H: Headers>(
     nat: &mut Nat,
     context: &mut Context<P>,
 ) -> Outcome<P> {
-    let Reply { packet, at, port, protocol, external_port, home, slot } = *entry;
-    let entry = Reply { packet: packet.packet(), at, port, protocol, external_port, home, slot };
+    let Reply { packet, at, port, protocol, external_port, home, slot, is_untranslated } = *entry;
+    let packet = packet.packet();
+    let entry = Reply { packet, at, port, protocol, external_port, home, slot, is_untranslated };
     if entry.packet.fragment != Fragment::No {
         let outcome = reply_fragment(buf, entry, nat, context);
         context.counters.roles.fragments_held.set(context.fragments.held() as u64);
@@ -248,15 +251,12 @@ fn reply_target<P: BufPool>(entry: &Reply<Packet>, nat: &Nat, context: &Context<
     if let Some(owner) = owner.filter(|owner| *owner != context.worker) {
         return Target::Worker(owner);
     }
-    let found = match is_common(protocol) {
-        true => {
-            let slot = entry.slot.ok_or(Reason::NatNoSession);
-            slot.and_then(|slot| nat.find_reverse(slot, packet.src, packet.src_port))
-        }
-        false => {
-            let (origin, external) = ((packet.src, packet.src_port), (packet.dst, packet.dst_port));
-            nat.find_other_reverse(origin, external, protocol)
-        }
+    let (dst, src) = ((packet.dst, packet.dst_port), (packet.src, packet.src_port));
+    let found = match entry.slot {
+        _ if !is_common(protocol) => nat.find_other_reverse(src, dst, protocol),
+        Some(slot) => nat.find_reverse(slot, src.0, src.1),
+        None if entry.is_untranslated => nat.find_untranslated(dst, packet.protocol, src),
+        None => Err(Reason::NatNoSession),
     };
     match found {
         Ok(session) => Target::Session(session, 0),
@@ -302,7 +302,9 @@ fn reverse<P: BufPool>(
     if buf.keep(entry.at as usize, packet.len as usize).is_err() {
         return Err((buf, Reason::IpTruncated));
     }
-    nat.reverse_any(Seconds(context.now_s), session, buf.data_mut(), packet);
+    if let Err(reason) = nat.reverse_any(Seconds(context.now_s), session, buf.data_mut(), packet) {
+        return Err((buf, reason));
+    }
     ip::decrement_ttl(buf.data_mut());
     if mss::may_announce(packet) {
         mss::clamp(buf.data_mut(), *packet, flight.mtu);

@@ -6,7 +6,9 @@ use super::link::Link;
 use super::mtus::Mtus;
 use super::registry::{Registry, number};
 use super::routes::{Interface, Routes};
-use super::{AddressTable, Application, Local, Origin, PathEntry, Peer, Port, Service, Services, Tables};
+use super::{
+    AddressTable, Application, Local, Origin, PathEntry, Peer, Port, Served, Service, Services, Tables,
+};
 use crate::batch::{PORTS_MAX, PortIndex};
 use crate::counters::PATHS_MAX;
 use crate::slow;
@@ -118,6 +120,8 @@ impl Tables {
             services: Vec::new(),
             applications: Vec::new(),
             origins: Vec::new(),
+            served: HashMap::with_hasher(hasher()),
+            has_untranslated: false,
             routes: Routes::new(interfaces, input.neighbors),
             registry: input.previous.map_or_else(Registry::default, |before| before.registry.clone()),
             next_hops: Vec::new(),
@@ -266,7 +270,11 @@ impl Tables {
                 origins[at(IpVersion::of(origin.address))].push(slot);
             }
             let sealed = application.seal != Seal::None;
-            self.applications.push(Application { gateways, origins, sealed, gateway: application.gateway });
+            let translation = application.translation.clone();
+            let gateway = application.gateway;
+            let here = self.roles.gateway && gateway == self.region;
+            self.has_untranslated |= here && !translation.untranslated.is_empty();
+            self.applications.push(Application { gateways, origins, sealed, gateway, translation });
             self.add_services(application, index);
         }
         // Numbers whose service or origin is gone keep their place.
@@ -347,7 +355,21 @@ impl Tables {
                 entry.node = vip.node;
                 entry.sealed = application.seal != Seal::None;
                 entry.ports.push((first, last, index));
+                if self.roles.gateway && application.gateway == self.region {
+                    self.add_served(vip.node, slot, (first, last), index);
+                }
             }
+        }
+    }
+
+    /// What stands for the origins of a service.
+    fn add_served(&mut self, edge: NodeId, service: u16, ports: (u16, u16), application: u16) {
+        let Service { vip, protocol, .. } = self.services[service as usize];
+        let version = if vip.is_v4() { IpVersion::V4 } else { IpVersion::V6 };
+        for origin in self.applications[application as usize].origins[at(version)].clone() {
+            let Origin { address, port, .. } = self.origins[origin as usize];
+            let served = Served { edge, service, ports, port, application, origin };
+            self.served.entry((address, protocol)).or_default().push(served);
         }
     }
 
