@@ -200,7 +200,6 @@ impl<P: BufPool, R: Receive<P::Buf>, T: Transmit<P::Buf>> Worker<P, R, T> {
                 Order::List(query) => self.desk.hand_in(listing::fill(query, &self.forwarder, now_ns)),
                 Order::Stop => {
                     self.stopping = true;
-                    self.forwarder.give_up(&mut self.pool);
                     self.forwarder.stop();
                 }
             }

@@ -312,15 +312,6 @@ impl<P: BufPool> Forwarder<P> {
         }
     }
 
-    /// Gives back all buffers that are held, and holds none from now on.
-    #[cold]
-    pub fn give_up(&mut self, pool: &mut P) {
-        for buf in self.held.close() {
-            WorkerCounters::drop(&self.counters, Reason::Stopping);
-            pool.free(buf);
-        }
-    }
-
     /// Takes frames that other workers handed over; they came in by `port` there.
     pub fn process_handed(
         &mut self,
@@ -367,9 +358,11 @@ impl<P: BufPool> Forwarder<P> {
 
     /// Lets go of all that waits inside, as the worker ends.
     pub fn stop(&mut self) {
-        let Self { fragments, counters, .. } = self;
+        let Self { fragments, held, counters, .. } = self;
         fragments.close(|reason| WorkerCounters::drop(counters, reason));
         counters.roles.fragments_held.set(0);
+        held.close().for_each(|_| WorkerCounters::drop(counters, Reason::Stopping));
+        counters.roles.connections_held.set(0);
     }
 
     /// Fragments that wait for their datagram's first.

@@ -563,6 +563,7 @@ fn stray<P: BufPool, H: Headers>(
         Ok(session) => Ok((buf, session)),
         Err(_) if inbound::is_held(&entry.packet) && !entry.is_untranslated => {
             let put = context.held.put(context.now_ns, buf, entry.port, entry.at);
+            context.counters.roles.connections_held.set(context.held.len() as u64);
             put.map_or_else(|buf| Err(Some((buf, Reason::NatUnsolicited))), |()| Err(None))
         }
         Err(reason) => Err(Some((buf, reason))),

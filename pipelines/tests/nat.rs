@@ -156,7 +156,7 @@ fn rfc5382_req4_an_unsolicited_syn_is_answered_after_six_seconds_at_the_earliest
     assert_eq!(lab.pool.available(), lab.pool.capacity());
     // Whoever stops gives them back.
     assert!(back(&mut lab, (OTHER_ORIGIN, 8005), external, 6).is_empty());
-    lab.nodes[GATEWAY].forwarder.give_up(&mut lab.pool);
+    lab.nodes[GATEWAY].forwarder.stop();
     assert!(back(&mut lab, (OTHER_ORIGIN, 8006), external, 6).is_empty());
     assert_eq!(lab.dropped(GATEWAY, Reason::Stopping), 1);
     assert_eq!(lab.pool.available(), lab.pool.capacity());

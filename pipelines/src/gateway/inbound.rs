@@ -126,6 +126,16 @@ impl<B> Held<B> {
         Ok(())
     }
 
+    /// How many are held.
+    pub fn len(&self) -> usize {
+        self.syns.len()
+    }
+
+    /// Whether none is held.
+    pub fn is_empty(&self) -> bool {
+        self.syns.is_empty()
+    }
+
     /// Whether one has been held for long enough.
     #[inline(always)]
     pub fn is_due(&self, now_ns: u64) -> bool {
@@ -166,4 +176,5 @@ pub fn release<P: BufPool>(held: &mut Held<P::Buf>, nat: &Nat, context: &mut Con
             }
         }
     }
+    context.counters.roles.connections_held.set(held.len() as u64);
 }
