@@ -1,13 +1,16 @@
 //! What streams say of their paths and senders, as log lines: a path that has silently stopped to contribute, and one that
-//! does so again; a sender whose numbers step ahead. A line of each kind and path a second at most.
+//! does so again; a sender whose numbers step ahead. Of a path there is a line for each change, and it changes once in a
+//! period of the latent error test at most; of steps there is one line a second.
 
 use overlay::topology::PathId;
 use packet::BufPool;
 
 use crate::core::{Core, Counters};
 
-/// Between two looks, ns.
-const LOOK_NS: u64 = 1_000_000_000;
+/// Between two looks, ns: shorter than the shortest period of the latent error test, or a silence could pass unseen.
+const LOOK_NS: u64 = 50_000_000;
+/// Between two lines about steps, ns.
+const JUMPS_NS: u64 = 1_000_000_000;
 
 /// What was told last.
 #[derive(Default)]
@@ -17,6 +20,7 @@ pub struct Alarms {
     /// Streams of which a path that never came is silent.
     nameless: u64,
     jumps: u64,
+    jumps_told_ns: u64,
     looked_ns: u64,
 }
 
@@ -49,6 +53,10 @@ impl Alarms {
             (1.., 0) => tracing::info!("no path that never came owes copies any more"),
             _ => {}
         }
+        if now_ns.saturating_sub(self.jumps_told_ns) < JUMPS_NS {
+            return;
+        }
+        self.jumps_told_ns = now_ns;
         let jumps = sum(|worker| worker.path.roles.jumps.get());
         let new = jumps - core::mem::replace(&mut self.jumps, jumps);
         if new > 0 {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Hop records of real traffic: every packet of one application, about one in fifty of another, over paths one of which is
-# slowed by 20 ms. The end tells which copy won and by how much, and where the time went; what is delivered is the same.
+# held up for 20 ms at a time. The end tells which copy won and by how much, and where the time went; what is delivered is the same.
 source "$(dirname "$0")/lab.sh"
 
 seal=aes-256-gcm
@@ -12,8 +12,8 @@ lab_up
 origin_up
 make_file bulk 4
 nodes_up
-# From here on, what goes to mid-2 comes 20 ms late.
-in_node internet tc qdisc add dev mid-2 root netem delay 20ms limit 100000
+# From here on mid-2 stands still for 20 ms of every 22, and what comes in the meantime waits at its port.
+while sleep 0.002 && kill -STOP "${NODE_PID[mid-2]}" && sleep 0.02; do kill -CONT "${NODE_PID[mid-2]}"; done 2>/dev/null &
 probe "$vip_v4" 100 500 >/dev/null
 
 fetch_and_compare "$vip_v4" bulk
@@ -22,15 +22,15 @@ expect "datagrams lost" "$(jq .lost <<<"$report")" -eq 0
 expect "datagrams repeated" "$(jq .duplicated <<<"$report")" -eq 0
 probe "$single_v4" 2000 1000 >/dev/null
 
-# The slow path's copies lose, by about its delay; a late wake-up of the machine may let some win.
+# The slow path's copies lose, by half of its pauses as a rule; what comes while mid-2 runs may win.
 for end in gateway edge; do
     traces=$(ctl "$end" path trace web -j -n 200)
     won=$(jq '.paths[] | select(.path == 1) | .won' <<<"$traces")
     lost=$(jq '.paths[] | select(.path == 2) | .lost' <<<"$traces")
     margin=$(jq '.paths[] | select(.path == 1) | .margin_us.p50 | floor' <<<"$traces")
-    expect "packets that path 1 won at the $end" "$won" -ge 1900
-    expect "copies over path 2 that lost at the $end" "$lost" -ge 1900
-    expect "by how much path 1 wins at the $end, µs" "$margin" -ge 15000
+    expect "packets that path 1 won at the $end" "$won" -ge 1600
+    expect "copies over path 2 that lost at the $end" "$lost" -ge 1600
+    expect "by how much path 1 wins at the $end, µs" "$margin" -ge 4000
     # Each node of each path is there, and no packet is without its record.
     hops=$(jq -r '.hops[] | "\(.path) \(.from) \(.node)"' <<<"$traces" | sort | paste -sd,)
     here=$end there=gateway
@@ -41,8 +41,8 @@ for end in gateway edge; do
     expect "copies without a record at the $end" \
         "$(jq '[.packets[].copies[] | select(.records | length != 1)] | length' <<<"$traces")" -eq 0
 done
-link=$(jq '.hops[] | select(.path == 2 and .node == "mid-2") | .link.fastest_us | floor' <<<"$(ctl gateway path trace web -j)")
-expect "the slow link, µs" "$link" -ge 15000
+link=$(jq '.hops[] | select(.path == 2 and .node == "mid-2") | .link.above_us.p50 | floor' <<<"$(ctl gateway path trace web -j)")
+expect "what the slow link took above its least, µs" "$link" -ge 4000
 ctl gateway path trace web | grep -q 'path 1 won' || fail "no packet is shown"
 ctl gateway path trace nothing 2>/dev/null && fail "an application that there is none of is shown"
 
@@ -50,9 +50,9 @@ sampled=$(ctl gateway path trace single -j | jq '[.paths[].won] | add')
 expect "of 2,000 packets sampled, at least" "$sampled" -ge 30
 expect "of 2,000 packets sampled, at most" "$sampled" -le 60
 # Full segments have no room within the MTU, and went without.
-metric() { in_node "$1" curl -fsS http://127.0.0.1:9464/metrics | awk -v name="$2" '$1 == name { print $2 }'; }
+metric() { in_node "$1" curl -fsS http://127.0.0.1:9464/metrics | awk -v name="$2{}" '$1 == name { print $2 }'; }
 expect "packets too long for records" "$(metric gateway proa_traces_unfit_total)" -ge 1000
 expect "malformed traces" "$(metric gateway proa_traces_malformed_total)" -eq 0
 expect "dropped by the authenticator" "$(drops mid-1 overlay_forged_hop)" -eq 0
 
-pass "path 1 won $won packets by $((margin / 1000)) ms, the slow link took $((link / 1000)) ms; $sampled of 2,000 sampled, 4 MiB unharmed"
+pass "path 1 won $won packets by $((margin / 1000)) ms, the slow link $((link / 1000)) ms above its least; $sampled of 2,000 sampled, 4 MiB unharmed"
