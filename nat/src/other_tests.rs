@@ -143,14 +143,14 @@ proptest! {
         let before = packet(protocol, flow.client, flow.vip, coverage, &payload);
         let mut bytes = before.clone();
         let parsed = ip::parse(&bytes).unwrap();
-        nat.forward_any(NOW, session, &mut bytes, &parsed);
+        nat.forward_any(NOW, session, &mut bytes, &parsed).unwrap();
         let there = (view.external, view.external_port);
         prop_assert_eq!(&bytes, &packet(protocol, there, flow.origin, coverage, &payload));
         let mut reply = packet(protocol, flow.origin, there, coverage, &payload);
         let parsed = ip::parse(&reply).unwrap();
         let (from, to) = ((parsed.src, parsed.src_port), (parsed.dst, parsed.dst_port));
         prop_assert_eq!(nat.find_other_reverse(from, to, protocol), Ok(session));
-        nat.reverse_any(NOW, session, &mut reply, &parsed);
+        nat.reverse_any(NOW, session, &mut reply, &parsed).unwrap();
         prop_assert_eq!(reply, packet(protocol, flow.vip, flow.client, coverage, &payload));
     }
 

@@ -10,7 +10,7 @@ use crate::keys;
 use crate::known::{self, Answer, Known, Passing};
 use crate::seal;
 use crate::tables::{Local, Port};
-use crate::terminate::{self, Arrival};
+use crate::terminate;
 use crate::trace::Mark;
 use overlay::bfd;
 use overlay::linkstate;

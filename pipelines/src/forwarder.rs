@@ -287,7 +287,18 @@ impl<P: BufPool> Forwarder<P> {
     #[cold]
     pub fn catch_up(&mut self, now_ns: u64, pool: &mut P, out: &mut Output<P::Buf>) {
         let Self {
-            worker, workers, tables, counters, nat, keys, sequences, answers, fragments, held, ..
+            worker,
+            workers,
+            tables,
+            counters,
+            nat,
+            keys,
+            sequences,
+            answers,
+            fragments,
+            tracer,
+            held,
+            ..
         } = self;
         let mut none = Held::default();
         let mut context = Context {
@@ -303,6 +314,7 @@ impl<P: BufPool> Forwarder<P> {
             sequences,
             answers,
             fragments,
+            tracer,
             held: &mut none,
             refuses_aloud: false,
             handed: false,
