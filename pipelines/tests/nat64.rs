@@ -129,7 +129,7 @@ fn errors_about_requests_tell_the_client_of_its_own_packet() {
             ((3, 2, 0), (4, 1, 6)),
             ((3, 4, 1400), (2, 0, 1420)),
             ((3, 4, 0), (2, 0, 1280)),
-            ((3, 4, 68), (2, 0, 1280)),
+            ((3, 4, 576), (2, 0, 1280)),
             ((11, 0, 0), (3, 0, 0)),
             ((12, 0, 9 << 24), (4, 0, 6)),
         ] {
@@ -144,11 +144,13 @@ fn errors_about_requests_tell_the_client_of_its_own_packet() {
             own[7] -= 2;
             assert_eq!(quoted, own, "protocol {protocol}");
         }
-        for (kind, code, rest) in [(3, 14, 0), (12, 1, 0), (12, 0, 5 << 24)] {
+        // The last tells of an MTU that no path has.
+        for (kind, code, rest) in [(3, 14, 0), (12, 1, 0), (12, 0, 5 << 24), (3, 4, 575)] {
             let error = error(GATEWAY, "10.9.0.77", &external, kind, code, rest, &bytes[14..]);
             assert!(to_client(&mut lab, &error).is_empty());
         }
         assert_eq!(lab.dropped(GATEWAY, Reason::NatIcmp), 3);
+        assert_eq!(lab.dropped(GATEWAY, Reason::NatMtuFloor), 1);
         assert_eq!(lab.pool.available(), lab.pool.capacity());
     }
 }
@@ -169,7 +171,7 @@ fn a_client_s_errors_about_replies_tell_the_origin() {
             ((1, 1, 0), (3, 10, 0)),
             ((1, 0, 0), (3, 1, 0)),
             ((2, 0, 1400), (3, 4, 1380)),
-            ((2, 0, 500), (3, 4, 1260)),
+            ((2, 0, 1280), (3, 4, 1260)),
             ((3, 0, 0), (11, 0, 0)),
             ((4, 1, 6), (3, 2, 0)),
             ((4, 0, 7), (12, 0, 8 << 24)),
@@ -186,7 +188,7 @@ fn a_client_s_errors_about_replies_tell_the_origin() {
             assert_eq!((quoted_head.src, quoted_head.dst, quoted_head.len), (own.src, own.dst, own.len));
             assert_eq!(quoted[20..], reply[34..], "protocol {protocol}");
         }
-        for (kind, code, rest) in [(4, 2, 0), (4, 0, 40), (1, 9, 0)] {
+        for (kind, code, rest) in [(4, 2, 0), (4, 0, 40), (1, 9, 0), (2, 0, 1279)] {
             let error = error(EDGE, CLIENT, VIP, kind, code, rest, &back[0][14..]);
             let sent = lab.give(EDGE, OUTSIDE, &error);
             assert!(lab.run(sent).is_empty());
