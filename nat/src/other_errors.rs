@@ -20,7 +20,7 @@ impl Nat {
         let (origin, external) = ((quote.dst, quote.dst_port), (quote.src, quote.src_port));
         let session = self.find_other_reverse(origin, external, quote.protocol)?;
         let entry = self.others.entry(session).ok_or(Reason::NatNoSession)?;
-        translate(bytes, packet, &quote, &entry.towards_client(), (entry.vip, entry.key.client));
+        translate(bytes, packet, &quote, &entry.towards_client().quoted(), (entry.vip, entry.key.client));
         Ok(session)
     }
 
@@ -44,7 +44,7 @@ impl Nat {
         let session = self.find_other(&key).ok_or(Reason::NatNoSession)?;
         let entry = self.others.entry(session).ok_or(Reason::NatNoSession)?;
         let outer = (entry.outside.external, entry.outside.origin);
-        translate(bytes, packet, &quote, &entry.towards_origin(), outer);
+        translate(bytes, packet, &quote, &entry.towards_origin().quoted(), outer);
         Ok(session)
     }
 }

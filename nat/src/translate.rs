@@ -149,6 +149,12 @@ pub(crate) fn addresses_delta(old: (Addr, Addr), new: (Addr, Addr)) -> Delta {
 }
 
 impl Rewrite {
+    /// The same for a quoted packet, which went the other way.
+    pub(crate) fn quoted(self) -> Rewrite {
+        let Rewrite { src, dst, src_port, dst_port, .. } = self;
+        Rewrite { src: dst, dst: src, src_port: dst_port, dst_port: src_port, ..self }
+    }
+
     #[inline(always)]
     pub(crate) fn packet(&self, bytes: &mut [u8], packet: &impl Headers) {
         self.addresses(bytes, packet.version());
