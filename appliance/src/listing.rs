@@ -78,7 +78,7 @@ pub fn fill<P: BufPool>(query: Query, forwarder: &Forwarder<P>, now_ns: u64) -> 
         Table::Flows => forwarder.flows().list(cursor, PLACES, |flow| page.flows.push(*flow)),
         Table::Sessions => {
             let nat = forwarder.nat();
-            nat.and_then(|nat| nat.list(cursor, PLACES, |session| page.sessions.push(session)))
+            nat.and_then(|nat| nat.list_all(cursor, PLACES, |session| page.sessions.push(session)))
         }
         Table::Streams => {
             let elimination = forwarder.elimination();

@@ -194,6 +194,12 @@ fn workers<P: BufPool>(core: &Core<P>, metrics: &mut Vec<Metric>) {
     );
     gauge(
         metrics,
+        "connections_held",
+        "Connections from outside that are held before they are answered",
+        each(&|worker| Value::Count(worker.path.roles.connections_held.get())),
+    );
+    gauge(
+        metrics,
         "streams",
         "Streams received so far",
         each(&|worker| Value::Count(worker.path.roles.streams.get())),

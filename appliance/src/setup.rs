@@ -92,9 +92,11 @@ pub fn forwarder(config: &Config, node: &Node, start: Start, worker: u16) -> Set
             pool: pool_addresses(node),
             worker,
             workers,
+            rules: rules(&config.local.nat),
             timeouts: nat::Timeouts {
                 tcp_established: timeouts.tcp_established_seconds,
-                tcp_transitory: timeouts.tcp_transitory_seconds,
+                tcp_opening: timeouts.tcp_opening_seconds,
+                tcp_closing: timeouts.tcp_closing_seconds,
                 udp: timeouts.udp_seconds,
                 icmp: timeouts.icmp_seconds,
             },
@@ -104,6 +106,7 @@ pub fn forwarder(config: &Config, node: &Node, start: Start, worker: u16) -> Set
         window: limits.window_packets as usize,
         watching: watching(&config.local.elimination),
         flow_idle_s: timeouts.flow_idle_seconds,
+        refuses_aloud: config.local.nat.icmp_errors,
         answers_per_second: ANSWERS_PER_SECOND,
         seed,
         first_sequence: overlay::wire::initial_sequence(start.unix_ms),
@@ -117,6 +120,24 @@ fn watching(elimination: &conf::Elimination) -> Watching {
         latent_period_ns: u64::from(elimination.latent_period_ms) * 1_000_000,
         latent_difference: elimination.latent_difference.into(),
         jump: elimination.jump_packets.into(),
+    }
+}
+
+/// How a worker of a gateway translates.
+fn rules(nat: &conf::Nat) -> nat::Rules {
+    nat::Rules {
+        clients_max: nat.clients as usize,
+        client: nat::ClientLimits {
+            sessions: nat.sessions_per_client,
+            ports: nat.ports_per_client,
+            sessions_per_second: nat.sessions_per_second,
+            burst: nat.burst,
+        },
+        reserve_percent: nat.reserve_percent,
+        few: nat.few,
+        quarantine_s: nat.quarantine_seconds,
+        parity: nat.parity,
+        inbound_refresh: nat.inbound_refresh,
     }
 }
 

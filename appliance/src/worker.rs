@@ -123,6 +123,10 @@ impl<P: BufPool, R: Receive<P::Buf>, T: Transmit<P::Buf>> Worker<P, R, T> {
         if now_ns.saturating_sub(self.swept_ns) >= SWEEP_NS {
             self.swept_ns = now_ns;
             self.forwarder.sweep(now_ns);
+            if self.forwarder.is_due(now_ns) {
+                self.forwarder.catch_up(now_ns, &mut self.pool, &mut self.out);
+                self.flush(now_ns);
+            }
             self.own.seen_ns.set(now_ns);
             self.own.unfit.set(self.rx.iter().map(|(_, queue)| queue.unfit()).sum());
         }

@@ -81,6 +81,13 @@ impl<P: BufPool> Node<P> {
             pool: pool_addresses(&world::nat_pool(capacity)).collect(),
             worker,
             workers,
+            // All that is claimed is used, by as many clients as there are.
+            rules: nat::Rules {
+                clients_max: capacity as usize,
+                reserve_percent: 0,
+                quarantine_s: 0,
+                ..nat::Rules::default()
+            },
             timeouts: nat::Timeouts::default(),
             seed: 0x5eed,
         };
@@ -93,6 +100,7 @@ impl<P: BufPool> Node<P> {
             window: 65_536,
             watching: overlay::elimination::Watching::default(),
             flow_idle_s: 300,
+            refuses_aloud: true,
             answers_per_second: 100,
             seed: 0x5eed,
             first_sequence: initial_sequence(1_700_000_000_000),

@@ -109,6 +109,7 @@ pub fn topology(copies: u8, workers: u16, sessions: u32) -> Topology {
             seal: overlay::topology::Seal::None,
             trace: overlay::topology::Sampling::default(),
             routing: Default::default(),
+            translation: overlay::topology::Translation::default(),
         }],
         ..Topology::default()
     }

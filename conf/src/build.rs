@@ -7,7 +7,7 @@ use overlay::keys::ROTATION_DEFAULT_S;
 use overlay::plan::Certificate;
 use overlay::topology::{
     Application, IpVersion, Node, NodeId, Origin, Path, PathId, PathSet, Planned, Region, RegionIndex,
-    Topology, Vip,
+    Topology, Translation, Vip,
 };
 
 use crate::Keys;
@@ -19,6 +19,7 @@ use crate::node_file::NodeFile;
 use crate::reader::List;
 use crate::routing;
 use crate::topology_file::{RawApplication, RawNode, TopologyFile};
+use crate::translation::RawTranslation;
 
 /// Streams where the topology names no number.
 pub(crate) const STREAMS: u16 = 16;
@@ -125,6 +126,7 @@ fn build_application(
         seal: raw.seal.as_ref().and_then(|at| at.value).unwrap_or_default(),
         trace: raw.trace.as_ref().map(|at| at.value).unwrap_or_default(),
         routing: routing::build(raw, hops, topology)?,
+        translation: raw.translation.as_ref().map_or_else(Translation::default, RawTranslation::build),
     })
 }
 
@@ -180,6 +182,7 @@ pub(crate) fn local(file: &NodeFile, topology: &Topology) -> Option<Local> {
         limits: file.limits,
         elimination: file.elimination,
         timeouts: file.timeouts,
+        nat: file.nat,
         control: Control {
             socket: file.socket.clone().unwrap_or_else(|| PathBuf::from(format!("/run/proa/{node}.sock"))),
             metrics: file.metrics,

@@ -24,10 +24,12 @@ mod reader;
 mod routing;
 #[cfg(test)]
 mod schema;
+mod service;
 mod source;
 mod suggest;
 mod topology_file;
 mod topology_values;
+mod translation;
 mod values;
 
 use std::path::PathBuf;
@@ -36,7 +38,7 @@ use overlay::keys::{Identity, PublicIdentity};
 use overlay::topology::{Node, NodeId, Topology};
 
 pub use crate::certificate::{Certificate, CertifiedPath};
-pub use crate::local::{Control, Eal, Elimination, Limits, Local, Poll, Port, Route, Timeouts, Workers};
+pub use crate::local::{Control, Eal, Elimination, Limits, Local, Nat, Poll, Port, Route, Timeouts, Workers};
 pub use crate::problem::{Errors, Problem, Severity};
 pub use crate::source::FILE_BYTES_MAX;
 

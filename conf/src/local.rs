@@ -25,6 +25,8 @@ pub struct Local {
     pub elimination: Elimination,
     /// How long idle state is kept.
     pub timeouts: Timeouts,
+    /// What a gateway lets clients have.
+    pub nat: Nat,
     /// The operator's way in.
     pub control: Control,
 }
@@ -144,8 +146,10 @@ impl Default for Elimination {
 pub struct Timeouts {
     /// An established TCP connection. Default 7440, the least that RFC 5382 (REQ-5) allows.
     pub tcp_established_seconds: u32,
-    /// A TCP connection that opens or closes. Default 240, the least that RFC 5382 (REQ-5) allows.
-    pub tcp_transitory_seconds: u32,
+    /// A TCP connection that opens. Default 240, the least that RFC 5382 (REQ-5) allows.
+    pub tcp_opening_seconds: u32,
+    /// A TCP connection that closes, or was reset. Default 240, the least that RFC 5382 (REQ-5) allows.
+    pub tcp_closing_seconds: u32,
     /// UDP. Default 300, as RFC 4787 (REQ-5) recommends; the least it allows is 120.
     pub udp_seconds: u32,
     /// ICMP queries. Default 60, the least that RFC 5508 (REQ-1) allows.
@@ -158,10 +162,57 @@ impl Default for Timeouts {
     fn default() -> Timeouts {
         Timeouts {
             tcp_established_seconds: 7440,
-            tcp_transitory_seconds: 240,
+            tcp_opening_seconds: 240,
+            tcp_closing_seconds: 240,
             udp_seconds: 300,
             icmp_seconds: 60,
             flow_idle_seconds: 300,
+        }
+    }
+}
+
+/// What each worker of a gateway lets clients have, and how it gives ports out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nat {
+    /// Clients with sessions at one time; 0, the default, for half as many as sessions.
+    pub clients: u32,
+    /// TCP, UDP and ICMP sessions of one client. Default: as many as there is room for.
+    pub sessions_per_client: [u32; 3],
+    /// External ports of one client (RFC 6888 REQ-4). Default: as many as there are.
+    pub ports_per_client: u32,
+    /// New sessions of one client per second; 0, the default, for as many as come.
+    pub sessions_per_second: u32,
+    /// New sessions of one client at once, before its rate counts. Default ten times the rate.
+    pub burst: u32,
+    /// Percent of sessions and ports kept for clients that have few of them, 0 to 90. Default 5.
+    pub reserve_percent: u8,
+    /// How many are few. Default 16.
+    pub few: u32,
+    /// How long a port rests before it is given out again, 0 to 3600. Default 120, the least that RFC 6888 (REQ-8)
+    /// asks for.
+    pub quarantine_seconds: u32,
+    /// Whether even ports become even ones and odd ports odd ones (RFC 4787 REQ-4). Default true.
+    pub parity: bool,
+    /// Whether packets from origins keep UDP sessions alive too (RFC 4787 REQ-6 a). Default true.
+    pub inbound_refresh: bool,
+    /// Whether a client is told by ICMP that it gets no session (RFC 5508 REQ-9). Default true.
+    pub icmp_errors: bool,
+}
+
+impl Default for Nat {
+    fn default() -> Nat {
+        Nat {
+            clients: 0,
+            sessions_per_client: [u32::MAX; 3],
+            ports_per_client: u32::MAX,
+            sessions_per_second: 0,
+            burst: 0,
+            reserve_percent: 5,
+            few: 16,
+            quarantine_seconds: 120,
+            parity: true,
+            inbound_refresh: true,
+            icmp_errors: true,
         }
     }
 }

@@ -6,11 +6,12 @@ use std::path::PathBuf;
 
 use ipnetwork::IpNetwork;
 
-use crate::local::{Elimination, Limits, Poll, Timeouts};
+use crate::local::{Elimination, Limits, Nat, Poll, Timeouts};
 use crate::node_values::{device, eal_argument, metrics, mtu, own_address, prefix, socket, timeout};
 use crate::problems::{At, Problems};
 use crate::reader::{List, Table, list, table};
 use crate::routing::{self, RawDetour};
+use crate::translation;
 use crate::values::{boolean, host, integer, name, text, word};
 
 /// Most entries of each kind.
@@ -32,6 +33,7 @@ pub(crate) struct NodeFile {
     pub(crate) limits: Limits,
     pub(crate) elimination: Elimination,
     pub(crate) timeouts: Timeouts,
+    pub(crate) nat: Nat,
     pub(crate) key_file: Option<At<Option<At<String>>>>,
     pub(crate) socket: Option<PathBuf>,
     pub(crate) metrics: Option<SocketAddr>,
@@ -82,6 +84,7 @@ pub(crate) fn read(t: &mut Table<'_>, p: &mut Problems) -> NodeFile {
     let limits = t.optional("limits", p, |item, p| table(item, "[limits]", p, limits));
     let elimination = t.optional("elimination", p, |item, p| table(item, "[elimination]", p, elimination));
     let timeouts = t.optional("timeouts", p, |item, p| table(item, "[timeouts]", p, timeouts));
+    let nat = t.optional("nat", p, |item, p| table(item, "[nat]", p, translation::node));
     let control = t.optional("control", p, |item, p| {
         table(item, "[control]", p, |t, p| {
             (t.optional("socket", p, socket), t.optional("metrics", p, metrics))
@@ -101,6 +104,7 @@ pub(crate) fn read(t: &mut Table<'_>, p: &mut Problems) -> NodeFile {
         limits: limits.map_or_else(Limits::default, |limits| limits.value),
         elimination: elimination.map_or_else(Elimination::default, |elimination| elimination.value),
         timeouts: timeouts.map_or_else(Timeouts::default, |timeouts| timeouts.value),
+        nat: nat.map_or_else(Nat::default, |nat| nat.value),
         key_file,
         socket: socket.map(|socket| socket.value),
         metrics: metrics.map(|metrics| metrics.value),
@@ -184,17 +188,16 @@ fn timeouts(t: &mut Table<'_>, p: &mut Problems) -> Timeouts {
     let mut seconds = |key, least: Option<(u32, &'static str)>, default| {
         t.optional(key, p, timeout(least)).map_or(default, |at| at.value)
     };
+    let tcp_transitory_seconds =
+        seconds("tcp_transitory", Some((240, "RFC 5382 (REQ-5)")), default.tcp_opening_seconds);
     Timeouts {
         tcp_established_seconds: seconds(
             "tcp_established",
             Some((7440, "RFC 5382 (REQ-5)")),
             default.tcp_established_seconds,
         ),
-        tcp_transitory_seconds: seconds(
-            "tcp_transitory",
-            Some((240, "RFC 5382 (REQ-5)")),
-            default.tcp_transitory_seconds,
-        ),
+        tcp_opening_seconds: seconds("tcp_opening", Some((240, "RFC 5382 (REQ-5)")), tcp_transitory_seconds),
+        tcp_closing_seconds: seconds("tcp_closing", Some((240, "RFC 5382 (REQ-5)")), tcp_transitory_seconds),
         udp_seconds: seconds("udp", Some((120, "RFC 4787 (REQ-5)")), default.udp_seconds),
         icmp_seconds: seconds("icmp", Some((60, "RFC 5508 (REQ-1)")), default.icmp_seconds),
         flow_idle_seconds: seconds("flow_idle", None, default.flow_idle_seconds),

@@ -12,7 +12,9 @@ use crate::monitoring::{self, RawLiveness, RawQuality};
 use crate::problems::{At, Problems, error};
 use crate::reader::{Item, List, Table, list, table};
 use crate::routing::{self, RawRouting};
-use crate::topology_values::{address_range, public_key, roles, rss, sampling, service};
+use crate::service::service;
+use crate::topology_values::{address_range, public_key, roles, rss, sampling};
+use crate::translation::{self, RawTranslation};
 use crate::values::{decimal, host, integer, name, word};
 
 /// Most entries of each kind; the checks' work and the tables' memory grow with them.
@@ -103,6 +105,7 @@ pub(crate) struct RawApplication {
     pub(crate) trace: Option<At<Sampling>>,
     pub(crate) routing: Option<At<RawRouting>>,
     pub(crate) source_route: Option<At<List<String>>>,
+    pub(crate) translation: Option<RawTranslation>,
 }
 
 #[derive(Clone, Debug)]
@@ -263,6 +266,9 @@ fn application(t: &mut Table<'_>, p: &mut Problems) -> RawApplication {
         trace: t.optional("trace", p, |item, p| table(item, "`trace`", p, sampling)),
         source_route: t.optional("source_route", p, list(HOPS_MAX, name)),
         routing,
+        translation: t
+            .optional("nat", p, |item, p| table(item, "`nat`", p, translation::application))
+            .map(|at| at.value),
     }
 }
 

@@ -1,13 +1,13 @@
-//! Readers of the topology file's own notations: roles, address ranges, services, receive-side scaling.
+//! Readers of the topology file's own notations: roles, address ranges, receive-side scaling.
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use overlay::keys::PublicIdentity;
-use overlay::topology::{Roles, Rss, Sampling, Service};
+use overlay::topology::{Roles, Rss, Sampling};
 
 use crate::problems::{Problems, error};
-use crate::reader::{Item, Table, list, shown, wrong_type};
+use crate::reader::{Item, Table, list, shown};
 use crate::values::{host_kind, integer, text, word};
 
 /// What a node does; at least one role.
@@ -116,42 +116,4 @@ fn table_entries(item: &Item<'_>, p: &mut Problems) -> Option<u16> {
         return None;
     }
     Some(entries)
-}
-
-/// A protocol with its ports, as in `tcp/443` or `udp/5000-5010`.
-pub(crate) fn service(item: &Item<'_>, p: &mut Problems) -> Option<Service> {
-    if !matches!(item.value, toml::de::DeValue::String(_)) {
-        wrong_type(item, "a service", "write \"tcp/443\", \"udp/5000-5010\" or \"icmp\"", p);
-        return None;
-    }
-    let written = text(item, p)?;
-    if written == "icmp" {
-        return Some(Service::Icmp);
-    }
-    let (protocol, ports) = written.split_once('/').unwrap_or((&written, ""));
-    let (low, high) = ports.split_once('-').unwrap_or((ports, ports));
-    let message = |why: &str| format!("`{}` is not a service: {why}", shown(&written));
-    let (Ok(low), Ok(high)) = (low.parse::<u16>(), high.parse::<u16>()) else {
-        error(item.place, message("it names no port from 1 to 65535"))
-            .help(p, "write \"tcp/443\", \"udp/5000-5010\" or \"icmp\"");
-        return None;
-    };
-    if low == 0 {
-        let help = format!("begin with port 1 or higher, as in \"{protocol}/443\"");
-        error(item.place, message("port 0 cannot be used")).help(p, help);
-        return None;
-    }
-    if low > high {
-        let help = format!("write \"{protocol}/{high}-{low}\"");
-        error(item.place, message("its range runs backwards")).help(p, help);
-        return None;
-    }
-    match protocol {
-        "tcp" => Some(Service::Tcp(low..=high)),
-        "udp" => Some(Service::Udp(low..=high)),
-        _ => {
-            error(item.place, message("its protocol is unknown")).help(p, "use tcp, udp or icmp");
-            None
-        }
-    }
 }

@@ -177,6 +177,10 @@ impl List {
                 "tcp" => filter.protocol.replace(Family::Tcp).is_some(),
                 "udp" => filter.protocol.replace(Family::Udp).is_some(),
                 "icmp" => filter.protocol.replace(Family::Icmp).is_some(),
+                "udplite" => filter.protocol.replace(Family::UdpLite).is_some(),
+                "sctp" => filter.protocol.replace(Family::Sctp).is_some(),
+                "gre" => filter.protocol.replace(Family::Gre).is_some(),
+                "other" => filter.protocol.replace(Family::Other).is_some(),
                 _ => match (word.parse(), word.parse()) {
                     (Ok(port), _) => filter.port.replace(port).is_some(),
                     (_, Ok(address)) => filter.address.replace(address).is_some(),

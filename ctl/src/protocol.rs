@@ -68,7 +68,7 @@ pub struct Filter {
     pub protocol: Option<Family>,
 }
 
-/// A transport protocol; ICMP stands for ICMPv6 too.
+/// A protocol over IP; ICMP stands for ICMPv6 too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Family {
@@ -78,6 +78,15 @@ pub enum Family {
     Udp,
     /// ICMP and ICMPv6.
     Icmp,
+    /// UDP-Lite.
+    #[serde(rename = "udplite")]
+    UdpLite,
+    /// SCTP.
+    Sctp,
+    /// Generic routing encapsulation.
+    Gre,
+    /// Any other.
+    Other,
 }
 
 impl Family {
@@ -87,7 +96,11 @@ impl Family {
             6 => Some(Family::Tcp),
             17 => Some(Family::Udp),
             1 | 58 => Some(Family::Icmp),
-            _ => None,
+            136 => Some(Family::UdpLite),
+            132 => Some(Family::Sctp),
+            47 => Some(Family::Gre),
+            0 => None,
+            _ => Some(Family::Other),
         }
     }
 
@@ -97,6 +110,10 @@ impl Family {
             Family::Tcp => "tcp",
             Family::Udp => "udp",
             Family::Icmp => "icmp",
+            Family::UdpLite => "udplite",
+            Family::Sctp => "sctp",
+            Family::Gre => "gre",
+            Family::Other => "other",
         }
     }
 }

@@ -7,7 +7,10 @@ use etherparse::PacketBuilder;
 use packet::ip::{Packet, parse};
 use packet::transport::TCP;
 use packet::{Addr, IpVersion};
-use proa_nat::{Config, Key, Nat, NewSession, Seconds, ServiceId, SessionIndex, SessionView, Tag, Timeouts};
+use proa_nat::{
+    Config, Filtering, Key, Nat, NewSession, Rules, Seconds, ServiceId, SessionIndex, SessionView, Tag,
+    Timeouts,
+};
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -56,7 +59,15 @@ fn key(version: IpVersion, number: usize) -> Key {
 
 fn session(version: IpVersion) -> NewSession {
     let (vip, origin) = (address(version, 0xc000_0201), address(version, 0x0a00_0001));
-    NewSession { protocol: TCP, vip, vip_port: 443, origin, origin_port: 8443, tag: Tag(7) }
+    NewSession {
+        protocol: TCP,
+        vip,
+        vip_port: 443,
+        origin,
+        origin_port: 8443,
+        tag: Tag(7),
+        filtering: Filtering::default(),
+    }
 }
 
 fn new_nat(sessions: usize, version: IpVersion) -> Nat {
@@ -67,6 +78,8 @@ fn new_nat(sessions: usize, version: IpVersion) -> Nat {
         worker: 0,
         workers: 1,
         timeouts: Timeouts::default(),
+        // Each session has a client of its own, and all places are used.
+        rules: Rules { clients_max: sessions, reserve_percent: 0, quarantine_s: 0, ..Rules::default() },
         seed: 1,
     })
     .unwrap()
@@ -89,8 +102,8 @@ fn shuffled(nat: &mut Nat, ack: &(Vec<u8>, Packet)) -> Vec<SessionView> {
     let mut views = Vec::new();
     assert_eq!(nat.list(0, usize::MAX, |view| views.push(view)), None);
     for view in &views {
-        nat.reverse(NOW, view.index, &mut ack.0.clone(), &ack.1);
-        nat.forward(NOW, view.index, &mut ack.0.clone(), &ack.1);
+        nat.reverse(NOW, view.index, &mut ack.0.clone(), &ack.1).unwrap();
+        nat.forward(NOW, view.index, &mut ack.0.clone(), &ack.1).unwrap();
     }
     for place in (1..views.len()).rev() {
         views.swap(place, scatter(place as u32) as usize % (place + 1));
@@ -150,7 +163,7 @@ fn translate(criterion: &mut Criterion) {
                         let guesses = hashes.map(|hash| nat.guess(hash));
                         for (at, buffer) in buffers.iter_mut().enumerate() {
                             let session = nat.find_guessed(guesses[at], hashes[at], &keys[at]).unwrap();
-                            nat.forward(NOW, session, buffer, black_box(&ack.1));
+                            nat.forward(NOW, session, buffer, black_box(&ack.1)).unwrap();
                         }
                     })
                 });
@@ -169,7 +182,7 @@ fn translate(criterion: &mut Criterion) {
                         }
                         for ((reply, slot), buffer) in replies.iter().zip(slots).zip(&mut buffers) {
                             let session: SessionIndex = nat.find_reverse(slot, reply.2, reply.3).unwrap();
-                            nat.reverse(NOW, session, buffer, black_box(&ack.1));
+                            nat.reverse(NOW, session, buffer, black_box(&ack.1)).unwrap();
                         }
                     })
                 });
@@ -214,6 +227,20 @@ fn churn(criterion: &mut Criterion) {
                 time += start.elapsed();
             }
             time.mul_f64(sessions as f64 / total as f64)
+        });
+    });
+    // The longest of all sweeps while a million sessions end in one second: what a worker is away for at worst.
+    group.bench_function("worst_sweep_of_256", |bencher| {
+        bencher.iter_custom(|rounds| {
+            create(&mut nat, IpVersion::V4, number, SESSIONS);
+            number += SESSIONS;
+            let mut worst = Duration::ZERO;
+            while !nat.is_empty() {
+                let start = Instant::now();
+                nat.sweep(LATER, 256);
+                worst = worst.max(start.elapsed());
+            }
+            worst.mul_f64(rounds as f64)
         });
     });
     create(&mut nat, IpVersion::V4, number, SESSIONS);

@@ -1,7 +1,8 @@
 //! What a worker's NAT is made from.
 
-use crate::ports::{PORTS, PROTOCOLS};
+use crate::rules::Rules;
 use crate::session::Expiry;
+use crate::share::{PAIRS, PROTOCOLS};
 use packet::Addr;
 
 /// What a [`Nat`](crate::Nat) is made from.
@@ -17,6 +18,8 @@ pub struct Config {
     pub workers: u16,
     /// How long sessions live without traffic.
     pub timeouts: Timeouts,
+    /// What the operator has decided.
+    pub rules: Rules,
     /// Where hash seeds and port choices come from. Must be unpredictable, and different on each worker.
     pub seed: u64,
 }
@@ -26,8 +29,10 @@ pub struct Config {
 pub struct Timeouts {
     /// TCP between the handshake and the second FIN or a RST (RFC 5382 REQ-5: at least 2 h 4 min).
     pub tcp_established: u32,
-    /// TCP before and after that (RFC 5382 REQ-5: at least 4 min).
-    pub tcp_transitory: u32,
+    /// TCP before that (RFC 5382 REQ-5, RFC 7857 section 2.1: at least 4 min).
+    pub tcp_opening: u32,
+    /// TCP after that, and after a RST (at least 4 min).
+    pub tcp_closing: u32,
     /// UDP (RFC 4787 REQ-5: 5 min by default).
     pub udp: u32,
     /// ICMP echo (RFC 5508 REQ-2: at least 1 min).
@@ -36,7 +41,7 @@ pub struct Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Timeouts {
-        Timeouts { tcp_established: 7440, tcp_transitory: 240, udp: 300, icmp: 60 }
+        Timeouts { tcp_established: 7440, tcp_opening: 240, tcp_closing: 240, udp: 300, icmp: 60 }
     }
 }
 
@@ -46,8 +51,8 @@ pub enum InvalidConfig {
     /// Session numbers are 31 bits wide.
     #[error("sessions must be between 1 and {max}", max = SESSIONS_MAX)]
     Sessions,
-    /// The worker's number is not among the workers, or they are more than the ports.
-    #[error("the worker's number must be below the number of workers, and that at most {PORTS}")]
+    /// The worker's number is not among the workers, or they are more than pairs of ports.
+    #[error("the worker's number must be below the number of workers, and that at most {PAIRS}")]
     Worker,
     /// The pool's ports have no room in a table of 2^32 places.
     #[error("the pool has too many addresses")]
@@ -70,17 +75,17 @@ impl Config {
         if !(1..=SESSIONS_MAX).contains(&self.sessions_max) {
             return Err(InvalidConfig::Sessions);
         }
-        if self.worker >= self.workers || self.workers > PORTS {
+        if self.worker >= self.workers || self.workers > PAIRS {
             return Err(InvalidConfig::Worker);
         }
         let spaces = self.pool.len() * PROTOCOLS;
-        if self.pool.len() > u16::MAX as usize
-            || spaces.saturating_mul(PORTS.div_ceil(self.workers) as usize) >= u32::MAX as usize
+        if self.pool.len() >= u16::MAX as usize
+            || spaces.saturating_mul(PAIRS.div_ceil(self.workers) as usize * 2) >= u32::MAX as usize
         {
             return Err(InvalidConfig::Pool);
         }
-        let Timeouts { tcp_established, tcp_transitory, udp, icmp } = self.timeouts;
-        for timeout in [tcp_established, tcp_transitory, udp, icmp] {
+        let Timeouts { tcp_established, tcp_opening, tcp_closing, udp, icmp } = self.timeouts;
+        for timeout in [tcp_established, tcp_opening, tcp_closing, udp, icmp] {
             if !(1..=Expiry::LIFETIME_MAX).contains(&timeout) {
                 return Err(InvalidConfig::Timeout);
             }

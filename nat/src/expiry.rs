@@ -1,49 +1,58 @@
 //! Forgetting sessions whose time is over, and listing those that live: both a few at a time.
 
-use crate::session::{Seconds, SessionIndex, SessionView};
+use crate::session::{Expiry, Seconds, SessionIndex, SessionView};
 use crate::table::Nat;
 
 /// Sessions whose cache misses overlap.
 const BATCH: usize = 32;
 
 impl Nat {
-    /// Looks at `budget` places of the table, going on where the last call ended, and forgets the sessions whose
-    /// time is over. Returns how many that were. A session lives until the sweep finds it, so the table should be
-    /// swept around once in a few seconds.
+    /// Looks at up to `budget` sessions whose second has come, and forgets those that have had no traffic for too
+    /// long. Returns how many that were. What is left over comes with the next call.
     pub fn sweep(&mut self, now: Seconds, budget: usize) -> usize {
-        let mut left = budget.min(self.used as usize);
+        let mut left = budget;
         let mut forgotten = 0;
+        let mut batch = [0; BATCH];
         while left > 0 {
-            if self.sweep_at >= self.used {
-                self.sweep_at = 0;
+            let room = left.min(BATCH);
+            let count = self.wheel.take(now, &mut batch[..room]);
+            forgotten += self.judge(now, &batch[..count]);
+            if count < room {
+                break;
             }
-            let count = left.min(BATCH).min((self.used - self.sweep_at) as usize);
-            forgotten += self.sweep_batch(now, count);
-            self.sweep_at += count as u32;
             left -= count;
         }
         forgotten
     }
 
-    fn sweep_batch(&mut self, now: Seconds, count: usize) -> usize {
+    fn judge(&mut self, now: Seconds, batch: &[u32]) -> usize {
         let mut due = [(0, 0); BATCH];
         let mut found = 0;
-        let from = self.sweep_at as usize;
-        for (at, session) in self.sessions[from..from + count].iter().enumerate() {
-            if session.is_live() && session.expiry.is_due(now) {
-                due[found] = (0, (from + at) as u32);
-                found += 1;
+        for at in batch {
+            let session = &mut self.sessions[*at as usize];
+            if session.expiry.is_due(now) {
+                match session.expiry.state().after_silence() {
+                    Some(state) => session.expiry = Expiry::new(now, self.lifetimes.of(state), state),
+                    None => {
+                        due[found] = (0, *at);
+                        found += 1;
+                        continue;
+                    }
+                }
             }
+            self.wheel.look_in(now, self.sessions[*at as usize].expiry.seconds_left(now), *at);
         }
         for (hash, at) in &mut due[..found] {
-            *hash = self.hash(&self.sessions[*at as usize].key());
+            let session = &self.sessions[*at as usize];
+            *hash = self.hash(&session.key());
             self.prefetch(*hash);
+            self.accounts.prefetch(self.hash_address(session.client));
             if let Some((_, slot)) = self.space_and_slot(*at) {
                 self.prefetch_reverse(slot);
             }
         }
         for (hash, at) in &due[..found] {
-            self.remove(*hash, *at);
+            self.remove(now, *hash, *at);
         }
         found
     }

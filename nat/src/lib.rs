@@ -16,23 +16,38 @@
 //! [`Nat::guess_prefetch_reverse`], [`Nat::find_reverse`], [`Nat::reverse`].
 #![forbid(unsafe_code)]
 
+mod accounts;
+mod addresses;
 mod config;
+mod create;
 mod expiry;
 mod icmp;
 mod lookup;
+mod mapping;
+mod nat64;
+mod nat64_errors;
+mod other;
 mod ports;
 mod quote;
 mod reverse;
+mod ring;
+mod rules;
+mod sequence;
 mod session;
+mod share;
 mod state;
+mod step;
 mod table;
 mod translate;
-mod vips;
+mod wheel;
 
+pub use accounts::ClientUse;
 pub use config::{Config, InvalidConfig, Timeouts};
-pub use ports::{PORT_MIN, PoolUse, owner};
+pub use mapping::Mapping;
 pub use quote::Quote;
 pub use reverse::ReverseSlot;
+pub use rules::{ClientLimits, Filtering, Rules};
 pub use session::{Guess, Key, NewSession, Seconds, ServiceId, SessionIndex, SessionView, Tag};
+pub use share::{PORT_MIN, PoolUse, owner};
 pub use state::State;
 pub use table::Nat;

@@ -83,8 +83,8 @@ impl Nat {
         }
     }
 
-    /// The session that holds a slot, if the packet comes from its origin: address- and port-dependent filtering.
-    /// `src_port` is an echo's identifier for ICMP.
+    /// The session in a slot's mapping that talks to where the packet comes from. `src_port` is an echo's identifier for
+    /// ICMP.
     ///
     /// # Errors
     /// [`Reason::NatNoSession`], or [`Reason::NatWrongPeer`] where the packet comes from elsewhere.
@@ -92,10 +92,9 @@ impl Nat {
     pub fn find_reverse(&self, slot: ReverseSlot, src: Addr, src_port: u16) -> Result<SessionIndex, Reason> {
         let at = self.reverse.get(slot).ok_or(Reason::NatNoSession)?;
         let session = &self.sessions[at as usize];
-        if session.origin == src && session.origin_port == src_port {
-            Ok(SessionIndex(at))
-        } else {
-            Err(Reason::NatWrongPeer)
+        if self.origins.address(session.origin) == src && session.origin_port == src_port {
+            return Ok(SessionIndex(at));
         }
+        self.find_further(at, src, src_port).map(SessionIndex).ok_or(Reason::NatWrongPeer)
     }
 }

@@ -1,95 +1,39 @@
-//! Which ports of the pool's addresses are free, and which worker owns which.
+//! Which ports of this worker's share are free, and which may be given out.
 //!
-//! Each external address has one space of ports (or echo identifiers) per protocol, 1024 to 65535, dealt out to the
-//! workers in turn: port `1024 + n` belongs to worker `n mod workers`. A worker's free ports of one space stand in
-//! a ring that starts shuffled. Ports are taken near its head and come back at its tail, so that a port rests as
-//! long as possible; each is picked among the first few at random, so that the order of the ports' return does not
-//! tell the order of their next use (RFC 6056 section 3.5, RFC 7857 section 9).
+//! Free ports stand in rings, one for each address, protocol and *class*: well known or not, even or odd. A ring
+//! starts shuffled. Ports are taken near its head and come back at its tail with the time, so that those that may be
+//! used again stand before those that still rest (RFC 6888 REQ-8). Each is picked among the first few at random, so
+//! that the order of the ports' return does not tell the order of their next use (RFC 6056 section 3.5, RFC 7857
+//! section 9).
+//!
+//! ```text
+//!   head                                        tail
+//!    | may be given out            | resting     |
+//!    +---+---+---+---+---+---+-----+----+----+---+
+//!    | one of the first 32 is next |    |    |   |
+//! ```
 
+use crate::session::Seconds;
+use crate::share::{PORT_MIN, Share};
 use chacha20::ChaCha8Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
-use packet::transport::{ICMP, ICMPV6, TCP, UDP};
-use packet::{Addr, Reason};
+use packet::Reason;
 
-/// The lowest port that the NAT uses: below lie the well-known ports (RFC 4787 REQ-3a).
-pub const PORT_MIN: u16 = 1024;
-
-/// Ports of one space.
-pub(crate) const PORTS: u16 = (u16::MAX - PORT_MIN) + 1;
-
-/// Spaces of one address.
-pub(crate) const PROTOCOLS: usize = 3;
-
-/// How many ports at a ring's head the next is picked from; they share a cache line or two.
+/// How many ports at a ring's head the next is picked from; they share a few cache lines.
 const CHOICE: u32 = 32;
 
-/// The number of a protocol's space; ICMP and ICMPv6 share one, as an address is of one IP version.
-#[inline(always)]
-pub(crate) fn space_of(protocol: u8) -> Option<usize> {
-    match protocol {
-        TCP => Some(0),
-        UDP => Some(1),
-        ICMP | ICMPV6 => Some(2),
-        _ => None,
-    }
-}
+/// Classes of ports: low even, low odd, high even, high odd.
+const CLASSES: usize = 4;
+const HIGH: usize = 2;
 
-/// Which of `workers` owns an external port or echo identifier, alike for all addresses of the pool: the one that
-/// a packet from the origin's side must reach. `None` for what no worker gives out.
-#[inline(always)]
-pub fn owner(protocol: u8, port: u16, workers: u16) -> Option<u16> {
-    space_of(protocol)?;
-    port.checked_sub(PORT_MIN)?.checked_rem(workers)
-}
+/// Seconds of a unit of time at which ports came back; in 16 bits they tell three days apart.
+const UNIT_S: u32 = 4;
 
-/// How one address of the pool is used, for one protocol and this worker's share.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PoolUse {
-    /// The address.
-    pub address: Addr,
-    /// TCP, UDP, or ICMP of the address's IP version.
-    pub protocol: u8,
-    /// Ports in use.
-    pub used: usize,
-    /// Ports in this worker's share.
-    pub total: usize,
-}
-
-/// This worker's share of the ports.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Share {
-    worker: u16,
-    workers: u16,
-    /// 2^32 / workers, rounded up: a division by multiplication, exact for 16-bit numbers.
-    reciprocal: u32,
-    /// Ports per space.
-    pub len: u32,
-}
-
-impl Share {
-    pub(crate) fn new(worker: u16, workers: u16) -> Share {
-        Share {
-            worker,
-            workers,
-            reciprocal: ((1u64 << 32).div_ceil(workers as u64)).min(u32::MAX as u64) as u32,
-            len: (PORTS - worker).div_ceil(workers) as u32,
-        }
-    }
-
-    /// A port's number within the share, if it belongs to it.
-    #[inline(always)]
-    pub(crate) fn ordinal(&self, port: u16) -> Option<u32> {
-        let offset = port.checked_sub(PORT_MIN)? as u32;
-        if self.workers == 1 {
-            return Some(offset);
-        }
-        let ordinal = ((offset as u64 * self.reciprocal as u64) >> 32) as u32;
-        (offset - ordinal * self.workers as u32 == self.worker as u32).then_some(ordinal)
-    }
-
-    fn port(&self, ordinal: u32) -> u16 {
-        PORT_MIN + self.worker + ordinal as u16 * self.workers
-    }
+/// A free port and when it came back.
+#[derive(Clone, Copy)]
+struct Free {
+    port: u16,
+    since: u16,
 }
 
 /// A ring of free ports in its part of [`Ports::rings`].
@@ -97,72 +41,165 @@ impl Share {
 struct Ring {
     head: u32,
     free: u32,
+    /// How many from the head on have rested.
+    rested: u32,
+}
+
+/// What a port is wanted for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wish {
+    /// The port that the client has; `None` for identifiers, which have no classes.
+    pub like: Option<u16>,
+    /// Free ports that must be left over.
+    pub leave: usize,
 }
 
 /// The free ports of all spaces.
 pub(crate) struct Ports {
     share: Share,
-    rings: Box<[u16]>,
-    spaces: Box<[Ring]>,
+    rings: Box<[Free]>,
+    spaces: Box<[[Ring; CLASSES]]>,
     random: ChaCha8Rng,
+    quarantine: u16,
+    parity: bool,
 }
 
 impl Ports {
-    pub(crate) fn new(share: Share, spaces: usize, seed: u64) -> Ports {
+    pub(crate) fn new(share: Share, spaces: usize, seed: u64, quarantine_s: u32, parity: bool) -> Ports {
         let mut ports = Ports {
             share,
-            rings: (0..spaces).flat_map(|_| (0..share.len).map(|ordinal| share.port(ordinal))).collect(),
-            spaces: vec![Ring { head: 0, free: share.len }; spaces].into_boxed_slice(),
+            rings: vec![Free { port: 0, since: 0 }; spaces * share.len as usize].into_boxed_slice(),
+            spaces: vec![[Ring { head: 0, free: 0, rested: 0 }; CLASSES]; spaces].into_boxed_slice(),
             random: ChaCha8Rng::seed_from_u64(seed),
+            quarantine: units(quarantine_s),
+            parity,
         };
-        for ring in ports.rings.chunks_exact_mut(share.len as usize) {
-            for place in (1..ring.len()).rev() {
-                ring.swap(place, below(&mut ports.random, place as u32 + 1) as usize);
+        for space in 0..spaces {
+            for ordinal in 0..share.len {
+                let port = share.port(ordinal);
+                if port != 0 {
+                    let (ring, places) = ports.ring(space, class_of(port));
+                    places[ring.free as usize] = Free { port, since: 0 };
+                    ring.free += 1;
+                    ring.rested += 1;
+                }
+            }
+            for class in 0..CLASSES {
+                let (ring, _) = ports.ring(space, class);
+                for place in (1..ring.free).rev() {
+                    let other = below(&mut ports.random, place + 1);
+                    ports.ring(space, class).1.swap(place as usize, other as usize);
+                }
             }
         }
         ports
     }
 
-    /// Takes a free port out of a space.
-    pub(crate) fn take(&mut self, space: usize) -> Result<u16, Reason> {
-        let (ring, places) = self.ring(space);
-        if ring.free == 0 {
+    /// Takes a free port out of a space: of the wished one's class; else of the other parity; and where a well-known
+    /// one is wished but none is left, one of the others. Never the other way round.
+    pub(crate) fn take(&mut self, now: Seconds, space: usize, wish: Wish) -> Result<u16, Reason> {
+        if self.free(space) <= wish.leave {
             return Err(Reason::NatPortsExhausted);
         }
-        let Ring { head, free } = *ring;
+        let random = below(&mut self.random, 2) as usize;
+        let odd = match wish.like {
+            Some(port) if self.parity => (port & 1) as usize,
+            _ => random,
+        };
+        let (low, high) = ([odd, odd ^ 1], [HIGH + odd, HIGH + (odd ^ 1)]);
+        let classes = match wish.like {
+            Some(port) if port >= PORT_MIN => [high, [CLASSES; 2]],
+            Some(_) => [low, high],
+            None => [high, low],
+        };
+        for class in classes.into_iter().flatten().filter(|class| *class < CLASSES) {
+            if let Some(port) = self.take_of(now, space, class) {
+                return Ok(port);
+            }
+        }
+        Err(Reason::NatPortsExhausted)
+    }
+
+    fn take_of(&mut self, now: Seconds, space: usize, class: usize) -> Option<u16> {
+        self.wake(now, space, class);
+        let (ring, places) = self.ring(space, class);
+        if ring.rested == 0 {
+            return None;
+        }
         let len = places.len() as u32;
+        let Ring { head, rested, .. } = *ring;
         ring.head = wrap(head + 1, len);
-        ring.free = free - 1;
-        let choice = below(&mut self.random, free.min(CHOICE));
-        let (_, places) = self.ring(space);
+        ring.free -= 1;
+        ring.rested -= 1;
+        let choice = below(&mut self.random, rested.min(CHOICE));
+        let (_, places) = self.ring(space, class);
         places.swap(head as usize, wrap(head + choice, len) as usize);
-        Ok(places[head as usize])
+        Some(places[head as usize].port)
+    }
+
+    /// Lets ports that have rested long enough be given out: two for each one taken or given back, or until there is
+    /// one to take.
+    fn wake(&mut self, now: Seconds, space: usize, class: usize) {
+        let (quarantine, now) = (self.quarantine, unit(now));
+        let (ring, places) = self.ring(space, class);
+        let len = places.len() as u32;
+        for _ in 0..2 {
+            if ring.rested == ring.free {
+                break;
+            }
+            let next = places[wrap(ring.head + ring.rested, len) as usize];
+            if now.wrapping_sub(next.since) < quarantine {
+                break;
+            }
+            ring.rested += 1;
+        }
     }
 
     /// Gives a port back that was taken out of the same space.
-    pub(crate) fn give(&mut self, space: usize, port: u16) {
-        let (ring, places) = self.ring(space);
+    pub(crate) fn give(&mut self, now: Seconds, space: usize, port: u16) {
+        let class = class_of(port);
+        self.wake(now, space, class);
+        let (ring, places) = self.ring(space, class);
         let len = places.len() as u32;
         debug_assert!(ring.free < len, "a port came back that was not taken");
-        places[wrap(ring.head + ring.free, len) as usize] = port;
+        places[wrap(ring.head + ring.free, len) as usize] = Free { port, since: unit(now) };
         ring.free += 1;
     }
 
-    /// Free ports of a space.
+    /// Free ports of a space, resting ones too.
     pub(crate) fn free(&self, space: usize) -> usize {
-        self.spaces[space].free as usize
+        self.spaces[space].iter().map(|ring| ring.free as usize).sum()
     }
 
     /// Ports of each space.
     pub(crate) fn total(&self) -> usize {
-        self.share.len as usize
+        self.share.ports()
     }
 
     #[inline(always)]
-    fn ring(&mut self, space: usize) -> (&mut Ring, &mut [u16]) {
-        let len = self.share.len as usize;
-        (&mut self.spaces[space], &mut self.rings[space * len..][..len])
+    fn ring(&mut self, space: usize, class: usize) -> (&mut Ring, &mut [Free]) {
+        let (len, low) = (self.share.len as usize, self.share.low as usize / 2);
+        let high = len / 2 - low;
+        let (at, len) = [(0, low), (low, low), (low * 2, high), (low * 2 + high, high)]
+            .map(|(at, count)| (space * len + at, count))[class];
+        (&mut self.spaces[space][class], &mut self.rings[at..][..len])
     }
+}
+
+#[inline(always)]
+fn class_of(port: u16) -> usize {
+    let high = if port < PORT_MIN { 0 } else { HIGH };
+    high + (port & 1) as usize
+}
+
+#[inline(always)]
+fn unit(now: Seconds) -> u16 {
+    (now.0 / UNIT_S) as u16
+}
+
+/// Units that are over when so many seconds surely are: the one in which a port came back does not count.
+fn units(quarantine_s: u32) -> u16 {
+    if quarantine_s == 0 { 0 } else { (quarantine_s.div_ceil(UNIT_S) + 1).min(u16::MAX as u32 / 2) as u16 }
 }
 
 #[inline(always)]
@@ -178,71 +215,47 @@ fn below(random: &mut ChaCha8Rng, bound: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::share::owner;
+    use packet::transport::UDP;
     use std::collections::HashSet;
 
-    #[test]
-    fn each_port_has_one_owner_and_one_ordinal() {
-        for workers in [1u16, 2, 3, 7, 64, 1000, PORTS] {
-            let shares: Vec<_> = (0..workers.min(64)).map(|worker| Share::new(worker, workers)).collect();
-            let total: usize = (0..workers).map(|worker| Share::new(worker, workers).len as usize).sum();
-            assert_eq!(total, PORTS as usize);
-            for port in 0..=u16::MAX {
-                let owner = owner(TCP, port, workers);
-                assert_eq!(owner.is_some(), port >= PORT_MIN);
-                for share in &shares {
-                    let ordinal = share.ordinal(port);
-                    assert_eq!(ordinal.is_some(), owner == Some(share.worker));
-                    assert!(ordinal.is_none_or(|ordinal| ordinal < share.len && share.port(ordinal) == port));
-                }
-            }
-        }
-        assert_eq!(owner(47, 5000, 2), None);
-        assert_eq!(owner(TCP, 5000, 0), None);
-    }
+    const NOW: Seconds = Seconds(1000);
+    const HIGH_PORT: Wish = Wish { like: Some(5000), leave: 0 };
 
     #[test]
     fn all_ports_come_out_once_and_freed_ports_rest() {
-        let mut ports = Ports::new(Share::new(1, 4), 2, 7);
-        let all: HashSet<_> = (0..ports.total()).map(|_| ports.take(1).unwrap()).collect();
+        let mut ports = Ports::new(Share::new(1, 4), 2, 7, 120, true);
+        let low = Wish { like: Some(80), leave: 0 };
+        let all: HashSet<_> = (0..ports.total()).map(|_| ports.take(NOW, 1, low).unwrap()).collect();
         assert_eq!(all.len(), ports.total());
         assert!(all.iter().all(|port| owner(UDP, *port, 4) == Some(1)));
-        assert_eq!(ports.take(1), Err(Reason::NatPortsExhausted));
+        assert_eq!(ports.take(NOW, 1, low), Err(Reason::NatPortsExhausted));
         assert_eq!(ports.free(0), ports.total());
         for port in &all {
-            ports.give(1, *port);
+            ports.give(NOW, 1, *port);
         }
-        let first = ports.take(1).unwrap();
-        ports.give(1, first);
-        let until_again = (0..ports.total()).position(|_| ports.take(1) == Ok(first)).unwrap();
-        assert!(until_again >= ports.total() - CHOICE as usize);
-    }
-
-    #[test]
-    fn ports_are_spread_and_unlike_between_seeds() {
-        let mut ports = Ports::new(Share::new(0, 1), 1, 42);
-        let taken: Vec<_> = (0..10_000).map(|_| ports.take(0).unwrap()).collect();
-        // 63 classes of 1024 ports: chi-squared with 62 degrees of freedom, below 100 with p > 0.99.
-        let mut classes = [0f64; 63];
-        for port in &taken {
-            classes[(*port - PORT_MIN) as usize / 1024] += 1.0;
-        }
-        let expected = taken.len() as f64 / classes.len() as f64;
-        let chi2: f64 = classes.iter().map(|count| (count - expected).powi(2) / expected).sum();
-        assert!(chi2 < 100.0, "{chi2}");
-        let neighbours = taken.windows(2).filter(|pair| pair[0].abs_diff(pair[1]) <= 2).count();
-        assert!(neighbours < 10, "{neighbours}");
-        let mut other = Ports::new(Share::new(0, 1), 1, 43);
-        let alike = taken.iter().filter(|port| other.take(0) == Ok(**port)).count();
-        assert!(alike < 10, "{alike}");
+        assert_eq!(ports.take(Seconds(NOW.0 + 119), 1, low), Err(Reason::NatPortsExhausted));
+        let again = Seconds(NOW.0 + 120 + UNIT_S);
+        assert!((0..ports.total()).all(|_| ports.take(again, 1, low).is_ok()));
     }
 
     #[test]
     fn the_order_of_return_is_not_the_order_of_use() {
-        let mut ports = Ports::new(Share::new(0, 64), 1, 1);
-        let mut once: Vec<_> = (0..ports.total()).map(|_| ports.take(0).unwrap()).collect();
+        let mut ports = Ports::new(Share::new(0, 64), 1, 1, 0, false);
+        let high = ports.total() - ports.share.low as usize + 1;
+        let mut once: Vec<_> = (0..high).map(|_| ports.take(NOW, 0, HIGH_PORT).unwrap()).collect();
         once.sort_unstable();
-        once.iter().for_each(|port| ports.give(0, *port));
-        let again: Vec<_> = (0..ports.total()).map(|_| ports.take(0).unwrap()).collect();
+        once.iter().for_each(|port| ports.give(NOW, 0, *port));
+        let again: Vec<_> = (0..high).map(|_| ports.take(NOW, 0, HIGH_PORT).unwrap()).collect();
         assert!(once.iter().zip(&again).filter(|(before, after)| before == after).count() < 100);
+    }
+
+    #[test]
+    fn some_are_left_for_those_who_have_few() {
+        let mut ports = Ports::new(Share::new(0, 1000), 1, 1, 0, false);
+        let leave = ports.total() - 3;
+        let wish = Wish { like: Some(5000), leave };
+        assert_eq!((0..10).filter(|_| ports.take(NOW, 0, wish).is_ok()).count(), 3);
+        assert!(ports.take(NOW, 0, HIGH_PORT).is_ok());
     }
 }

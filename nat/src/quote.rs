@@ -8,7 +8,7 @@
 use packet::checksum::{add, pseudo_header, sum};
 use packet::icmp::{self, Kind};
 use packet::ip::{Fragment, Ipv4, Ipv6, Packet};
-use packet::transport::{ICMP, ICMPV6, TCP, UDP};
+use packet::transport::{ICMP, ICMPV6, SCTP, TCP, UDP, UDP_LITE};
 use packet::{Addr, Headers, IpVersion, Reason};
 
 /// What an ICMP error says about the packet that it quotes. An error belongs where the quoted packet came from:
@@ -20,12 +20,14 @@ pub struct Quote {
     pub src: Addr,
     /// Its destination address.
     pub dst: Addr,
-    /// Its protocol: TCP, UDP, ICMP or ICMPv6.
+    /// Its protocol: TCP, UDP, ICMP or ICMPv6, or one that is translated by address.
     pub protocol: u8,
     /// Its source port, or the identifier of a quoted echo.
     pub src_port: u16,
     /// Its destination port, or the identifier of a quoted echo.
     pub dst_port: u16,
+    /// TCP: the quoted segment's sequence number.
+    pub(crate) sequence: u32,
     /// Whether a quoted ICMP message is a request or a reply; else [`Kind::Other`].
     pub(crate) echo: Kind,
     /// Where the quoted IP header starts, bytes from the outer one's start.
@@ -43,7 +45,7 @@ impl Quote {
     /// Reads the quote of an ICMP or ICMPv6 error; `bytes` starts at the outer IP header.
     ///
     /// # Errors
-    /// [`Reason::NatIcmp`] where it is no error or not about TCP, UDP or an echo, [`Reason::Fragment`],
+    /// [`Reason::NatIcmp`] where it is no error, or about ICMP other than an echo, [`Reason::Fragment`],
     /// [`Reason::IcmpChecksum`] (RFC 5508 REQ-3), [`Reason::NatQuote`] where the quoted headers are malformed,
     /// too short, or have a wrong checksum (REQ-3a).
     pub fn of(bytes: &[u8], packet: &Packet) -> Result<Quote, Reason> {
@@ -81,6 +83,7 @@ impl Quote {
             .and_then(|transport| transport.first_chunk::<TRANSPORT_MIN>())
             .ok_or(Reason::NatQuote)?;
         let field = |at: usize| u16::from_be_bytes([transport[at], transport[at + 1]]);
+        self.sequence = (field(4) as u32) << 16 | field(6) as u32;
         self.echo = match (self.protocol, self.src.is_v4()) {
             (ICMP, true) => Kind::of_v4(transport[0]),
             (ICMPV6, false) => Kind::of_v6(transport[0]),
@@ -89,7 +92,9 @@ impl Quote {
         (self.src_port, self.dst_port) = match (self.protocol, self.echo) {
             (TCP | UDP, _) => (field(0), field(2)),
             (_, Kind::EchoRequest | Kind::EchoReply) => (field(4), field(4)),
-            _ => return Err(Reason::NatIcmp),
+            (ICMP | ICMPV6, _) => return Err(Reason::NatIcmp),
+            (UDP_LITE | SCTP, _) => (field(0), field(2)),
+            _ => (0, 0),
         };
         Ok(())
     }
@@ -125,6 +130,7 @@ fn v4(quoted: &[u8]) -> Option<Quote> {
         protocol: header[9],
         src_port: 0,
         dst_port: 0,
+        sequence: 0,
         echo: Kind::Other,
         at: 0,
         transport_at: header_len,
@@ -146,7 +152,18 @@ fn v6(quoted: &[u8]) -> Option<Quote> {
     if src.is_v4() || dst.is_v4() {
         return None;
     }
-    Some(Quote { src, dst, protocol, src_port: 0, dst_port: 0, echo: Kind::Other, at: 0, transport_at, end })
+    Some(Quote {
+        src,
+        dst,
+        protocol,
+        src_port: 0,
+        dst_port: 0,
+        sequence: 0,
+        echo: Kind::Other,
+        at: 0,
+        transport_at,
+        end,
+    })
 }
 
 /// Extension headers walked before giving up.

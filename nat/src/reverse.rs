@@ -1,6 +1,7 @@
-//! From an external address and port to its session, without hashing: one place per port of this worker's share.
+//! From an external address and port to the first session of its mapping, without hashing: one place per port of this
+//! worker's share.
 
-use crate::ports::{PROTOCOLS, Share, space_of};
+use crate::share::{PROTOCOLS, Share, space_of};
 use packet::transport::{ICMP, ICMPV6};
 use packet::{Addr, IpVersion};
 use prefetch_index::prefetch_index;
@@ -20,7 +21,7 @@ pub(crate) struct Reverse {
     by_version: [Box<[u16]>; 2],
     /// Open addressing with linear probing, at most a quarter full.
     lookup: Box<[(Addr, u16)]>,
-    /// Per address, protocol and port of the share.
+    /// Per address, protocol and port of the share: the first session of the mapping.
     sessions: Box<[u32]>,
 }
 
@@ -49,6 +50,12 @@ impl Reverse {
     #[inline(always)]
     pub(crate) fn address(&self, place: u16) -> Addr {
         self.addresses[place as usize]
+    }
+
+    /// The address in a place of the pool; `None` beyond it.
+    #[inline(always)]
+    pub(crate) fn get_address(&self, place: u16) -> Option<Addr> {
+        self.addresses.get(place as usize).copied()
     }
 
     /// How many addresses the pool has.
@@ -91,7 +98,7 @@ impl Reverse {
         prefetch_index(&self.sessions, slot.0 as usize);
     }
 
-    /// The session that holds the slot.
+    /// The first session of the mapping at the slot.
     #[inline(always)]
     pub(crate) fn get(&self, slot: ReverseSlot) -> Option<u32> {
         self.sessions.get(slot.0 as usize).copied().filter(|session| *session != NO_SESSION)
@@ -129,7 +136,7 @@ mod tests {
                 for port in 0..=u16::MAX {
                     if let Some(slot) = reverse.slot(*address, protocol, port) {
                         assert!(seen.insert(slot.0));
-                        assert_eq!(port % 4096, 1027);
+                        assert_eq!((port >> 1) % 4096, 3);
                         assert_ne!(protocol, if address.is_v4() { ICMPV6 } else { ICMP });
                     }
                 }
@@ -137,7 +144,7 @@ mod tests {
         }
         assert_eq!(seen.len(), reverse.sessions.len());
         for stranger in [v4(1), Addr::UNSPECIFIED, Addr::from_v6([8; 16])] {
-            assert_eq!(reverse.slot(stranger, TCP, 1027), None);
+            assert_eq!(reverse.slot(stranger, TCP, 6), None);
         }
         let empty = Reverse::new(Share::new(0, 1), &[]);
         assert_eq!(empty.slot(v4(1), TCP, 2000), None);

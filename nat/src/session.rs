@@ -1,5 +1,7 @@
 //! A session: 64 bytes, one cache line, all that either direction reads or writes.
 
+use crate::rules::Filtering;
+use crate::sequence::Next;
 use crate::state::State;
 use packet::Addr;
 use packet::checksum::Delta;
@@ -58,6 +60,9 @@ pub struct NewSession {
     pub origin_port: u16,
     /// Kept with the session.
     pub tag: Tag,
+    /// Who else may send to the external address and port that this session uses. Of all sessions that use it the
+    /// strictest counts, for as long as one is left.
+    pub filtering: Filtering,
 }
 
 /// A session as lists show it.
@@ -85,6 +90,8 @@ pub struct SessionView {
     pub state: State,
     /// Kept for the owner of the NAT.
     pub tag: Tag,
+    /// Whether a packet from the origin's side opened it, and the client has not answered.
+    pub is_inbound: bool,
     pub(crate) expiry: Expiry,
 }
 
@@ -145,11 +152,12 @@ impl Expiry {
 #[repr(C, align(64))]
 pub(crate) struct Session {
     pub client: Addr,
-    pub origin: Addr,
     pub tag: Tag,
     /// In a free place: the next free place.
     pub service: ServiceId,
     pub expiry: Expiry,
+    /// TCP: behind the highest sequence number that the client and the origin have sent; 0 while none is known.
+    pub next: Next,
     pub client_port: u16,
     /// ICMP: the external port, so that replies compare alike for all protocols.
     pub origin_port: u16,
@@ -159,10 +167,44 @@ pub(crate) struct Session {
     pub addresses: Delta,
     /// What the change of addresses and ports does to the transport checksum, towards the origin.
     pub transport: Delta,
-    /// Place in the pool.
+    /// Place in the pool; [`UNTRANSLATED`] where the client keeps its own address and port.
     pub external: u16,
     /// Place among the VIPs in use.
     pub vip: u16,
+    /// Place among the origins in use.
+    pub origin: u16,
+    pub flags: Flags,
+}
+
+/// Stands in the place of an address of the pool, and is beyond all of them.
+pub(crate) const UNTRANSLATED: u16 = u16::MAX;
+
+/// What else is to be known of a session, seldom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Flags(pub u8);
+
+impl Flags {
+    /// The external port is for this session alone, since another of the client's sessions with the same origin's port
+    /// has the one that it would share.
+    pub(crate) const ALONE: Flags = Flags(0b100);
+    /// A packet from the origin's side opened the session, and the client has not answered.
+    pub(crate) const INBOUND: Flags = Flags(0b1000);
+
+    pub(crate) fn has(self, flag: Flags) -> bool {
+        self.0 & flag.0 != 0
+    }
+
+    pub(crate) fn clear(&mut self, flag: Flags) {
+        self.0 &= !flag.0;
+    }
+
+    pub(crate) fn filtering(self) -> Filtering {
+        Filtering::of(self.0)
+    }
+
+    pub(crate) fn set_filtering(&mut self, filtering: Filtering) {
+        self.0 = self.0 & !Filtering::MASK | filtering as u8;
+    }
 }
 
 const _: () = assert!(size_of::<Session>() == 64);
@@ -170,10 +212,10 @@ const _: () = assert!(size_of::<Session>() == 64);
 impl Session {
     pub(crate) const EMPTY: Session = Session {
         client: Addr::UNSPECIFIED,
-        origin: Addr::UNSPECIFIED,
         tag: Tag(0),
         service: ServiceId(0),
         expiry: Expiry::FREE,
+        next: Next::UNKNOWN,
         client_port: 0,
         origin_port: 0,
         external_port: 0,
@@ -182,6 +224,8 @@ impl Session {
         transport: Delta::NONE,
         external: 0,
         vip: 0,
+        origin: 0,
+        flags: Flags(0),
     };
 
     #[inline(always)]

@@ -1,8 +1,23 @@
 //! How far a session is, which decides how long it lives without traffic.
 //!
-//! TCP follows RFC 7857 section 2 as far as timers go: transitory until the handshake is complete, established
-//! from then, transitory again after the FINs of both sides or a RST. Nothing ends a session at once: a forged RST
-//! shortens its life to the transitory timeout, and the next packet without RST restores it (section 2.2).
+//! TCP follows the state machine of RFC 7857 section 2 (figure 1):
+//!
+//! ```text
+//!             client SYN            other side's SYN, first side's ACK
+//!   CLOSED ---------------> INIT -----------------------------------> ESTABLISHED ---- client FIN ---> C FIN RCV
+//!      ^  ------------->      |                                        |  ^  |  |                          |
+//!      |    origin SYN        |                                        |  |  |  +---- origin FIN ---> S FIN RCV
+//!      |                      |                       RST, no packet   |  |  | another                       |
+//!      |  opening timeout     |                       for 2 h 4 min    v  |  | packet        the other FIN   v
+//!      |<---------------------+                                       TRANS --+               C FIN + S FIN RCV
+//!      |                                                                |                                  |
+//!      +<-------------------------- closing timeout --------------------+----------------------------------+
+//! ```
+//!
+//! It is stricter in one thing: a connection is established when the handshake is complete, not when the second SYN
+//! has been seen, so that a flood of SYNs that are answered never gets the long timeout. In INIT, and once both sides
+//! have sent FINs, packets from the origin's side do not lengthen a session's life; nor does a RST, from either side
+//! (section 7.1). A RST may come in any state; the next packet without restores the state before it (section 2.2).
 
 use crate::Timeouts;
 use packet::IpVersion;
@@ -34,14 +49,31 @@ impl State {
     pub(crate) const UDP: State = State(1);
     pub(crate) const ICMP: State = State(2);
     pub(crate) const ICMPV6: State = State(3);
+    /// UDP that packets from the origin's side do not keep alive.
+    pub(crate) const UDP_QUIET: State = State(8);
+    /// UDP from the origin's side that the client has not answered. It may not keep a mapping alive: who sends without
+    /// being asked could hold it for ever.
+    pub(crate) const UDP_UNANSWERED: State = State(9);
+    /// The same, to become [`State::UDP_QUIET`].
+    pub(crate) const UDP_QUIET_UNANSWERED: State = State(10);
     /// Before the first packet of a connection.
     pub(crate) const CONNECTION: State = State(CONNECTION);
 
     /// The first state of a session; `None` for a protocol that is not translated in this IP version.
-    pub(crate) fn initial(protocol: u8, version: IpVersion) -> Option<State> {
+    pub(crate) fn initial(
+        protocol: u8,
+        version: IpVersion,
+        is_inbound: bool,
+        inbound_refresh: bool,
+    ) -> Option<State> {
         match (protocol, version) {
             (TCP, _) => Some(State::CONNECTION),
-            (UDP, _) => Some(State::UDP),
+            (UDP, _) => Some(match (is_inbound, inbound_refresh) {
+                (false, true) => State::UDP,
+                (false, false) => State::UDP_QUIET,
+                (true, true) => State::UDP_UNANSWERED,
+                (true, false) => State::UDP_QUIET_UNANSWERED,
+            }),
             (ICMP, IpVersion::V4) => Some(State::ICMP),
             (ICMPV6, IpVersion::V6) => Some(State::ICMPV6),
             _ => None,
@@ -53,16 +85,18 @@ impl State {
     pub fn protocol(self) -> u8 {
         match self {
             State::FREE => 0,
-            State::UDP => UDP,
+            State::UDP | State::UDP_QUIET | State::UDP_UNANSWERED | State::UDP_QUIET_UNANSWERED => UDP,
             State::ICMP => ICMP,
             State::ICMPV6 => ICMPV6,
             _ => TCP,
         }
     }
 
-    /// The stable name: `opening`, `established`, `closing` or `reset` for TCP, else `active`.
+    /// The stable name: `opening`, `established`, `closing` or `reset` for TCP, else `active`, or `unanswered` where
+    /// the client has not answered what came from outside.
     pub fn name(self) -> &'static str {
         match self.0 {
+            _ if matches!(self, State::UDP_UNANSWERED | State::UDP_QUIET_UNANSWERED) => "unanswered",
             state if state & CONNECTION == 0 => "active",
             state if state & RESET != 0 => "reset",
             state if state & BOTH_FINS == BOTH_FINS => "closing",
@@ -71,34 +105,52 @@ impl State {
         }
     }
 
-    /// The state after a packet from the client; `flags` are TCP's, and of no effect for others.
     #[inline(always)]
-    pub(crate) fn after_client(self, flags: u8) -> State {
-        if self.is_settled(flags) { self } else { self.step_client(flags) }
+    pub(crate) fn is_connection(self) -> bool {
+        self.0 & CONNECTION != 0
     }
 
-    /// The state after a packet from the origin.
-    #[inline(always)]
-    pub(crate) fn after_origin(self, flags: u8) -> State {
-        if self.is_settled(flags) { self } else { self.step_origin(flags) }
+    /// Whether it is a connection whose handshake is not complete.
+    pub(crate) fn is_opening(self) -> bool {
+        self.is_connection() && self.0 & ESTABLISHED == 0
     }
 
-    /// Whether nothing can change: not TCP, or plain data on a connection that is simply established.
+    /// Whether a packet with these flags only keeps the session alive, whichever side it comes from; nearly all do.
+    /// `flags` are TCP's, and where others' types look like them, a longer way leads to the same end.
     #[inline(always)]
-    fn is_settled(self, flags: u8) -> bool {
-        self.0 & CONNECTION == 0
-            || (flags & (Tcp::SYN | Tcp::FIN | Tcp::RST) == 0
-                && self.0 & (RESET | ESTABLISHED) == ESTABLISHED)
+    pub(crate) fn is_settled(self, flags: u8) -> bool {
+        (SETTLED >> self.0) & 1 != 0 && flags & (Tcp::SYN | Tcp::FIN | Tcp::RST) == 0
     }
 
-    fn step_client(self, flags: u8) -> State {
+    /// What a packet from the client does.
+    pub(crate) fn after_client(self, flags: u8) -> Step {
+        let state = match self {
+            State::UDP_UNANSWERED => State::UDP,
+            State::UDP_QUIET_UNANSWERED => State::UDP_QUIET,
+            _ if !self.is_connection() => self,
+            _ => return self.connection_after_client(flags),
+        };
+        Step { state, refreshes: true, begins: false }
+    }
+
+    /// What a packet from the origin does.
+    pub(crate) fn after_origin(self, flags: u8) -> Step {
+        if self.is_connection() {
+            return self.connection_after_origin(flags);
+        }
+        let refreshes =
+            !matches!(self, State::UDP_QUIET | State::UDP_UNANSWERED | State::UDP_QUIET_UNANSWERED);
+        Step { state: self, refreshes, begins: false }
+    }
+
+    fn connection_after_client(self, flags: u8) -> Step {
         if flags & Tcp::RST != 0 {
-            return State(self.0 | RESET);
+            return self.reset();
         }
         let opens = flags & (Tcp::SYN | Tcp::ACK) == Tcp::SYN;
         if opens && (self.0 & RESET != 0 || self.0 & BOTH_FINS == BOTH_FINS) {
             // The client uses its port again.
-            return State::CONNECTION;
+            return Step { state: State::CONNECTION, refreshes: true, begins: true };
         }
         let mut state = self.0 & !RESET;
         if flags & Tcp::ACK != 0 && state & ANSWERED != 0 {
@@ -107,19 +159,53 @@ impl State {
         if flags & Tcp::FIN != 0 {
             state |= CLIENT_FIN;
         }
-        State(state)
+        Step { state: State(state), refreshes: state & BOTH_FINS != BOTH_FINS, begins: false }
     }
 
-    fn step_origin(self, flags: u8) -> State {
+    fn connection_after_origin(self, flags: u8) -> Step {
         if flags & Tcp::RST != 0 {
-            return State(self.0 | RESET);
+            return self.reset();
         }
         let mut state = self.0 & !RESET | ANSWERED;
         if flags & Tcp::FIN != 0 {
             state |= ORIGIN_FIN;
         }
-        State(state)
+        let refreshes = state & ESTABLISHED != 0 && state & BOTH_FINS != BOTH_FINS;
+        Step { state: State(state), refreshes, begins: false }
     }
+
+    fn reset(self) -> Step {
+        Step { state: State(self.0 | RESET), refreshes: false, begins: false }
+    }
+
+    /// What follows when a session's time is over: a connection that was established waits once more for as long as
+    /// one that closes. `None` is the end.
+    pub(crate) fn after_silence(self) -> Option<State> {
+        (self.is_connection() && self.name() == "established").then_some(State(self.0 | RESET))
+    }
+}
+
+/// States in which an ordinary packet from either side only keeps the session alive, one bit each.
+const SETTLED: u64 = {
+    let mut states = 1 << State::UDP.0 | 1 << State::ICMP.0 | 1 << State::ICMPV6.0;
+    let mut state = CONNECTION;
+    while state < 1 << State::BITS {
+        if state & (RESET | ESTABLISHED) == ESTABLISHED && state & BOTH_FINS != BOTH_FINS {
+            states |= 1 << state;
+        }
+        state += 1;
+    }
+    states
+};
+
+/// What a packet does to a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Step {
+    pub state: State,
+    /// Whether the session has its state's whole lifetime again; else it has at most that, and no more than before.
+    pub refreshes: bool,
+    /// Whether another connection begins, with other sequence numbers.
+    pub begins: bool,
 }
 
 /// Seconds to live by state.
@@ -131,10 +217,11 @@ impl Lifetimes {
         for (state, lifetime) in lifetimes.iter_mut().enumerate() {
             let state = State(state as u8);
             *lifetime = match state {
-                State::UDP => timeouts.udp,
+                _ if state.protocol() == UDP => timeouts.udp,
                 State::ICMP | State::ICMPV6 => timeouts.icmp,
                 _ if state.name() == "established" => timeouts.tcp_established,
-                _ => timeouts.tcp_transitory,
+                _ if state.name() == "opening" => timeouts.tcp_opening,
+                _ => timeouts.tcp_closing,
             };
         }
         Lifetimes(lifetimes)
@@ -159,7 +246,7 @@ mod tests {
         let mut state = State::CONNECTION;
         let mut names = Vec::new();
         for (side, flags) in steps {
-            state = if *side == '>' { state.after_client(*flags) } else { state.after_origin(*flags) };
+            state = if *side == '>' { state.after_client(*flags) } else { state.after_origin(*flags) }.state;
             names.push(state.name());
         }
         names
@@ -206,15 +293,15 @@ mod tests {
 
     #[test]
     fn each_state_has_its_lifetime() {
-        let timeouts = Timeouts { tcp_established: 4, tcp_transitory: 3, udp: 2, icmp: 1 };
+        let timeouts = Timeouts { tcp_established: 4, tcp_opening: 3, tcp_closing: 5, udp: 2, icmp: 1 };
         let lifetimes = Lifetimes::new(&timeouts);
         assert_eq!(lifetimes.of(State::UDP), 2);
         assert_eq!((lifetimes.of(State::ICMP), lifetimes.of(State::ICMPV6)), (1, 1));
         assert_eq!(lifetimes.of(State::CONNECTION), 3);
         assert_eq!(lifetimes.of(State(CONNECTION | ANSWERED | ESTABLISHED)), 4);
         assert_eq!(lifetimes.of(State(CONNECTION | ANSWERED | ESTABLISHED | CLIENT_FIN)), 4);
-        assert_eq!(lifetimes.of(State(CONNECTION | ANSWERED | ESTABLISHED | BOTH_FINS)), 3);
-        assert_eq!(lifetimes.of(State(CONNECTION | ANSWERED | ESTABLISHED | RESET)), 3);
-        assert_eq!(State::UDP.after_origin(RST), State::UDP);
+        assert_eq!(lifetimes.of(State(CONNECTION | ANSWERED | ESTABLISHED | BOTH_FINS)), 5);
+        assert_eq!(lifetimes.of(State(CONNECTION | ANSWERED | ESTABLISHED | RESET)), 5);
+        assert_eq!(State::UDP.after_origin(RST).state, State::UDP);
     }
 }

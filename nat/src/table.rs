@@ -1,16 +1,21 @@
 //! The table of sessions: making, forgetting and showing them.
 
+use crate::accounts::{Accounts, ClientUse};
+use crate::addresses::Addresses;
 use crate::config::{Config, InvalidConfig};
-use crate::ports::{PROTOCOLS, PoolUse, Ports, Share, space_of};
+use crate::other::Others;
+use crate::ports::Ports;
 use crate::reverse::{Reverse, ReverseSlot};
-use crate::session::{Expiry, Key, NewSession, Seconds, Session, SessionIndex, SessionView, Tag};
-use crate::state::{Lifetimes, State};
-use crate::translate::deltas;
-use crate::vips::Vips;
+use crate::ring::Rings;
+use crate::rules::Rules;
+use crate::session::{Flags, Key, Seconds, ServiceId, Session, SessionIndex, SessionView, Tag, UNTRANSLATED};
+use crate::share::{PROTOCOLS, PoolUse, Share, space_of};
+use crate::state::Lifetimes;
+use crate::wheel::Wheel;
 use foldhash::SharedSeed;
 use packet::index::HashIndex;
 use packet::transport::{ICMP, ICMPV6, TCP, UDP};
-use packet::{IpVersion, Reason};
+use packet::{Addr, IpVersion};
 
 /// One worker's sessions and share of the pool's ports; see the crate's documentation.
 pub struct Nat {
@@ -18,23 +23,35 @@ pub struct Nat {
     pub(crate) index: HashIndex,
     pub(crate) reverse: Reverse,
     pub(crate) ports: Ports,
-    pub(crate) vips: Vips,
+    pub(crate) vips: Addresses,
+    pub(crate) origins: Addresses,
     pub(crate) lifetimes: Lifetimes,
+    pub(crate) others: Others,
+    pub(crate) rules: Rules,
+    /// Sessions that only clients with few of them may have.
+    pub(crate) reserved: usize,
+    /// Sessions of one mapping.
+    pub(crate) rings: Rings,
+    /// First sessions by mapping, further ones by peer; see [`crate::mapping`].
+    pub(crate) mapped: HashIndex,
+    pub(crate) wheel: Wheel,
+    pub(crate) accounts: Accounts,
     pub(crate) seed: u64,
     pub(crate) shared_seed: SharedSeed,
     /// The last place freed; from there each free place names the next.
     free: u32,
     /// Places used at least once.
     pub(crate) used: u32,
-    /// Where the sweep goes on.
-    pub(crate) sweep_at: u32,
 }
 
 const NO_PLACE: u32 = u32::MAX;
+/// Sessions of other protocols than TCP, UDP and ICMP at most.
+const OTHERS_MAX: usize = 1 << 16;
 
 impl Nat {
-    /// Allocates all that it ever needs: 64 bytes per session for itself, 16 to 32 for its index, and 18 bytes per
-    /// address and port of the worker's share.
+    /// Allocates all that it ever needs. For each session: 64 bytes for itself, 32 to 64 for two indexes, 16 for the
+    /// rings of its mapping and the timer wheel, and half of a client's 60 to 76. For each address and port of the
+    /// worker's share: 24 bytes.
     ///
     /// # Errors
     /// What is wrong with the configuration.
@@ -45,128 +62,104 @@ impl Nat {
         Ok(Nat {
             sessions: vec![Session::EMPTY; config.sessions_max].into_boxed_slice(),
             index: HashIndex::new(config.sessions_max),
-            ports: Ports::new(share, pool.len() * PROTOCOLS, config.seed),
+            ports: Ports::new(
+                share,
+                pool.len() * PROTOCOLS,
+                config.seed,
+                config.rules.quarantine_s,
+                config.rules.parity,
+            ),
             reverse: Reverse::new(share, &pool),
-            vips: Vips::new(config.sessions_max),
+            vips: Addresses::new(config.sessions_max),
+            origins: Addresses::new(config.sessions_max),
             lifetimes: Lifetimes::new(&config.timeouts),
+            others: Others::new(
+                config.sessions_max.min(OTHERS_MAX),
+                &pool,
+                config.worker,
+                config.workers,
+                config.seed,
+            ),
+            rules: config.rules,
+            reserved: config.sessions_max / 100 * config.rules.reserve_percent as usize,
+            rings: Rings::new(config.sessions_max),
+            mapped: HashIndex::new(config.sessions_max),
+            wheel: Wheel::new(config.sessions_max),
+            accounts: Accounts::new(&config.rules, config.sessions_max),
             seed: config.seed.rotate_left(32),
             shared_seed: SharedSeed::from_u64(config.seed),
             free: NO_PLACE,
             used: 0,
-            sweep_at: 0,
         })
     }
 
-    /// Makes a session: the external address is the client's (always the same one of its IP version), the port a
-    /// random one out of this worker's share. Where the key has a session already, such as when two first packets
-    /// stand in one burst, that one is returned unchanged.
-    ///
-    /// # Errors
-    /// [`Reason::Transport`] for a protocol that is not translated, [`Reason::NoOrigin`] for an origin or VIP of
-    /// the other IP version, [`Reason::NatNoPool`], [`Reason::NatPortsExhausted`], [`Reason::NatTableFull`].
-    /// Nothing is changed then; live sessions are never evicted.
-    pub fn create(
-        &mut self,
-        now: Seconds,
-        hash: u64,
-        key: Key,
-        new: NewSession,
-    ) -> Result<SessionIndex, Reason> {
-        if let Some(session) = self.find(hash, &key) {
-            return Ok(session);
-        }
-        let version = if key.client.is_v4() { IpVersion::V4 } else { IpVersion::V6 };
-        let state = State::initial(new.protocol, version).ok_or(Reason::Transport)?;
-        if [new.origin, new.vip].iter().any(|address| address.is_v4() != key.client.is_v4()) {
-            return Err(Reason::NoOrigin);
-        }
-        let external =
-            self.reverse.choose(self.hash_address(key.client), version).ok_or(Reason::NatNoPool)?;
-        let space = external as usize * PROTOCOLS + space_of(new.protocol).ok_or(Reason::Transport)?;
-        let at = self.next_place().ok_or(Reason::NatTableFull)?;
-        let vip = self.vips.hold(self.hash_address(new.vip), new.vip)?;
-        let port = match self.take_port(hash, at, space) {
-            Ok(port) => port,
-            Err(reason) => {
-                self.release_vip(vip);
-                return Err(reason);
-            }
-        };
-        let icmp = matches!(new.protocol, ICMP | ICMPV6);
-        let mut session = Session {
-            client: key.client,
-            origin: new.origin,
-            tag: new.tag,
-            service: key.service,
-            expiry: Expiry::new(now, self.lifetimes.of(state), state),
-            client_port: key.port,
-            origin_port: if icmp { port } else { new.origin_port },
-            external_port: port,
-            vip_port: if icmp { key.port } else { new.vip_port },
-            external,
-            vip,
-            ..Session::EMPTY
-        };
-        (session.addresses, session.transport) =
-            deltas(&session, new.vip, self.reverse.address(external), new.protocol);
-        self.occupy(at, session);
-        Ok(SessionIndex(at))
+    /// The external address of a client, for protocols with ports.
+    pub(crate) fn paired_address(&self, client: Addr) -> Option<Addr> {
+        let version = if client.is_v4() { IpVersion::V4 } else { IpVersion::V6 };
+        let place = self.reverse.choose(self.hash_address(client), version)?;
+        Some(self.reverse.address(place))
     }
 
-    /// Takes a port of a space for the session at `at`, and enters that in the index and the reverse table.
-    fn take_port(&mut self, hash: u64, at: u32, space: usize) -> Result<u16, Reason> {
-        let port = self.ports.take(space)?;
-        let slot = self.reverse.slot_in(space, port);
-        match (slot, self.index.insert(hash, at)) {
-            (Some(slot), Ok(())) => {
-                self.reverse.set(slot, Some(at));
-                Ok(port)
-            }
-            _ => {
-                self.ports.give(space, port);
-                Err(Reason::NatTableFull)
-            }
-        }
-    }
-
-    fn next_place(&self) -> Option<u32> {
+    pub(crate) fn next_place(&self) -> Option<u32> {
         if self.free != NO_PLACE {
             return Some(self.free);
         }
         ((self.used as usize) < self.sessions.len()).then_some(self.used)
     }
 
-    fn occupy(&mut self, at: u32, session: Session) {
-        if at == self.used {
+    /// Puts a session in the place that [`Nat::next_place`] named; returns which place is free next.
+    pub(crate) fn occupy(&mut self, at: u32, session: Session) -> u32 {
+        let next = if at == self.used {
             self.used += 1;
+            self.free
         } else {
-            self.free = self.sessions[at as usize].service.0;
-        }
+            self.sessions[at as usize].service.0
+        };
+        self.free = next;
         self.sessions[at as usize] = session;
+        next
     }
 
-    fn release_vip(&mut self, vip: u16) {
+    /// Frees a place, which is the next to be used.
+    pub(crate) fn vacate(&mut self, at: u32, next_free: u32) {
+        self.sessions[at as usize] = Session { service: ServiceId(next_free), ..Session::EMPTY };
+        self.free = at;
+    }
+
+    pub(crate) fn release_vip(&mut self, vip: u16) {
         let hash = self.hash_address(self.vips.address(vip));
         self.vips.release(hash, vip);
     }
 
-    /// Where the session at `at` stands in the reverse table.
+    pub(crate) fn release_origin(&mut self, origin: u16) {
+        let hash = self.hash_address(self.origins.address(origin));
+        self.origins.release(hash, origin);
+    }
+
+    /// The space of a session's external port, and where that stands in the reverse table.
     pub(crate) fn space_and_slot(&self, at: u32) -> Option<(usize, ReverseSlot)> {
         let session = &self.sessions[at as usize];
+        if session.external == UNTRANSLATED {
+            return None;
+        }
         let space = session.external as usize * PROTOCOLS + space_of(session.expiry.state().protocol())?;
         Some((space, self.reverse.slot_in(space, session.external_port)?))
     }
 
     /// Forgets the live session at `at` and gives back all that it held; `hash` is its key's.
-    pub(crate) fn remove(&mut self, hash: u64, at: u32) {
-        let Some((space, slot)) = self.space_and_slot(at) else { return };
+    pub(crate) fn remove(&mut self, now: Seconds, hash: u64, at: u32) {
         let session = self.sessions[at as usize];
+        let protocol = space_of(session.expiry.state().protocol());
         self.index.remove(hash, at);
-        self.reverse.set(slot, None);
-        self.ports.give(space, session.external_port);
+        self.wheel.forget(at);
+        self.leave(now, at);
         self.release_vip(session.vip);
-        self.sessions[at as usize] = Session { service: crate::ServiceId(self.free), ..Session::EMPTY };
-        self.free = at;
+        self.release_origin(session.origin);
+        if let Some(protocol) = protocol {
+            let client = self.hash_address(session.client);
+            self.accounts.close(client, session.client, protocol);
+        }
+        self.vacate(at, self.free);
     }
 
     /// What packets from the client's side find a session by.
@@ -198,12 +191,13 @@ impl Nat {
             protocol: state.protocol(),
             vip: self.vips.address(session.vip),
             vip_port: port(session.vip_port),
-            origin: session.origin,
+            origin: self.origins.address(session.origin),
             origin_port: port(session.origin_port),
-            external: self.reverse.address(session.external),
+            external: self.external(session),
             external_port: session.external_port,
             state,
             tag: session.tag,
+            is_inbound: session.flags.has(Flags::INBOUND),
             expiry: session.expiry,
         })
     }
@@ -221,6 +215,22 @@ impl Nat {
     /// Sessions held at most.
     pub fn capacity(&self) -> usize {
         self.sessions.len()
+    }
+
+    /// Clients that have sessions.
+    pub fn clients(&self) -> usize {
+        self.accounts.len()
+    }
+
+    /// What a client has; `None` where it has no session.
+    pub fn client(&self, client: Addr) -> Option<ClientUse> {
+        self.accounts.usage(self.hash_address(client), client)
+    }
+
+    /// Shows what clients have, of `count` places of their table from `from` on. Returns where to go on, or `None` at
+    /// the end.
+    pub fn list_clients(&self, from: usize, count: usize, show: impl FnMut(ClientUse)) -> Option<usize> {
+        self.accounts.list(from, count, show)
     }
 
     /// How the pool is used: each address with each protocol, in the pool's order.

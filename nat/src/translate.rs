@@ -1,12 +1,13 @@
 //! Rewriting packets in place. Checksums are updated by the session's ready-made differences, never computed anew:
 //! a packet that came with a wrong one leaves with a wrong one (RFC 1624; RFC 4787 forbids to repair it).
 
+use crate::sequence::follow;
 use crate::session::{Expiry, Seconds, Session, SessionIndex};
 use crate::table::Nat;
 use packet::checksum::{Delta, add, sum};
 use packet::ip::Fragment;
-use packet::transport::{ICMP, ICMPV6, TCP, Tcp, UDP, Udp};
-use packet::{Addr, Headers, IpVersion};
+use packet::transport::{ICMP, ICMPV6, TCP, Tcp, UDP, UDP_LITE, Udp};
+use packet::{Addr, Headers, IpVersion, Reason};
 
 /// New addresses and ports, and what they do to checksums.
 pub(crate) struct Rewrite {
@@ -21,34 +22,48 @@ pub(crate) struct Rewrite {
 
 impl Nat {
     /// Translates a packet from the client's side in place: `bytes` starts at the IP header that `packet` was
-    /// parsed from. Keeps the session alive. Does nothing where the session has expired.
+    /// parsed from. Keeps the session alive.
+    ///
+    /// # Errors
+    /// [`Reason::NatNoSession`] where the session has expired, [`Reason::NatTcpSequence`] for a RST that is none of its
+    /// connection's. Nothing is changed then.
     #[inline(always)]
-    pub fn forward(&mut self, now: Seconds, session: SessionIndex, bytes: &mut [u8], packet: &impl Headers) {
-        let Some(session) = self.sessions.get_mut(session.index()).filter(|session| session.is_live()) else {
-            return;
-        };
-        let state = session.expiry.state().after_client(packet.detail());
-        session.expiry = Expiry::new(now, self.lifetimes.of(state), state);
+    pub fn forward(
+        &mut self,
+        now: Seconds,
+        session: SessionIndex,
+        bytes: &mut [u8],
+        packet: &impl Headers,
+    ) -> Result<(), Reason> {
+        self.heed_client(now, session, bytes, packet)?;
+        let session = &self.sessions[session.index()];
         let rewrite = Rewrite {
-            src: self.reverse.address(session.external),
-            dst: session.origin,
+            src: self.external(session),
+            dst: self.origins.address(session.origin),
             src_port: session.external_port,
             dst_port: session.origin_port,
             addresses: session.addresses,
             transport: session.transport,
         };
         rewrite.packet(bytes, packet);
+        Ok(())
     }
 
     /// Translates an origin's packet in place, undoing both translations: its source becomes the VIP and the port
-    /// there, its destination the client. Otherwise as [`Nat::forward`].
+    /// there, its destination the client.
+    ///
+    /// # Errors
+    /// As [`Nat::forward`].
     #[inline(always)]
-    pub fn reverse(&mut self, now: Seconds, session: SessionIndex, bytes: &mut [u8], packet: &impl Headers) {
-        let Some(session) = self.sessions.get_mut(session.index()).filter(|session| session.is_live()) else {
-            return;
-        };
-        let state = session.expiry.state().after_origin(packet.detail());
-        session.expiry = Expiry::new(now, self.lifetimes.of(state), state);
+    pub fn reverse(
+        &mut self,
+        now: Seconds,
+        session: SessionIndex,
+        bytes: &mut [u8],
+        packet: &impl Headers,
+    ) -> Result<(), Reason> {
+        self.heed_origin(now, session, bytes, packet)?;
+        let session = &self.sessions[session.index()];
         let rewrite = Rewrite {
             src: self.vips.address(session.vip),
             dst: session.client,
@@ -58,13 +73,59 @@ impl Nat {
             transport: session.transport.reversed(),
         };
         rewrite.packet(bytes, packet);
+        Ok(())
+    }
+}
+
+impl Nat {
+    /// Keeps a session alive, or takes it a step further, for a packet from the client's side.
+    #[inline(always)]
+    pub(crate) fn heed_client(
+        &mut self,
+        now: Seconds,
+        session: SessionIndex,
+        bytes: &[u8],
+        packet: &impl Headers,
+    ) -> Result<(), Reason> {
+        let state = self.sessions[session.index()].expiry.state();
+        if !state.is_settled(packet.detail()) {
+            return self.step_client(now, session, bytes, &packet.packet());
+        }
+        let session = &mut self.sessions[session.index()];
+        session.expiry = Expiry::new(now, self.lifetimes.of(state), state);
+        follow(&mut session.next.client, bytes, packet);
+        Ok(())
+    }
+
+    /// As [`Nat::heed_client`] for an origin's packet.
+    #[inline(always)]
+    pub(crate) fn heed_origin(
+        &mut self,
+        now: Seconds,
+        session: SessionIndex,
+        bytes: &[u8],
+        packet: &impl Headers,
+    ) -> Result<(), Reason> {
+        let state = self.sessions[session.index()].expiry.state();
+        if !state.is_settled(packet.detail()) {
+            return self.step_origin(now, session, bytes, &packet.packet());
+        }
+        let session = &mut self.sessions[session.index()];
+        session.expiry = Expiry::new(now, self.lifetimes.of(state), state);
+        follow(&mut session.next.origin, bytes, packet);
+        Ok(())
     }
 }
 
 /// What the way towards the origin does to a sum over the addresses, and to the transport checksum: TCP, UDP and
 /// ICMPv6 cover addresses and ports (or the identifier), ICMP the identifier only.
-pub(crate) fn deltas(session: &Session, vip: Addr, external: Addr, protocol: u8) -> (Delta, Delta) {
-    let addresses = addresses_delta((session.client, vip), (external, session.origin));
+pub(crate) fn deltas(
+    session: &Session,
+    (vip, origin): (Addr, Addr),
+    external: Addr,
+    protocol: u8,
+) -> (Delta, Delta) {
+    let addresses = addresses_delta((session.client, vip), (external, origin));
     let ports = match protocol {
         ICMP | ICMPV6 => Delta::between(session.client_port, session.external_port),
         _ => Delta::between(
@@ -88,8 +149,14 @@ pub(crate) fn addresses_delta(old: (Addr, Addr), new: (Addr, Addr)) -> Delta {
 }
 
 impl Rewrite {
+    /// The same for a quoted packet, which went the other way.
+    pub(crate) fn quoted(self) -> Rewrite {
+        let Rewrite { src, dst, src_port, dst_port, .. } = self;
+        Rewrite { src: dst, dst: src, src_port: dst_port, dst_port: src_port, ..self }
+    }
+
     #[inline(always)]
-    fn packet(&self, bytes: &mut [u8], packet: &impl Headers) {
+    pub(crate) fn packet(&self, bytes: &mut [u8], packet: &impl Headers) {
         self.addresses(bytes, packet.version());
         // A later fragment has no transport header; the first one's checksum covers the whole datagram.
         if packet.fragment() != Fragment::Later
@@ -136,6 +203,11 @@ impl Rewrite {
             ICMP | ICMPV6 => {
                 update(bytes, packet::icmp::Header::IDENTIFIER_AT, |_| self.src_port);
                 update(bytes, packet::icmp::Header::CHECKSUM_AT, |checksum| self.transport.apply(checksum));
+            }
+            // The checksum stands where UDP's does, and covers the header whatever else it covers (RFC 3828 section 3.1).
+            UDP_LITE => {
+                self.ports(bytes);
+                update(bytes, Udp::CHECKSUM_AT, |checksum| self.transport.apply_udp(checksum));
             }
             _ => {}
         }

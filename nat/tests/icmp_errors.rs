@@ -43,6 +43,9 @@ fn quote_at(bytes: &[u8]) -> usize {
     parse(bytes).unwrap().transport_at as usize + 8
 }
 
+/// The rest of an error's header, with an MTU that a path may have where it is about one.
+const MTU: [u8; 4] = [0, 0, 5, 0];
+
 struct Case {
     nat: Nat,
     flow: Flow,
@@ -108,7 +111,7 @@ proptest! {
         let router = if from_origin { case.flow.origin.0 } else { address(version, ROUTERS, 1) };
         let header = parse(&case.forwarded).unwrap().transport_at as usize;
         let len = case.forwarded.len().min(header + 8 + cut);
-        let rest = [0, 0, rest[0], rest[1]];
+        let rest = [0, 0, rest[0] | 5, rest[1]];
         let mut bytes = error(router, case.external(), kind, rest, &case.forwarded[..len]);
         prop_assert_eq!(case.reverse_error(&mut bytes), Ok(case.index));
         let quote = cut_quote(protocol, cut, &case.request[..len], &case.forwarded);
@@ -124,10 +127,10 @@ proptest! {
         let router = if from_client { case.flow.client.0 } else { address(version, ROUTERS, 1) };
         let header = parse(&case.delivered).unwrap().transport_at as usize;
         let len = case.delivered.len().min(header + 8 + cut);
-        let mut bytes = error(router, case.flow.vip.0, kind, [0; 4], &case.delivered[..len]);
+        let mut bytes = error(router, case.flow.vip.0, kind, MTU, &case.delivered[..len]);
         prop_assert_eq!(case.forward_error(&mut bytes), Ok(case.index));
         let quote = cut_quote(protocol, cut, &case.reply[..len], &case.delivered);
-        let expected = error(case.external(), case.flow.origin.0, kind, [0; 4], &quote);
+        let expected = error(case.external(), case.flow.origin.0, kind, MTU, &quote);
         parse_valid(&bytes);
         prop_assert_eq!(bytes, expected);
     }
@@ -162,8 +165,8 @@ proptest! {
                 // A packet that is taken for another one must not panic either.
                 let mut nat = nat();
                 case.flow.create(&mut nat).unwrap();
-                nat.forward(NOW, case.index, &mut translated, &packet);
-                nat.reverse(NOW, case.index, &mut translated[..cut.min(bytes.len())], &packet);
+                let _ = nat.forward(NOW, case.index, &mut translated, &packet);
+                let _ = nat.reverse(NOW, case.index, &mut translated[..cut.min(bytes.len())], &packet);
             }
         }
     }
@@ -321,15 +324,49 @@ fn a_quote_tells_where_its_error_belongs() {
 }
 
 #[test]
+fn forged_errors_are_dropped() {
+    // Segments that the client has not sent of late, and MTUs that no path has.
+    let case = case(IpVersion::V4, TCP);
+    let about = |sequence: u32| {
+        let mut quote = case.forwarded.clone();
+        quote[24..28].copy_from_slice(&sequence.to_be_bytes());
+        error(case.flow.origin.0, case.external(), 1, MTU, &quote)
+    };
+    let first = u32::from_be_bytes(*case.forwarded[24..28].first_chunk().unwrap());
+    for (off, result) in [
+        (0, Ok(case.index)),
+        (-(1 << 24) + 100, Ok(case.index)),
+        (-(1 << 25), Err(Reason::NatTcpSequence)),
+        (1 << 22, Err(Reason::NatTcpSequence)),
+        (1 << 31, Err(Reason::NatTcpSequence)),
+    ] {
+        let mut bytes = about((first as i64 + off) as u32);
+        assert_eq!(case.reverse_error(&mut bytes), result, "{off}");
+    }
+    for (version, mtus) in [
+        (IpVersion::V4, [(68, false), (575, false), (576, true), (0, true)]),
+        (IpVersion::V6, [(68, false), (1279, false), (1280, true), (0, false)]),
+    ] {
+        let case = self::case(version, UDP);
+        for (mtu, passes) in mtus {
+            let rest = u32::to_be_bytes(mtu);
+            let mut bytes = error(case.flow.origin.0, case.external(), 1, rest, &case.forwarded);
+            let expected = if passes { Ok(case.index) } else { Err(Reason::NatMtuFloor) };
+            assert_eq!(case.reverse_error(&mut bytes), expected, "{mtu}");
+        }
+    }
+}
+
+#[test]
 fn errors_neither_end_nor_refresh_a_session() {
     for (version, protocol) in kinds() {
         let mut case = case(version, protocol);
         let left = |case: &Case, now| case.nat.session(case.index).unwrap().seconds_left(Seconds(now));
         let before = (left(&case, NOW.0), case.nat.session(case.index).unwrap());
         for kind in 0..4 {
-            let mut bytes = error(case.flow.origin.0, case.external(), kind, [0; 4], &case.forwarded);
+            let mut bytes = error(case.flow.origin.0, case.external(), kind, MTU, &case.forwarded);
             case.reverse_error(&mut bytes).unwrap();
-            let mut bytes = error(case.flow.client.0, case.flow.vip.0, kind, [0; 4], &case.delivered);
+            let mut bytes = error(case.flow.client.0, case.flow.vip.0, kind, MTU, &case.delivered);
             case.forward_error(&mut bytes).unwrap();
         }
         assert_eq!((left(&case, NOW.0), case.nat.session(case.index).unwrap()), before);

@@ -77,7 +77,7 @@ proptest! {
                 let Key { client, port, .. } = flow.key();
                 let key = Key { client, port, service: ServiceId(protocol as u32) };
                 let new = NewSession { protocol, vip: flow.vip.0, vip_port: 1, origin: flow.origin.0,
-                                       origin_port: 443, tag: Tag(0) };
+                                       origin_port: 443, tag: Tag(0), filtering: Filtering::default() };
                 match nat.create(NOW, nat.hash(&key), key, new) {
                     Ok(index) => {
                         let view = nat.session(index).unwrap();
@@ -136,7 +136,7 @@ fn fragments_keep_what_is_not_a_header() {
     bytes[10..12].copy_from_slice(&sum.to_be_bytes());
     let payload = bytes[20..].to_vec();
     let packet = parse(&bytes).unwrap();
-    nat.forward(NOW, index, &mut bytes, &packet);
+    nat.forward(NOW, index, &mut bytes, &packet).unwrap();
     assert_eq!(parse(&bytes).unwrap().dst, flow.origin.0);
     assert_eq!(bytes[20..], payload);
 }

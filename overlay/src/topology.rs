@@ -5,6 +5,7 @@
 
 use core::net::IpAddr;
 use core::ops::RangeInclusive;
+use ipnetwork::IpNetwork;
 pub use packet::IpVersion;
 
 use crate::plan::{Certificate, Quality};
@@ -230,6 +231,8 @@ pub struct Application {
     pub trace: Sampling,
     /// How its packets find their ways.
     pub routing: Routing,
+    /// How the gateway translates for it.
+    pub translation: Translation,
 }
 
 /// How an application's packets find their ways.
@@ -275,6 +278,29 @@ impl Default for Sampling {
     }
 }
 
+/// How the gateway translates for an application.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Translation {
+    /// Who may send to clients' external TCP ports.
+    pub tcp: Filtering,
+    /// Who may send to clients' external UDP ports.
+    pub udp: Filtering,
+    /// Origins that see clients' own addresses and ports.
+    pub untranslated: Vec<IpNetwork>,
+}
+
+/// Which outside endpoints may send to a client's external address and port (RFC 4787 section 5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Filtering {
+    /// All that a virtual IP stands for.
+    #[default]
+    EndpointIndependent,
+    /// Those of them at an address that the client has sent to.
+    AddressDependent,
+    /// Those that the client has sent to.
+    AddressAndPortDependent,
+}
+
 /// How an application's packets are carried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Seal {
@@ -303,6 +329,12 @@ pub enum Service {
     Udp(RangeInclusive<u16>),
     /// ICMP or ICMPv6 echo.
     Icmp,
+    /// UDP-Lite ports, first and last.
+    UdpLite(RangeInclusive<u16>),
+    /// SCTP ports, first and last.
+    Sctp(RangeInclusive<u16>),
+    /// An IP protocol of this number, translated by address alone.
+    Protocol(u8),
 }
 
 /// A server behind a gateway.

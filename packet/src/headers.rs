@@ -2,7 +2,7 @@
 
 use crate::icmp::{self, Kind};
 use crate::ip::{Fragment, Packet};
-use crate::transport::{ICMP, ICMPV6};
+use crate::transport::{ICMP, ICMPV6, is_common};
 use crate::{Addr, IpVersion};
 
 /// The headers of an IP packet.
@@ -50,6 +50,12 @@ pub trait Headers: Copy {
             (IpVersion::V6, ICMPV6) => icmp::Kind::of_v6(self.detail()),
             _ => icmp::Kind::Other,
         }
+    }
+
+    /// Whether the protocol is TCP, UDP, ICMP or ICMPv6.
+    #[inline(always)]
+    fn is_common(&self) -> bool {
+        is_common(self.protocol())
     }
 
     /// Whether a router may forward a packet with this source address: not loopback, multicast, unspecified,

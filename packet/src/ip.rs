@@ -3,7 +3,7 @@
 use crate::checksum;
 use crate::headers::Headers;
 use crate::icmp;
-use crate::transport::{ICMP, ICMPV6, TCP, UDP};
+use crate::transport::{ICMP, ICMPV6, SCTP, TCP, UDP, UDP_LITE};
 use crate::{Addr, Reason};
 use zerocopy::byteorder::network_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -100,9 +100,9 @@ pub struct Packet {
     pub src: Addr,
     /// Destination address.
     pub dst: Addr,
-    /// TCP's or UDP's source port; an ICMP echo's identifier; else 0.
+    /// The source port of TCP, UDP, UDP-Lite or SCTP; an ICMP echo's identifier; else 0.
     pub src_port: u16,
-    /// TCP's or UDP's destination port; an ICMP echo's identifier; else 0.
+    /// The destination port of TCP, UDP, UDP-Lite or SCTP; an ICMP echo's identifier; else 0.
     pub dst_port: u16,
     /// IP version.
     pub version: IpVersion,
@@ -335,8 +335,29 @@ fn parse_transport(packet: &[u8], parsed: &mut Packet) -> Result<(), Reason> {
                 parsed.dst_port = identifier;
             }
         }
+        SCTP | UDP_LITE => parse_other(transport, parsed, truncated)?,
         _ => {}
     }
+    Ok(())
+}
+
+/// Reads the ports of UDP-Lite (RFC 3828 section 3) and SCTP (RFC 9260 section 3.1), which stand where UDP's do.
+#[cold]
+fn parse_other(transport: &[u8], parsed: &mut Packet, truncated: Reason) -> Result<(), Reason> {
+    let header_len = if parsed.protocol == SCTP { 12 } else { 8 };
+    let Some((header, true)) =
+        transport.first_chunk::<8>().map(|header| (header, transport.len() >= header_len))
+    else {
+        return Err(truncated);
+    };
+    let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+    // How much the checksum covers: 0 for all; the header at least.
+    let coverage = word(4) as usize;
+    let beyond = parsed.fragment == Fragment::No && coverage > transport.len();
+    if parsed.protocol == UDP_LITE && (beyond || (1..8).contains(&coverage)) {
+        return Err(Reason::TransportMalformed);
+    }
+    (parsed.src_port, parsed.dst_port) = (word(0), word(2));
     Ok(())
 }
 

@@ -140,6 +140,11 @@ impl Headers for Plain {
     fn total_len(&self) -> u16 {
         self.len
     }
+    // It is TCP or UDP.
+    #[inline(always)]
+    fn is_common(&self) -> bool {
+        true
+    }
     // It is never ICMP.
     #[inline(always)]
     fn icmp_kind(&self) -> crate::icmp::Kind {

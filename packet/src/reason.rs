@@ -163,6 +163,18 @@ reasons! {
     LinkState => "link_state",
     /// The packet's source route names a node twice, node 0 or an end of its way, or says that it has passed more hops than it has.
     OverlaySourceRoute => "overlay_source_route",
+    /// The client has as many NAT sessions or ports as it may have.
+    NatClientLimit => "nat_client_limit",
+    /// The client makes NAT sessions faster than it may.
+    NatClientRate => "nat_client_rate",
+    /// A RST, or a segment quoted in an ICMP error, is none that the connection can have at this point.
+    NatTcpSequence => "nat_tcp_sequence",
+    /// An ICMP error tells an MTU that no path can have.
+    NatMtuFloor => "nat_mtu_floor",
+    /// No virtual IP of the client's edge stands for the sender, so that the client could not answer it.
+    NatNoVip => "nat_no_vip",
+    /// A TCP connection from outside that the NAT does not let in; it is answered after six seconds at the earliest.
+    NatUnsolicited => "nat_unsolicited",
 }
 
 impl Reason {

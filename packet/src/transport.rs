@@ -1,4 +1,4 @@
-//! TCP (RFC 9293) and UDP (RFC 768) headers.
+//! TCP (RFC 9293) and UDP (RFC 768) headers, and the numbers of other protocols.
 
 use zerocopy::byteorder::network_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -11,6 +11,19 @@ pub const TCP: u8 = 6;
 pub const UDP: u8 = 17;
 /// Protocol number of ICMPv6.
 pub const ICMPV6: u8 = 58;
+
+/// Protocol number of generic routing encapsulation (RFC 2784).
+pub const GRE: u8 = 47;
+/// Protocol number of SCTP (RFC 9260).
+pub const SCTP: u8 = 132;
+/// Protocol number of UDP-Lite (RFC 3828).
+pub const UDP_LITE: u8 = 136;
+
+/// Whether a protocol is one of those that almost all packets are of: TCP, UDP, ICMP, ICMPv6.
+#[inline(always)]
+pub const fn is_common(protocol: u8) -> bool {
+    matches!(protocol, TCP | UDP | ICMP | ICMPV6)
+}
 
 /// A TCP header without its options.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]

@@ -21,6 +21,29 @@ pub enum Answer {
     TimeExceeded,
     /// The packet may have at most this many bytes.
     TooBig(u16),
+    /// The packet goes nowhere, for this reason.
+    Unreachable(Unreachable, Reason),
+}
+
+/// What is unreachable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unreachable {
+    /// The host: there is nothing left to translate with (RFC 6888 REQ-11 b).
+    Host,
+    /// The port.
+    Port,
+    /// An operator has decided so: the client has all that it may have (RFC 5508 REQ-8).
+    Prohibited,
+}
+
+impl Unreachable {
+    fn codes(self) -> (u8, u8) {
+        match self {
+            Unreachable::Host => (1, 3),
+            Unreachable::Port => (3, 4),
+            Unreachable::Prohibited => (13, 1),
+        }
+    }
 }
 
 impl Answer {
@@ -29,6 +52,7 @@ impl Answer {
         match self {
             Answer::TimeExceeded => Reason::TtlExpired,
             Answer::TooBig(_) => Reason::TooBig,
+            Answer::Unreachable(_, reason) => reason,
         }
     }
 }
@@ -145,18 +169,20 @@ pub fn turn_into<B: PacketBuf>(buf: &mut B, packet: &Packet, answer: Answer, sou
                     let [high, low] = mtu.to_be_bytes();
                     (icmp::V4_UNREACHABLE, icmp::V4_CODE_FRAGMENTATION_NEEDED, [0, 0, high, low])
                 }
+                Answer::Unreachable(what, _) => (icmp::V4_UNREACHABLE, what.codes().0, [0; 4]),
             };
             prepend_icmp(buf, kind, code, rest, 0)
                 && prepend_v4(buf, source.v4_bytes(), packet.src.v4_bytes())
         }
         IpVersion::V6 => {
             buf.truncate(lengths(packet).0);
-            let (kind, rest) = match answer {
-                Answer::TimeExceeded => (icmp::V6_TIME_EXCEEDED, [0; 4]),
-                Answer::TooBig(mtu) => (icmp::V6_TOO_BIG, (mtu as u32).to_be_bytes()),
+            let (kind, code, rest) = match answer {
+                Answer::TimeExceeded => (icmp::V6_TIME_EXCEEDED, 0, [0; 4]),
+                Answer::TooBig(mtu) => (icmp::V6_TOO_BIG, 0, (mtu as u32).to_be_bytes()),
+                Answer::Unreachable(what, _) => (icmp::V6_UNREACHABLE, what.codes().1, [0; 4]),
             };
             let pseudo = checksum::pseudo_header(source, packet.src, ICMPV6, buf.len() as u32 + 8);
-            prepend_icmp(buf, kind, 0, rest, pseudo)
+            prepend_icmp(buf, kind, code, rest, pseudo)
                 && prepend_v6(buf, source.v6_bytes(), packet.src.v6_bytes())
         }
     }

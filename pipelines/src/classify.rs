@@ -4,14 +4,13 @@ use crate::batch::{Burst, Cause, Lane, PortIndex};
 use crate::edge::{Ingress, may_enter};
 use crate::emit::Context;
 use crate::forwarder::{Lanes, Stores};
-use crate::fragments;
 use crate::gateway::Reply;
 use crate::intermediate::{self, Copy, Express, Transit};
 use crate::keys;
 use crate::known::{self, Answer, Known, Passing};
 use crate::seal;
 use crate::tables::{Local, Port};
-use crate::terminate::{self, Arrival};
+use crate::terminate;
 use crate::trace::Mark;
 use overlay::bfd;
 use overlay::linkstate;
@@ -98,7 +97,9 @@ fn pass<P: BufPool>(
             intermediate::forward(buf, &copy, transit, context);
         }
         Answer::Arrival(way) => match way.arrival(known::FRAME_HEAD as u16, passing, context.tables) {
-            Ok(arrival) => keep(&mut lanes.arrivals, arrival, buf, port, context, Arrival::owner),
+            Ok(arrival) => keep(&mut lanes.arrivals, arrival, buf, port, context, |arrival, workers, _| {
+                arrival.owner(workers)
+            }),
             Err(reason) => context.drop(buf, reason),
         },
     }
@@ -123,7 +124,7 @@ fn sort_plain<P: BufPool>(
             lanes.plain.ingress.take(buf);
         }
         Some(Local::Pool) => match Reply::admit(port, AT, packet, &[], stores.nat) {
-            Ok(reply) => keep(&mut lanes.plain.replies, reply, buf, port, context, Reply::owner),
+            Ok(reply) => keep(&mut lanes.plain.replies, reply, buf, port, context, owner_of_reply),
             Err(reason) => context.drop(buf, reason),
         },
         Some(Local::Underlay) if packet.protocol() == UDP && packet.dst_port() == GENEVE_PORT => {
@@ -136,8 +137,20 @@ fn sort_plain<P: BufPool>(
             put(port, buf, class, lanes, context);
         }
         Some(Local::Own) => context.punt(buf, port, Cause::Local),
-        None => context.drop(buf, Reason::NoDestination),
+        None => {
+            let bytes = buf.data().get(AT as usize..).unwrap_or_default();
+            match Reply::admit_untranslated(port, AT, packet, bytes, stores, context.tables) {
+                Ok(reply) => keep(&mut lanes.plain.replies, reply, buf, port, context, owner_of_reply),
+                Err(reason) => context.drop(buf, reason),
+            }
+        }
     }
+}
+
+/// The worker that has a reply's session.
+#[inline(always)]
+fn owner_of_reply<H: Headers>(reply: &Reply<H>, workers: u16, streams: u16) -> Option<u16> {
+    reply.owner(workers, streams)
 }
 
 /// Sorts any frame.
@@ -167,8 +180,10 @@ fn put<P: BufPool>(
         Ok(Class::Ingress) => lanes.general.ingress.take(buf),
         Ok(Class::Transit(copy, transit)) => intermediate::forward(buf, &copy, &transit, context),
         Ok(Class::Traced(copy, transit, mark)) => context.forward_traced(buf, &copy, &transit, mark),
-        Ok(Class::Arrival) => settle(&mut lanes.arrivals, buf, port, context, Arrival::owner),
-        Ok(Class::Reply) => settle(&mut lanes.general.replies, buf, port, context, Reply::owner),
+        Ok(Class::Arrival) => {
+            settle(&mut lanes.arrivals, buf, port, context, |arrival, workers, _| arrival.owner(workers))
+        }
+        Ok(Class::Reply) => settle(&mut lanes.general.replies, buf, port, context, owner_of_reply),
         Ok(Class::Discovery) => context.punt(buf, port, Cause::NeighborDiscovery),
         Ok(Class::Local) => context.punt(buf, port, Cause::Local),
         Ok(Class::Liveness) => context.punt(buf, port, Cause::Liveness),
@@ -186,7 +201,7 @@ fn keep<P: BufPool, T: core::marker::Copy>(
     buf: P::Buf,
     port: PortIndex,
     context: &mut Context<P>,
-    owner: impl FnOnce(&T, u16) -> Option<u16>,
+    owner: impl FnOnce(&T, u16, u16) -> Option<u16>,
 ) {
     lane.note(found);
     settle(lane, buf, port, context, owner);
@@ -199,10 +214,11 @@ fn settle<P: BufPool, T: core::marker::Copy>(
     buf: P::Buf,
     port: PortIndex,
     context: &mut Context<P>,
-    owner: impl FnOnce(&T, u16) -> Option<u16>,
+    owner: impl FnOnce(&T, u16, u16) -> Option<u16>,
 ) {
     if context.workers > 1
-        && let Some(owner) = lane.last().and_then(|found| owner(found, context.workers))
+        && let Some(owner) =
+            lane.last().and_then(|found| owner(found, context.workers, context.tables.streams))
         && owner != context.worker
     {
         lane.forget();
@@ -245,8 +261,19 @@ fn classify<P: BufPool>(
     if group {
         return Err(Reason::EthernetNotOurs);
     }
-    let local = context.tables.local.get(packet.dst).ok_or(Reason::NoDestination)?;
     let at = frame.payload_at as u16;
+    let Some(local) = context.tables.local.get(packet.dst) else {
+        let bytes = &data[frame.payload_at..];
+        lanes.general.replies.note(Reply::admit_untranslated(
+            port,
+            at,
+            packet,
+            bytes,
+            stores,
+            context.tables,
+        )?);
+        return Ok(Class::Reply);
+    };
     match local {
         Local::Vip(application) => {
             may_enter(&packet)?;
@@ -256,8 +283,8 @@ fn classify<P: BufPool>(
         Local::Pool => {
             let bytes = &data[frame.payload_at..];
             let mut reply = Reply::admit(port, at, packet, bytes, stores.nat)?;
-            if packet.fragment != Fragment::No && !context.handed {
-                reply.meet_at(fragments::home(bytes, &packet, context.workers));
+            if !context.handed && (packet.fragment != Fragment::No || !reply.is_common()) {
+                reply.steer(bytes, stores.nat, context.workers);
             }
             lanes.general.replies.note(reply);
             Ok(Class::Reply)

@@ -91,6 +91,8 @@ pub struct RoleCounters {
     pub sessions: Counter,
     /// Fragments that wait for their datagram's first now.
     pub fragments_held: Counter,
+    /// Connections from outside that are held before they are answered, now.
+    pub connections_held: Counter,
     /// Streams received so far.
     pub streams: Counter,
     /// Packets of which no copy came in time.

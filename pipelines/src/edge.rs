@@ -40,7 +40,7 @@ impl<H: Headers> Ingress<H> {
     }
 }
 
-/// What no path carries: sources that can not be answered, protocols without ports or echo identifier.
+/// What no path carries: sources that can not be answered, ICMP that is neither echo nor error.
 ///
 /// Of a plain packet only the source is in question, and that is asked when its flow is compiled: no flow has a source
 /// that can not be answered.
@@ -60,18 +60,15 @@ pub fn may_enter(packet: &impl Headers) -> Result<(), Reason> {
             Kind::Error if packet.fragment() != Fragment::No => Err(Reason::Fragment),
             _ => Ok(()),
         },
-        _ => Err(Reason::Transport),
+        // Whether it is carried is for its virtual IP to say.
+        _ => Ok(()),
     }
 }
 
 /// As [`may_enter`] for a fragment without a transport header: what it belongs to is known by its first.
 #[cold]
 fn later_may_enter(packet: Packet) -> Result<(), Reason> {
-    match packet.protocol {
-        _ if !packet.source_is_forwardable() => Err(Reason::IpAddress),
-        TCP | UDP | ICMP | ICMPV6 => Ok(()),
-        _ => Err(Reason::Transport),
-    }
+    if packet.source_is_forwardable() { Ok(()) } else { Err(Reason::IpAddress) }
 }
 
 /// Ingress: look the flow up (compiling it on its first packet) and replicate.
@@ -135,7 +132,8 @@ fn compile<P: BufPool>(packet: &Packet, application: u16, context: &Context<P>) 
     }
     // Of an ICMP error it is the gateway that knows what it is about, and of a later fragment.
     if has_ports(packet) {
-        let service = tables.service_of(packet.dst, packet.protocol).ok_or(Reason::UnknownService)?;
+        let unknown = if packet.is_common() { Reason::UnknownService } else { Reason::Transport };
+        let service = tables.service_of(packet.dst, packet.protocol).ok_or(unknown)?;
         tables.application_of(service, packet.dst_port).ok_or(Reason::UnknownService)?;
     }
     let application = tables.applications.get(application as usize).ok_or(Reason::UnknownService)?;

@@ -5,6 +5,7 @@ use crate::batch::{Cause, Handoff, Output, PortIndex, Punt};
 use crate::counters::WorkerCounters;
 use crate::encapsulate::Sequences;
 use crate::fragments::Fragments;
+use crate::gateway::inbound::Held;
 use crate::tables::{Egress, Tables};
 use crate::trace::Tracer;
 use overlay::seal::SealTable;
@@ -40,6 +41,10 @@ pub struct Context<'a, P: BufPool> {
     pub fragments: &'a mut Fragments<P::Buf>,
     /// The hop records under way.
     pub tracer: &'a mut Tracer,
+    /// Connections from outside that nobody has asked for.
+    pub held: &'a mut Held<P::Buf>,
+    /// Whether a client is told that it gets no session.
+    pub refuses_aloud: bool,
     /// Whether the burst comes from another worker.
     pub handed: bool,
 }

@@ -9,6 +9,7 @@ use crate::emit::Context;
 use crate::encapsulate::Sequences;
 use crate::flow::FlowTable;
 use crate::fragments::Fragments;
+use crate::gateway::inbound::{self, Held};
 use crate::gateway::{self, Reply, Request};
 use crate::known::Known;
 use crate::tables::Tables;
@@ -19,7 +20,7 @@ use overlay::elimination::{Elimination, Totals, Watching};
 use overlay::seal::SealTable;
 use packet::ip::Packet;
 use packet::plain::Plain;
-use packet::{BufPool, Headers};
+use packet::{BufPool, Headers, Reason};
 use std::sync::Arc;
 
 /// Packets of a burst that have been read into one form of headers, sorted by what is to be done.
@@ -82,6 +83,8 @@ pub struct Setup {
     pub watching: Watching,
     /// Flows idle for so long are forgotten, seconds.
     pub flow_idle_s: u32,
+    /// Whether a client is told by ICMP that it gets no session.
+    pub refuses_aloud: bool,
     /// ICMP errors a second at most.
     pub answers_per_second: u64,
     /// Seeds the hashes of tables whose keys come from the wire.
@@ -115,6 +118,9 @@ fn serve<P: BufPool, H: Headers>(
 /// Places of each table looked at per sweep.
 const SWEEP_PLACES: usize = 64;
 
+/// Sessions looked at per sweep: so many end within 20 µs.
+const SWEEP_SESSIONS: usize = 256;
+
 /// One worker's data path: give it bursts, and empty what it puts out.
 pub struct Forwarder<P: BufPool> {
     worker: u16,
@@ -131,6 +137,8 @@ pub struct Forwarder<P: BufPool> {
     answers: Answers,
     fragments: Fragments<P::Buf>,
     tracer: Tracer,
+    held: Held<P::Buf>,
+    refuses_aloud: bool,
     lanes: Lanes<P::Buf>,
 }
 
@@ -165,6 +173,8 @@ impl<P: BufPool> Forwarder<P> {
                 tables.roles.gateway,
             ),
             tracer: Tracer::new(setup.unix_offset_ns),
+            held: Held::default(),
+            refuses_aloud: setup.refuses_aloud,
             lanes: Lanes::default(),
             tables: tables.clone(),
         };
@@ -229,6 +239,8 @@ impl<P: BufPool> Forwarder<P> {
             answers,
             fragments,
             tracer,
+            held,
+            refuses_aloud,
             lanes,
             ..
         } = self;
@@ -250,6 +262,8 @@ impl<P: BufPool> Forwarder<P> {
             answers,
             fragments,
             tracer,
+            held,
+            refuses_aloud: *refuses_aloud,
             handed,
         };
         let context = &mut context;
@@ -261,6 +275,53 @@ impl<P: BufPool> Forwarder<P> {
         }
         serve(&mut lanes.plain, flows, nat.as_mut(), context);
         serve(&mut lanes.general, flows, nat.as_mut(), context);
+    }
+
+    /// Whether something is to be done although nothing has come: then [`Forwarder::catch_up`] does it.
+    #[inline(always)]
+    pub fn is_due(&self, now_ns: u64) -> bool {
+        self.held.is_due(now_ns)
+    }
+
+    /// Does what is due without a packet.
+    #[cold]
+    pub fn catch_up(&mut self, now_ns: u64, pool: &mut P, out: &mut Output<P::Buf>) {
+        let Self {
+            worker,
+            workers,
+            tables,
+            counters,
+            nat,
+            keys,
+            sequences,
+            answers,
+            fragments,
+            tracer,
+            held,
+            ..
+        } = self;
+        let mut none = Held::default();
+        let mut context = Context {
+            now_ns,
+            now_s: (now_ns / 1_000_000_000) as u32,
+            worker: *worker,
+            workers: *workers,
+            tables,
+            keys,
+            counters,
+            pool,
+            out,
+            sequences,
+            answers,
+            fragments,
+            tracer,
+            held: &mut none,
+            refuses_aloud: false,
+            handed: false,
+        };
+        if let Some(nat) = nat {
+            inbound::release(held, nat, &mut context);
+        }
     }
 
     /// Takes frames that other workers handed over; they came in by `port` there.
@@ -281,8 +342,9 @@ impl<P: BufPool> Forwarder<P> {
         let now_s = (now_ns / 1_000_000_000) as u32;
         self.flows.sweep(now_s, self.flow_idle_s, SWEEP_PLACES);
         if let Some(nat) = &mut self.nat {
-            nat.sweep(nat::Seconds(now_s), SWEEP_PLACES);
-            self.counters.roles.sessions.set(nat.len() as u64);
+            nat.sweep(nat::Seconds(now_s), SWEEP_SESSIONS);
+            nat.sweep_others(nat::Seconds(now_s), SWEEP_PLACES);
+            self.counters.roles.sessions.set((nat.len() + nat.others_len()) as u64);
         }
         let Self { fragments, counters, .. } = self;
         fragments.sweep(now_s, |reason| WorkerCounters::drop(counters, reason));
@@ -308,9 +370,11 @@ impl<P: BufPool> Forwarder<P> {
 
     /// Lets go of all that waits inside, as the worker ends.
     pub fn stop(&mut self) {
-        let Self { fragments, counters, .. } = self;
+        let Self { fragments, held, counters, .. } = self;
         fragments.close(|reason| WorkerCounters::drop(counters, reason));
         counters.roles.fragments_held.set(0);
+        held.close().for_each(|_| WorkerCounters::drop(counters, Reason::Stopping));
+        counters.roles.connections_held.set(0);
     }
 
     /// Fragments that wait for their datagram's first.

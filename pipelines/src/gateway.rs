@@ -1,18 +1,23 @@
 //! The gateway: requests out of the overlay are translated and handed to origins (A9, A10, A12), replies are
 //! translated back and enter the overlay (A11).
 
+pub mod inbound;
+mod nat64;
 mod pieces;
 
-use crate::answer::{self, Answer};
+use crate::answer::{self, Answer, Unreachable};
 use crate::batch::{Lane, PortIndex};
 use crate::edge::may_enter;
 use crate::emit::Context;
+use crate::forwarder::Stores;
+use crate::fragments;
 use crate::mss;
 use crate::tables::{Origin, Service, Tables};
 use nat::{Guess, Key, Nat, NewSession, Quote, ReverseSlot, Seconds, ServiceId, SessionIndex, Tag};
 use overlay::topology::NodeId;
 use packet::icmp::Kind;
 use packet::ip::{self, Fragment, Packet};
+use packet::transport::{SCTP, is_common};
 use packet::{Addr, BufPool, Headers, IpVersion, PacketBuf, Reason};
 
 /// A client's packet out of the overlay; the buffer holds the inner packet and nothing else.
@@ -147,12 +152,12 @@ fn request<P: BufPool, H: Headers>(
     if packet.icmp_kind() == Kind::Error {
         return request_error(buf, &packet.packet(), nat, context);
     }
-    if packet.fragment() != Fragment::No {
+    if packet.fragment() != Fragment::No || !packet.is_common() {
         return pieces::request(buf, entry, nat, context);
     }
     let session = match session(entry, nat, context) {
         Ok(session) => session,
-        Err(reason) => return Err((buf, reason)),
+        Err(reason) => return refuse(buf, reason, entry, context),
     };
     let origin = context.tables.origins.get(Way::of(nat.tag(session)).origin as usize);
     let Some(egress) = origin.and_then(|origin| origin.egress.as_ref()) else {
@@ -161,10 +166,12 @@ fn request<P: BufPool, H: Headers>(
     if packet.ttl() <= 1 {
         return answer_to_client(buf, &packet.packet(), entry, Answer::TimeExceeded, context);
     }
-    if packet.total_len() > egress.mtu {
+    if packet.total_len() > egress.mtu || (packet.version() == IpVersion::V6 && egress_is_v4(origin)) {
         return pieces::request(buf, entry, nat, context);
     }
-    nat.forward(Seconds(context.now_s), session, buf.data_mut(), packet);
+    if let Err(reason) = nat.forward(Seconds(context.now_s), session, buf.data_mut(), packet) {
+        return Err((buf, reason));
+    }
     ip::decrement_ttl(buf.data_mut());
     if mss::may_announce(packet) {
         let back = context.tables.flights.get(Way::of(nat.tag(session)).flight as usize);
@@ -173,6 +180,25 @@ fn request<P: BufPool, H: Headers>(
     context.counters.roles.gateway_forward.add(1);
     context.deliver(egress, packet.version(), buf);
     Ok(())
+}
+
+/// Tells a client that it gets no session, and why as far as it concerns it.
+#[cold]
+fn refuse<P: BufPool, H: Headers>(
+    buf: P::Buf,
+    reason: Reason,
+    entry: &Request<H>,
+    context: &mut Context<P>,
+) -> Result<(), (P::Buf, Reason)> {
+    let what = match reason {
+        Reason::NatTableFull | Reason::NatPortsExhausted | Reason::NatNoPool => Unreachable::Host,
+        Reason::NatClientLimit | Reason::NatClientRate => Unreachable::Prohibited,
+        _ => return Err((buf, reason)),
+    };
+    if !context.refuses_aloud {
+        return Err((buf, reason));
+    }
+    answer_to_client(buf, &entry.packet.packet(), entry, Answer::Unreachable(what, reason), context)
 }
 
 /// A client's ICMP error about a packet from its origin. It fits every port, being short.
@@ -191,12 +217,16 @@ fn request_error<P: BufPool>(
         let number = tables.service_of(vip, protocol)?;
         Some(service_id(number, port))
     };
-    let session = match nat.forward_error(buf.data_mut(), packet, find) {
+    if packet.version == IpVersion::V6 && nat.is_client_error_64(buf.data(), packet, find) {
+        return nat64::request_error(buf, packet, nat, context, find);
+    }
+    let session = match pieces::request_error(buf.data_mut(), packet, nat, find) {
         Ok(session) => session,
         Err(reason) => return Err((buf, reason)),
     };
     ip::decrement_ttl(buf.data_mut());
-    let origin = tables.origins.get(Way::of(nat.tag(session)).origin as usize);
+    let tag = nat.any_tag_and_key(session).map(|(tag, _)| tag).unwrap_or_default();
+    let origin = tables.origins.get(Way::of(tag).origin as usize);
     match origin.and_then(|origin| origin.egress.as_ref()) {
         Some(egress) => {
             context.counters.roles.gateway_forward.add(1);
@@ -205,6 +235,12 @@ fn request_error<P: BufPool>(
         }
         None => Err((buf, Reason::NoRoute)),
     }
+}
+
+/// Whether an origin speaks IPv4.
+#[inline(always)]
+fn egress_is_v4(origin: Option<&Origin>) -> bool {
+    origin.is_some_and(|origin| origin.address.is_v4())
 }
 
 /// The session of a request, made on its first packet and brought up to date after a change of the configuration.
@@ -245,12 +281,32 @@ fn create<P: BufPool>(
     nat: &mut Nat,
     context: &Context<P>,
 ) -> Result<SessionIndex, Reason> {
-    let tables = context.tables;
+    let new = new_session(packet, edge, key.service, context.tables)?;
     let (number, port) = service_parts(key.service);
+    let application = context.tables.application_of(number, port).map(usize::from);
+    let application = application.and_then(|number| context.tables.applications.get(number));
+    // Who changes its IP version can not keep its address.
+    let may_keep = new.origin.is_v4() == packet.src.is_v4();
+    if may_keep && application.is_some_and(|application| application.is_untranslated(new.origin)) {
+        return nat.create_untranslated(Seconds(context.now_s), hash, key, new);
+    }
+    nat.create(Seconds(context.now_s), hash, key, new)
+}
+
+/// What a packet's session is made of: its application's origin for this client, and the way back.
+fn new_session(
+    packet: &Packet,
+    edge: NodeId,
+    service: ServiceId,
+    tables: &Tables,
+) -> Result<NewSession, Reason> {
+    let (number, port) = service_parts(service);
     let application = tables.application_of(number, port).ok_or(Reason::UnknownService)?;
-    let flight = return_flight(tables, edge, key.service)?;
-    let origins = tables.applications.get(application as usize).ok_or(Reason::UnknownService)?;
-    let origins = &origins.origins[(packet.version == IpVersion::V6) as usize];
+    let flight = return_flight(tables, edge, service)?;
+    let application = tables.applications.get(application as usize).ok_or(Reason::UnknownService)?;
+    // IPv6 clients have origins of IPv4 where there are no others.
+    let [v4, v6] = &application.origins;
+    let origins = if packet.version == IpVersion::V4 || v6.is_empty() { v4 } else { v6 };
     // The client's address alone decides, so that it meets the same origin with every connection (A12), at this
     // gateway and at any other.
     let members = origins.iter().filter_map(|origin| tables.origins.get(*origin as usize));
@@ -258,15 +314,17 @@ fn create<P: BufPool>(
     let number = *choice.and_then(|choice| origins.get(choice)).ok_or(Reason::NoOrigin)?;
     let origin = tables.origins.get(number as usize).ok_or(Reason::NoOrigin)?;
     let way = Way { epoch: tables.epoch, edge, origin: number, flight };
-    let new = NewSession {
+    // SCTP keeps its ports.
+    let origin_port = origin.port.filter(|_| packet.protocol != SCTP).unwrap_or(port);
+    Ok(NewSession {
         protocol: packet.protocol,
         vip: packet.dst,
         vip_port: port,
         origin: origin.address,
-        origin_port: origin.port.unwrap_or(port),
+        origin_port,
         tag: way.tag(),
-    };
-    nat.create(Seconds(context.now_s), hash, key, new)
+        filtering: application.filtering(packet.protocol),
+    })
 }
 
 /// Sends an ICMP error about a request back through the overlay, in the request's buffer.
@@ -310,9 +368,11 @@ pub struct Reply<H> {
     /// Protocol and port that the session is found by: of an ICMP error, those of the packet that it quotes.
     protocol: u8,
     external_port: u16,
-    /// Of a fragment that comes from the wire: the worker where its datagram's fragments meet.
+    /// Where a packet from the wire goes first whose own ports do not tell: of a fragment, where its datagram's meet.
     home: Option<u16>,
     slot: Option<ReverseSlot>,
+    /// Whether it is addressed to a client itself, which keeps its address for some origins.
+    is_untranslated: bool,
 }
 
 impl<H: Headers> Reply<H> {
@@ -339,20 +399,54 @@ impl<H: Headers> Reply<H> {
         if let Some(slot) = slot {
             nat.prefetch_reverse(slot);
         }
-        Ok(Reply { packet, at, port, protocol, external_port, home: None, slot })
+        Ok(Reply { packet, at, port, protocol, external_port, home: None, slot, is_untranslated: false })
     }
 
-    /// Has a fragment taken to this worker first.
+    /// Has a packet that is not handed over taken to another worker first, where its ports do not tell which.
     #[cold]
-    pub fn meet_at(&mut self, home: Option<u16>) {
-        self.home = home;
+    pub fn steer(&mut self, bytes: &[u8], nat: Option<&Nat>, workers: u16) {
+        let packet = self.packet.packet();
+        self.home = match packet.fragment {
+            Fragment::No => {
+                nat.and_then(|nat| nat.owner_other(self.protocol, packet.dst, self.external_port))
+            }
+            _ => fragments::home(bytes, &packet, workers),
+        };
     }
 
-    /// The worker that has the session: ports are partitioned among workers.
+    /// Whether it is a whole packet of a common protocol, or an error about one.
     #[inline(always)]
-    pub fn owner(&self, workers: u16) -> Option<u16> {
-        if self.packet.fragment() != Fragment::No {
+    pub fn is_common(&self) -> bool {
+        self.packet.is_common() && (self.packet.icmp_kind() != Kind::Error || is_common(self.protocol))
+    }
+
+    /// As [`Reply::admit`] for a packet that is addressed to none of the node's addresses: it may be for a client that
+    /// keeps its own.
+    #[cold]
+    pub fn admit_untranslated(
+        port: PortIndex,
+        at: u16,
+        packet: H,
+        bytes: &[u8],
+        stores: Stores,
+        tables: &Tables,
+    ) -> Result<Reply<H>, Reason> {
+        if !tables.has_untranslated || stores.nat.is_none() {
+            return Err(Reason::NoDestination);
+        }
+        let reply = Reply::admit(port, at, packet, bytes, stores.nat)?;
+        Ok(Reply { is_untranslated: true, slot: None, ..reply })
+    }
+
+    /// The worker that has the session: ports are partitioned among workers, and a client that keeps its own is where
+    /// its streams are.
+    #[inline(always)]
+    pub fn owner(&self, workers: u16, streams: u16) -> Option<u16> {
+        if self.packet.fragment() != Fragment::No || !self.is_common() {
             return self.home;
+        }
+        if self.is_untranslated {
+            return Some(overlay::pick::bucket(self.packet.dst(), streams) as u16 % workers.max(1));
         }
         nat::owner(self.protocol, self.external_port, workers)
     }
@@ -385,13 +479,18 @@ fn reply<P: BufPool, H: Headers>(
     context: &mut Context<P>,
 ) -> Result<(), (P::Buf, Reason)> {
     let packet = &entry.packet;
-    if packet.fragment() != Fragment::No {
+    if packet.fragment() != Fragment::No || !entry.is_common() {
         return pieces::reply(buf, entry, nat, context);
     }
     let now = Seconds(context.now_s);
     let bytes_at = entry.at as usize;
     let end = bytes_at + packet.total_len() as usize;
     let session = if packet.icmp_kind() == Kind::Error {
+        if packet.version() == IpVersion::V4
+            && nat.is_error_64(buf.data().get(bytes_at..end).unwrap_or_default(), &packet.packet())
+        {
+            return pieces::reply(buf, entry, nat, context);
+        }
         // An error is translated at once: it tells which session it is about, and it fits every path, being short.
         let Some(bytes) = buf.data_mut().get_mut(bytes_at..end) else {
             return Err((buf, Reason::IpTruncated));
@@ -403,7 +502,13 @@ fn reply<P: BufPool, H: Headers>(
     };
     let session = match session {
         Ok(session) => session,
-        Err(reason) => return Err((buf, reason)),
+        Err(reason) => match stray(buf, entry, reason, nat, context) {
+            Ok((same, session)) => {
+                buf = same;
+                session
+            }
+            Err(refused) => return refused.map_or(Ok(()), Err),
+        },
     };
     let (flight, client) = match flight_back(session, nat, context.tables) {
         Ok(found) => found,
@@ -412,6 +517,10 @@ fn reply<P: BufPool, H: Headers>(
     let Some(flight) = context.tables.flights.get(flight as usize) else {
         return Err((buf, Reason::NoRoute));
     };
+    // A client of the other IP version: its address is at hand, and this branch is one of two that is never taken.
+    if packet.version() == IpVersion::V4 && !client.is_v4() {
+        return pieces::reply(buf, entry, nat, context);
+    }
     if packet.ttl() <= 1 {
         context.answer_on_wire(buf, entry.port, entry.at, &packet.packet(), Answer::TimeExceeded);
         return Ok(());
@@ -422,8 +531,10 @@ fn reply<P: BufPool, H: Headers>(
     if buf.keep(bytes_at, packet.total_len() as usize).is_err() {
         return Err((buf, Reason::IpTruncated));
     }
-    if packet.icmp_kind() != Kind::Error {
-        nat.reverse(now, session, buf.data_mut(), packet);
+    if packet.icmp_kind() != Kind::Error
+        && let Err(reason) = nat.reverse(now, session, buf.data_mut(), packet)
+    {
+        return Err((buf, reason));
     }
     ip::decrement_ttl(buf.data_mut());
     if mss::may_announce(packet) {
@@ -433,6 +544,30 @@ fn reply<P: BufPool, H: Headers>(
     let bucket = overlay::pick::bucket(client, context.tables.streams);
     context.replicate(flight, bucket, packet.version(), buf);
     Ok(())
+}
+
+/// The buffer with its new session; else with the reason to drop it, or `Err(None)` where it is held.
+type Stray<B> = Result<(B, SessionIndex), Option<(B, Reason)>>;
+
+/// A reply for which no session was found: one is made, or it is held, or refused.
+#[cold]
+#[inline(never)]
+fn stray<P: BufPool, H: Headers>(
+    buf: P::Buf,
+    entry: &Reply<H>,
+    reason: Reason,
+    nat: &mut Nat,
+    context: &mut Context<P>,
+) -> Stray<P::Buf> {
+    match inbound::session(entry, reason, nat, context) {
+        Ok(session) => Ok((buf, session)),
+        Err(_) if inbound::is_held(&entry.packet) && !entry.is_untranslated => {
+            let put = context.held.put(context.now_ns, buf, entry.port, entry.at);
+            context.counters.roles.connections_held.set(context.held.len() as u64);
+            put.map_or_else(|buf| Err(Some((buf, Reason::NatUnsolicited))), |()| Err(None))
+        }
+        Err(reason) => Err(Some((buf, reason))),
+    }
 }
 
 /// The flight and the client of a session, brought up to date after a change of the configuration.

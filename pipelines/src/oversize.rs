@@ -62,7 +62,7 @@ impl<P: BufPool> Context<'_, P> {
     }
 
     /// Cuts a packet. A fragment for which there is no buffer counts as made and dropped, so that the counters add up.
-    fn in_pieces(&mut self, buf: P::Buf, mtu: u16, mut each: impl FnMut(&mut Self, P::Buf)) {
+    pub fn in_pieces(&mut self, buf: P::Buf, mtu: u16, mut each: impl FnMut(&mut Self, P::Buf)) {
         let Some(pieces) = Pieces::of(buf.data(), mtu) else {
             return self.drop(buf, Reason::TooBig);
         };

@@ -9,6 +9,7 @@ gateway_workers=1
 seal=none           # how both applications are carried: none or aes-256-gcm, with a key for each node
 key_rotation=""     # seconds, as the topology file writes it; empty for the default
 extra_topology=""   # appended to the topology file
+services='"tcp/80", "tcp/5201", "udp/7", "udp/9", "icmp"' # of both applications
 window=65536        # elimination window of every node
 extra_node=""       # tables appended to every node file
 plan=""             # how many paths to plan over links of extra_topology, instead of the two written ones
@@ -83,7 +84,7 @@ write_application() {
 		[[application]]
 		name = "$1"
 		vips = [{ address = "$2", node = "edge" }, { address = "$3", node = "edge" }]
-		services = ["tcp/80", "tcp/5201", "udp/7", "udp/9", "icmp"]
+		services = [$services]
 		gateway = "frankfurt"
 		origins = [$(printf '{ address = "%s" }, ' "${origins_v4[@]}" "${origins_v6[@]}")]
 		copies = $4
@@ -159,7 +160,7 @@ write_nginx_config() {
 		  client_body_temp_path $LAB_DIR;
 		  server {
 		    $(printf 'listen %s:80; ' "${origins_v4[@]}")
-		    $(printf 'listen [%s]:80; ' "${origins_v6[@]}")
+		    $( ((${#origins_v6[@]} == 0)) || printf 'listen [%s]:80; ' "${origins_v6[@]}")
 		    root $LAB_DIR/www;
 		    location = /whoami { return 200 "\$server_addr \$remote_addr\n"; }
 		  }

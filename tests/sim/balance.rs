@@ -24,7 +24,7 @@ impl Tally {
     /// Checks that nothing is unaccounted for.
     pub(super) fn check(&self, counters: &WorkerCounters, who: &str) {
         let into = self.given + counters.roles.copies_made.get();
-        let waiting = counters.roles.fragments_held.get();
+        let waiting = counters.roles.fragments_held.get() + counters.roles.connections_held.get();
         let out = self.transmitted + self.punted + self.handed + counters.drops_total() + waiting;
         assert_eq!(into, out, "{who}: buffers in and out: {self:?}, drops {:?}", drops(counters));
     }

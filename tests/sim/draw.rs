@@ -294,6 +294,7 @@ impl Draw<'_> {
                 seal: overlay::topology::Seal::None,
                 trace,
                 routing,
+                translation: overlay::topology::Translation::default(),
             });
         }
     }

@@ -56,7 +56,7 @@ pub struct Ledger {
     pools: BTreeMap<IpAddr, (NodeId, RegionIndex)>,
     /// What each is translated to, and its origin.
     sessions: BTreeMap<Session, (External, (IpAddr, u16))>,
-    externals: BTreeMap<External, Session>,
+    externals: BTreeMap<External, (IpAddr, u16)>,
     address_of: BTreeMap<(IpAddr, NodeId), IpAddr>,
     origin_of: BTreeMap<(IpAddr, usize), IpAddr>,
     gateway_of: BTreeMap<(IpAddr, RegionIndex), NodeId>,
@@ -176,11 +176,13 @@ impl Ledger {
     fn check_translation(&mut self, session: Session, external: External, origin: (IpAddr, u16)) {
         let (gateway, region) =
             *self.pools.get(&external.0).unwrap_or_else(|| panic!("{external:?} is no gateway's address"));
-        assert!(external.1 >= nat::PORT_MIN, "{external:?}");
+        assert!(external.1 >= nat::PORT_MIN || session.1 < nat::PORT_MIN, "{external:?} for {session:?}");
         let known = *self.sessions.entry(session).or_insert((external, origin));
         assert_eq!(known, (external, origin), "the session {session:?} was translated anew");
-        let holder = *self.externals.entry(external).or_insert(session);
-        assert_eq!(holder, session, "two sessions share {external:?}");
+        // A client's port has one external port for all that it talks to, and no other client's has that.
+        let inside = (session.0, session.1);
+        let holder = *self.externals.entry(external).or_insert(inside);
+        assert_eq!(holder, inside, "two clients' ports share {external:?}");
         let address = *self.address_of.entry((session.0, gateway)).or_insert(external.0);
         assert_eq!(address, external.0, "client {} has two addresses", session.0);
         let chosen = *self.gateway_of.entry((session.0, region)).or_insert(gateway);

@@ -345,7 +345,9 @@ impl Node {
     /// Checks that all buffers are back and that the counters agree with what came in.
     pub(super) fn audit(&self, judged: bool) {
         let name = self.name();
-        let waiting: usize = self.workers.iter().map(|worker| worker.forwarder.fragments_held()).sum();
+        let held = |worker: &Worker| worker.counters.roles.connections_held.get() as usize;
+        let waiting: usize =
+            self.workers.iter().map(|worker| worker.forwarder.fragments_held() + held(worker)).sum();
         assert_eq!(self.pool.available() + waiting, self.pool.capacity(), "{name}: buffers at rest");
         for (number, worker) in self.workers.iter().enumerate() {
             let who = format!("{name}, worker {number}");

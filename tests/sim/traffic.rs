@@ -63,7 +63,9 @@ impl World {
                 options: Vec::new(),
                 payload: Vec::new(),
             },
-            Service::Icmp => Body::Echo { request: true, identifier: port, number: 0, payload: Vec::new() },
+            Service::UdpLite(_) | Service::Sctp(_) | Service::Protocol(_) | Service::Icmp => {
+                Body::Echo { request: true, identifier: port, number: 0, payload: Vec::new() }
+            }
         };
         Flow { station, application, client, vip, body, packets: 0 }
     }

@@ -1,12 +1,12 @@
-//! Applications: each has a way from its virtual IPs to origins of the same IP version.
+//! Applications: each has a way from its virtual IPs to origins that can serve them.
 
 use std::collections::{HashMap, HashSet};
 
-use overlay::topology::{IpVersion, Service};
+use overlay::topology::IpVersion;
 
 use super::addresses::title;
-use super::keys;
 use super::names::{ApplicationLinks, Links, PathSetLinks, Unique};
+use super::{keys, services};
 use crate::problems::{At, Problems, error, warning};
 use crate::reader::counted;
 use crate::routing;
@@ -40,7 +40,7 @@ pub(crate) fn check(file: &TopologyFile, links: &Links, p: &mut Problems) {
     let mut told = HashSet::new();
     for (application, ends) in file.applications.items.iter().zip(&links.applications) {
         vips(application, ends, &overlay, p);
-        services(application, p);
+        services::check(application, p);
         origins(application, p);
         routing::check(application, &ends.hops, file, p);
         pools(application, ends, &overlay, &mut told, p);
@@ -105,37 +105,15 @@ fn vips(application: &At<RawApplication>, ends: &ApplicationLinks, overlay: &Ove
     }
 }
 
-/// No port is served twice.
-fn services(application: &At<RawApplication>, p: &mut Problems) {
-    let services = &application.value.services.items;
-    for (i, service) in services.iter().enumerate() {
-        let again = services[..i].iter().find(|earlier| match (&earlier.value, &service.value) {
-            (Service::Tcp(a), Service::Tcp(b)) | (Service::Udp(a), Service::Udp(b)) => {
-                a.start() <= b.end() && b.start() <= a.end()
-            }
-            (Service::Icmp, Service::Icmp) => true,
-            _ => false,
-        });
-        if let Some(earlier) = again {
-            error(service.place, "this service overlaps one before it")
-                .label("again")
-                .also(earlier.place, "first")
-                .help(p, "name every port once");
-        }
-    }
-}
-
-/// Virtual IPs have origins of their own IP version, and origins serve some virtual IP.
+/// Virtual IPs have origins that they can be served by, and origins serve some virtual IP. Clients of IPv6 may have origins
+/// of IPv4 (RFC 6146), those of IPv4 none of IPv6.
 fn origins(application: &At<RawApplication>, p: &mut Problems) {
     let who = title("application", &application.value.name);
     let (vips, origins) = (&application.value.vips, &application.value.origins);
     let mut told = HashSet::new();
     for vip in vips.items.iter().filter_map(|vip| vip.value.address.as_ref()) {
         let version = IpVersion::of(vip.value);
-        let found = origins.items.iter().any(|origin| match &origin.value.address {
-            Some(address) => IpVersion::of(address.value) == version,
-            None => true,
-        });
+        let found = serving(application, version).is_some();
         if !found && origins.complete && !origins.items.is_empty() && told.insert(version) {
             error(vip.place, format!("{who} has no {0} origin for its {0} virtual IP", label(version)))
                 .help(p, format!("add an {} origin, or remove this virtual IP", label(version)));
@@ -149,7 +127,9 @@ fn origins(application: &At<RawApplication>, p: &mut Problems) {
         unique.add((address.value, port), address.place, message, "name it once", p);
         let version = IpVersion::of(address.value);
         let served = vips.items.iter().any(|vip| match &vip.value.address {
-            Some(vip) => IpVersion::of(vip.value) == version,
+            Some(vip) => {
+                serving(application, IpVersion::of(vip.value)).is_none_or(|serving| serving == version)
+            }
             None => true,
         });
         if !served && vips.complete && !vips.items.is_empty() {
@@ -160,6 +140,18 @@ fn origins(application: &At<RawApplication>, p: &mut Problems) {
             .help(p, format!("add an {} virtual IP, or remove this origin", label(version)));
         }
     }
+}
+
+/// The IP version of the origins that serve virtual IPs of this version, as far as it is known.
+fn serving(application: &At<RawApplication>, version: IpVersion) -> Option<IpVersion> {
+    let has = |version| {
+        application.value.origins.items.iter().any(|origin| match &origin.value.address {
+            Some(address) => IpVersion::of(address.value) == version,
+            None => true,
+        })
+    };
+    let versions = if version == IpVersion::V6 { [IpVersion::V6, IpVersion::V4] } else { [version; 2] };
+    versions.into_iter().find(|version| has(*version))
 }
 
 /// Every gateway of the region has pool addresses of the virtual IPs' versions. Told once for each gateway.
@@ -185,12 +177,15 @@ fn pools(
         .help(p, "name a region with a gateway, or add \"gateway\" to the roles of a node there");
     }
     let vips = application.value.vips.items.iter().filter_map(|vip| vip.value.address.as_ref());
-    let versions: HashSet<IpVersion> = vips.map(|vip| IpVersion::of(vip.value)).collect();
+    let versions: HashSet<IpVersion> =
+        vips.filter_map(|vip| serving(application, IpVersion::of(vip.value))).collect();
     for (position, node) in gateways {
         // A gateway without any pool has been told as such.
         let Some(pool) = node.nat_pool.as_ref().filter(|pool| !pool.value.items.is_empty()) else { continue };
-        for version in [IpVersion::V4, IpVersion::V6].into_iter().filter(|version| versions.contains(version))
-        {
+        let needed =
+            || [IpVersion::V4, IpVersion::V6].into_iter().filter(|version| versions.contains(version));
+        services::pool(application, node, needed(), p);
+        for version in needed() {
             let has = pool.value.items.iter().any(|range| IpVersion::of(*range.value.start()) == version);
             if !has && pool.value.complete && told.insert((position, version)) {
                 let node = title("node", &node.name);

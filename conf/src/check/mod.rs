@@ -10,3 +10,4 @@ pub(crate) mod names;
 pub(crate) mod nodes;
 pub(crate) mod paths;
 pub(crate) mod risks;
+pub(crate) mod services;

@@ -29,6 +29,8 @@ pub(super) struct NodeFile {
     elimination: Option<Elimination>,
     /// How long idle state is kept, in seconds.
     timeouts: Option<Timeouts>,
+    /// What a gateway lets clients have, and how it gives ports out.
+    nat: Option<Nat>,
     /// The operator's way in.
     control: Option<Control>,
     /// Who this node is; needed where the topology has its public key.
@@ -170,6 +172,12 @@ struct Timeouts {
     /// A TCP connection that opens or closes; RFC 5382 allows no less than 240.
     #[schemars(range(min = 1, max = 604_800), extend("default" = 240))]
     tcp_transitory: Option<u32>,
+    /// A TCP connection that opens, where that differs from `tcp_transitory`.
+    #[schemars(range(min = 1, max = 604_800))]
+    tcp_opening: Option<u32>,
+    /// A TCP connection that closes or was reset, where that differs from `tcp_transitory`.
+    #[schemars(range(min = 1, max = 604_800))]
+    tcp_closing: Option<u32>,
     /// UDP; RFC 4787 allows no less than 120.
     #[schemars(range(min = 1, max = 604_800), extend("default" = 300))]
     udp: Option<u32>,
@@ -179,6 +187,50 @@ struct Timeouts {
     /// A flow entry that no packet uses.
     #[schemars(range(min = 1, max = 604_800), extend("default" = 300))]
     flow_idle: Option<u32>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Nat {
+    /// Clients with sessions on each worker; half as many as sessions if 0 or left out.
+    #[schemars(range(min = 0, max = 16_777_216), extend("default" = 0))]
+    clients: Option<u32>,
+    /// TCP sessions of one client; as many as there is room for if left out.
+    #[schemars(range(min = 1))]
+    tcp_sessions_per_client: Option<u32>,
+    /// UDP sessions of one client; as many as there is room for if left out.
+    #[schemars(range(min = 1))]
+    udp_sessions_per_client: Option<u32>,
+    /// ICMP sessions of one client; as many as there is room for if left out.
+    #[schemars(range(min = 1))]
+    icmp_sessions_per_client: Option<u32>,
+    /// External ports of one client; as many as there are if left out.
+    #[schemars(range(min = 1))]
+    ports_per_client: Option<u32>,
+    /// New sessions of one client per second; as many as come if 0 or left out.
+    #[schemars(range(min = 0, max = 1_000_000), extend("default" = 0))]
+    sessions_per_second: Option<u32>,
+    /// New sessions of one client at once, before its rate counts; ten times the rate if left out.
+    #[schemars(range(min = 1, max = 10_000_000))]
+    burst: Option<u32>,
+    /// Percent of sessions and ports kept for clients that have few of them.
+    #[schemars(range(min = 0, max = 90), extend("default" = 5))]
+    reserve_percent: Option<u8>,
+    /// How many are few.
+    #[schemars(range(min = 1, max = 65_535), extend("default" = 16))]
+    few: Option<u32>,
+    /// Seconds that a port rests before it is given out again.
+    #[schemars(range(min = 0, max = 3600), extend("default" = 120))]
+    quarantine: Option<u32>,
+    /// Whether even ports become even ones and odd ports odd ones.
+    #[schemars(extend("default" = true))]
+    parity: Option<bool>,
+    /// Whether packets from origins keep UDP sessions alive too.
+    #[schemars(extend("default" = true))]
+    inbound_refresh: Option<bool>,
+    /// Whether a client is told by ICMP that it gets no session.
+    #[schemars(extend("default" = true))]
+    icmp_errors: Option<bool>,
 }
 
 #[derive(JsonSchema)]

@@ -199,7 +199,9 @@ struct Application {
     /// What is served there: tcp/PORT, udp/LOW-HIGH, icmp.
     #[schemars(
         length(min = 1, max = 64),
-        inner(regex(pattern = "^(icmp|(tcp|udp)/[0-9]{1,5}(-[0-9]{1,5})?)$"))
+        inner(regex(
+            pattern = "^(icmp|gre|protocol/[0-9]{1,3}|(tcp|udp|udplite|sctp)/[0-9]{1,5}(-[0-9]{1,5})?)$"
+        ))
     )]
     services: Vec<String>,
     /// The region whose gateways translate and hand over to the origins.
@@ -224,6 +226,8 @@ struct Application {
     source_route: Option<Vec<String>>,
     /// Which packets carry records of their hops, for `proactl path trace`.
     trace: Option<Trace>,
+    /// How the gateway translates for it.
+    nat: Option<Translation>,
 }
 
 #[derive(JsonSchema)]
@@ -263,6 +267,20 @@ struct Trace {
     /// Links of a path that are recorded at most.
     #[schemars(range(min = 1, max = 8), extend("default" = 8))]
     hops_max: Option<u8>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Translation {
+    /// Who may send to clients' external TCP ports.
+    #[schemars(extend("enum" = ["endpoint-independent", "address-dependent", "address-and-port-dependent"], "default" = "endpoint-independent"))]
+    filter_tcp: Option<String>,
+    /// Who may send to clients' external UDP ports.
+    #[schemars(extend("enum" = ["endpoint-independent", "address-dependent", "address-and-port-dependent"], "default" = "endpoint-independent"))]
+    filter_udp: Option<String>,
+    /// Origins that see clients' own addresses and ports.
+    #[schemars(length(max = 64))]
+    untranslated: Option<Vec<String>>,
 }
 
 #[derive(JsonSchema)]

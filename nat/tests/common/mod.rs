@@ -30,7 +30,15 @@ pub fn config() -> Config {
         .iter()
         .flat_map(|version| (0..4).map(|number| address(*version, POOL, number)))
         .collect();
-    Config { sessions_max: 1000, pool, worker: 5, workers: 700, timeouts: Timeouts::default(), seed: 11 }
+    Config {
+        sessions_max: 1000,
+        pool,
+        worker: 5,
+        workers: 700,
+        timeouts: Timeouts::default(),
+        rules: Rules::default(),
+        seed: 11,
+    }
 }
 
 pub fn nat() -> Nat {
@@ -156,7 +164,15 @@ impl Flow {
     pub fn create(&self, nat: &mut Nat) -> Result<SessionIndex, packet::Reason> {
         let key = self.key();
         let (End(vip, vip_port), End(origin, origin_port)) = (self.vip, self.origin);
-        let new = NewSession { protocol: self.protocol, vip, vip_port, origin, origin_port, tag: Tag(1) };
+        let new = NewSession {
+            protocol: self.protocol,
+            vip,
+            vip_port,
+            origin,
+            origin_port,
+            tag: Tag(1),
+            filtering: Filtering::default(),
+        };
         nat.create(NOW, nat.hash(&key), key, new)
     }
 
@@ -181,7 +197,7 @@ impl Flow {
 pub fn forward(nat: &mut Nat, flow: &Flow, bytes: &mut [u8]) -> SessionIndex {
     let packet = parse(bytes).unwrap();
     let session = flow.find(nat).unwrap();
-    nat.forward(NOW, session, bytes, &packet);
+    nat.forward(NOW, session, bytes, &packet).unwrap();
     session
 }
 
@@ -191,7 +207,7 @@ pub fn reverse(nat: &mut Nat, bytes: &mut [u8]) -> Result<SessionIndex, packet::
     let slot =
         nat.reverse_slot(packet.dst, packet.protocol, packet.dst_port).ok_or(packet::Reason::NatNoSession)?;
     let session = nat.find_reverse(slot, packet.src, packet.src_port)?;
-    nat.reverse(NOW, session, bytes, &packet);
+    nat.reverse(NOW, session, bytes, &packet)?;
     Ok(session)
 }
 

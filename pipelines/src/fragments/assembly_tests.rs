@@ -1,5 +1,5 @@
 use super::*;
-use nat::{Config, Key, Nat, NewSession, Seconds, ServiceId, Tag, Timeouts};
+use nat::{Config, Filtering, Key, Nat, NewSession, Seconds, ServiceId, Tag, Timeouts};
 
 fn session() -> SessionIndex {
     let [pool, client, vip] = [[10, 9, 0, 1], [198, 51, 100, 7], [203, 0, 113, 1]].map(Addr::from_v4);
@@ -8,12 +8,21 @@ fn session() -> SessionIndex {
         pool: vec![pool],
         worker: 0,
         workers: 1,
+        rules: nat::Rules::default(),
         timeouts: Timeouts::default(),
         seed: 1,
     })
     .unwrap();
     let key = Key { client, port: 7, service: ServiceId(1) };
-    let new = NewSession { protocol: 17, vip, vip_port: 7, origin: pool, origin_port: 7, tag: Tag(0) };
+    let new = NewSession {
+        protocol: 17,
+        vip,
+        vip_port: 7,
+        origin: pool,
+        origin_port: 7,
+        tag: Tag(0),
+        filtering: Filtering::default(),
+    };
     nat.create(Seconds(0), nat.hash(&key), key, new).unwrap()
 }
 

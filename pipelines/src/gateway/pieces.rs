@@ -1,25 +1,29 @@
-//! Fragments through the gateway, and whole packets that have to leave it as fragments.
+//! What is not of the plain kind, through the gateway: fragments, whole packets that have to leave it as fragments, and
+//! protocols that are not common.
 //!
 //! The first fragment has ports and is translated as a whole packet would be: the transport checksum covers the whole
 //! datagram, so its change is the same. Later fragments follow it to its session; of these only addresses change. A
 //! client's fragments all come on its stream's worker, which has its sessions. An origin's come on whichever the NIC
 //! chose: they meet on the worker that their identification names, and go on together to the one that has the session.
 
-use super::{Reply, Request, Way, answer_to_client, flight_back, session};
+use super::nat64;
+use super::{Reply, Request, Way, answer_to_client, new_session, return_flight, session};
 use crate::answer::Answer;
 use crate::emit::Context;
 use crate::fragments::{Place, Target, datagram};
 use crate::mss;
-use nat::{Nat, Seconds, SessionIndex, SessionView};
+use crate::tables::Tables;
+use nat::{Nat, Quote, Seconds, ServiceId, SessionIndex, SessionView};
 use packet::extent::Extent;
 use packet::fragment::{self, may_cut};
 use packet::icmp::Kind;
 use packet::ip::{self, Fragment, Packet};
-use packet::{BufPool, Headers, IpVersion, PacketBuf, Reason};
+use packet::transport::is_common;
+use packet::{Addr, BufPool, Headers, IpVersion, PacketBuf, Reason};
 
-type Outcome<P> = Result<(), (<P as BufPool>::Buf, Reason)>;
+pub type Outcome<P> = Result<(), (<P as BufPool>::Buf, Reason)>;
 
-/// A request that is a fragment, or too large for its origin's port. On error the buffer comes back with the reason.
+/// A request that is a fragment, too large for its origin's port, or of another protocol. On error the buffer comes back with the reason.
 #[cold]
 #[inline(never)]
 pub fn request<P: BufPool, H: Headers>(
@@ -35,8 +39,8 @@ pub fn request<P: BufPool, H: Headers>(
         context.counters.roles.fragments_held.set(context.fragments.held() as u64);
         return outcome;
     }
-    let target =
-        session(&entry, nat, context).map(|session| Target::Session(session, context.fragments.identify()));
+    let target = any_session(&entry, nat, context)
+        .map(|session| Target::Session(session, context.fragments.identify()));
     forward(buf, &entry, target.unwrap_or_else(Target::Nowhere), nat, context)
 }
 
@@ -62,7 +66,7 @@ fn request_fragment<P: BufPool>(
             Ok(())
         }
         None => {
-            let found = session(&entry, nat, context);
+            let found = any_session(&entry, nat, context);
             let target = found.map(|session| Target::Session(session, context.fragments.identify()));
             let target = target.unwrap_or_else(Target::Nowhere);
             context.fragments.requests.settle(place, target);
@@ -110,7 +114,13 @@ fn forward<P: BufPool>(
         Ok(found) => found,
         Err(reason) => return Err((buf, reason)),
     };
-    let way = Way::of(nat.tag(session));
+    if packet.version == IpVersion::V6 && nat64::changes(packet, session, nat) {
+        return nat64::forward(buf, entry, (session, identification), nat, context);
+    }
+    let Some((tag, _)) = nat.any_tag_and_key(session) else {
+        return Err((buf, Reason::NatNoSession));
+    };
+    let way = Way::of(tag);
     let tables = context.tables;
     let Some(egress) = tables.origins.get(way.origin as usize).and_then(|origin| origin.egress) else {
         return Err((buf, Reason::NoRoute));
@@ -122,9 +132,11 @@ fn forward<P: BufPool>(
     if !fits && !may_cut(packet) {
         return answer_to_client(buf, packet, entry, Answer::TooBig(egress.mtu), context);
     }
-    nat.forward(Seconds(context.now_s), session, buf.data_mut(), packet);
+    if let Err(reason) = nat.forward_any(Seconds(context.now_s), session, buf.data_mut(), packet) {
+        return Err((buf, reason));
+    }
     ip::decrement_ttl(buf.data_mut());
-    if packet.fragment != Fragment::No || packet.version == IpVersion::V4 {
+    if packet.fragment != Fragment::No || !fits {
         fragment::set_identification(buf.data_mut(), packet.version, identification);
     }
     if mss::may_announce(packet) {
@@ -150,7 +162,7 @@ fn of_target(
         Target::Session(session, identification) if packet.fragment == Fragment::Later => {
             let is_same =
                 |view: &SessionView| packet.version == IpVersion::V6 || view.protocol == packet.protocol;
-            let view = nat.session(session).filter(|view| is_same(view) && is_right(view));
+            let view = nat.any_session(session).filter(|view| is_same(view) && is_right(view));
             view.map(|_| (session, identification)).ok_or(Reason::FragmentOrphan)
         }
         Target::Session(session, identification) => Ok((session, identification)),
@@ -168,12 +180,22 @@ pub fn reply<P: BufPool, H: Headers>(
     nat: &mut Nat,
     context: &mut Context<P>,
 ) -> Outcome<P> {
-    let Reply { packet, at, port, protocol, external_port, home, slot } = *entry;
-    let entry = Reply { packet: packet.packet(), at, port, protocol, external_port, home, slot };
+    let Reply { packet, at, port, protocol, external_port, home, slot, is_untranslated } = *entry;
+    let packet = packet.packet();
+    let entry = Reply { packet, at, port, protocol, external_port, home, slot, is_untranslated };
     if entry.packet.fragment != Fragment::No {
         let outcome = reply_fragment(buf, entry, nat, context);
         context.counters.roles.fragments_held.set(context.fragments.held() as u64);
         return outcome;
+    }
+    if !is_common(entry.protocol) && entry.packet.icmp_kind() == Kind::Error {
+        return reply_error(buf, &entry, nat, context);
+    }
+    if entry.packet.icmp_kind() == Kind::Error
+        && entry.packet.version == IpVersion::V4
+        && nat.is_error_64(buf.data().get(entry.at as usize..).unwrap_or_default(), &entry.packet)
+    {
+        return nat64::reply_error(buf, &entry, nat, context);
     }
     // An error is translated by now; it is about as long as all paths carry, and nobody is told about errors.
     if entry.packet.icmp_kind() == Kind::Error {
@@ -221,12 +243,22 @@ fn reply_fragment<P: BufPool>(
 
 /// Where a reply with ports goes.
 fn reply_target<P: BufPool>(entry: &Reply<Packet>, nat: &Nat, context: &Context<P>) -> Target {
-    let owner = nat::owner(entry.protocol, entry.external_port, context.workers);
+    let Reply { protocol, external_port, packet, .. } = *entry;
+    let owner = match is_common(protocol) {
+        true => nat::owner(protocol, external_port, context.workers),
+        false => nat.owner_other(protocol, packet.dst, external_port),
+    };
     if let Some(owner) = owner.filter(|owner| *owner != context.worker) {
         return Target::Worker(owner);
     }
-    let slot = entry.slot.ok_or(Reason::NatNoSession);
-    match slot.and_then(|slot| nat.find_reverse(slot, entry.packet.src, entry.packet.src_port)) {
+    let (dst, src) = ((packet.dst, packet.dst_port), (packet.src, packet.src_port));
+    let found = match entry.slot {
+        _ if !is_common(protocol) => nat.find_other_reverse(src, dst, protocol),
+        Some(slot) => nat.find_reverse(slot, src.0, src.1),
+        None if entry.is_untranslated => nat.find_untranslated(dst, packet.protocol, src),
+        None => Err(Reason::NatNoSession),
+    };
+    match found {
         Ok(session) => Target::Session(session, 0),
         Err(reason) => Target::Nowhere(reason),
     }
@@ -248,7 +280,7 @@ fn reverse<P: BufPool>(
     let tables = context.tables;
     let is_right = |view: &SessionView| view.origin == packet.src && view.external == packet.dst;
     let found = of_target(target, packet, nat, is_right)
-        .and_then(|(session, _)| Ok((session, flight_back(session, nat, tables)?)));
+        .and_then(|(session, _)| Ok((session, any_flight_back(session, nat, tables)?)));
     let (session, (flight, client)) = match found {
         Ok(found) => found,
         Err(reason) => return Err((buf, reason)),
@@ -256,6 +288,9 @@ fn reverse<P: BufPool>(
     let Some(flight) = tables.flights.get(flight as usize) else {
         return Err((buf, Reason::NoRoute));
     };
+    if packet.version == IpVersion::V4 && nat64::changes(packet, session, nat) {
+        return nat64::reverse(buf, entry, session, (flight, client), nat, context);
+    }
     let refused = match packet.ttl {
         0 | 1 => Some(Answer::TimeExceeded),
         _ => flight.refuses(packet).map(Answer::TooBig),
@@ -267,7 +302,9 @@ fn reverse<P: BufPool>(
     if buf.keep(entry.at as usize, packet.len as usize).is_err() {
         return Err((buf, Reason::IpTruncated));
     }
-    nat.reverse(Seconds(context.now_s), session, buf.data_mut(), packet);
+    if let Err(reason) = nat.reverse_any(Seconds(context.now_s), session, buf.data_mut(), packet) {
+        return Err((buf, reason));
+    }
     ip::decrement_ttl(buf.data_mut());
     if mss::may_announce(packet) {
         mss::clamp(buf.data_mut(), *packet, flight.mtu);
@@ -278,5 +315,77 @@ fn reverse<P: BufPool>(
         true => context.replicate(flight, bucket, packet.version, buf),
         false => context.replicate_large(flight, bucket, packet.version, buf),
     }
+    Ok(())
+}
+
+/// The session of a request of any protocol.
+fn any_session<P: BufPool>(
+    entry: &Request<Packet>,
+    nat: &mut Nat,
+    context: &Context<P>,
+) -> Result<SessionIndex, Reason> {
+    if is_common(entry.packet.protocol) {
+        return session(entry, nat, context);
+    }
+    let key = entry.key();
+    let Some(session) = nat.find_other(&key) else {
+        let new = new_session(&entry.packet, entry.edge, key.service, context.tables)?;
+        return nat.create_other(Seconds(context.now_s), key, new);
+    };
+    any_flight_back(session, nat, context.tables).map(|_| session)
+}
+
+/// As [`flight_back`](super::flight_back), of a session of any protocol.
+pub fn any_flight_back(session: SessionIndex, nat: &mut Nat, tables: &Tables) -> Result<(u16, Addr), Reason> {
+    let (tag, key) = nat.any_tag_and_key(session).ok_or(Reason::NatNoSession)?;
+    let way = Way::of(tag);
+    if way.epoch == tables.epoch {
+        return Ok((way.flight, key.client));
+    }
+    let flight = return_flight(tables, way.edge, key.service)?;
+    nat.set_any_tag(session, Way { epoch: tables.epoch, flight, ..way }.tag());
+    Ok((flight, key.client))
+}
+
+/// Translates a client's ICMP error about a packet of any protocol.
+pub fn request_error(
+    bytes: &mut [u8],
+    packet: &Packet,
+    nat: &mut Nat,
+    find: impl FnOnce(Addr, u8, u16) -> Option<ServiceId>,
+) -> Result<SessionIndex, Reason> {
+    match is_common(Quote::of(bytes, packet)?.protocol) {
+        true => nat.forward_error(bytes, packet, find),
+        false => nat.forward_error_other(bytes, packet, find),
+    }
+}
+
+/// An ICMP error about a packet of a protocol that is not common.
+fn reply_error<P: BufPool>(
+    mut buf: P::Buf,
+    entry: &Reply<Packet>,
+    nat: &mut Nat,
+    context: &mut Context<P>,
+) -> Outcome<P> {
+    let packet = &entry.packet;
+    if packet.ttl <= 1 {
+        return Err((buf, Reason::TtlExpired));
+    }
+    if buf.keep(entry.at as usize, packet.len as usize).is_err() {
+        return Err((buf, Reason::IpTruncated));
+    }
+    let found = nat.reverse_error_other(buf.data_mut(), packet);
+    let (flight, client) = match found.and_then(|session| any_flight_back(session, nat, context.tables)) {
+        Ok(found) => found,
+        Err(reason) => return Err((buf, reason)),
+    };
+    let Some(flight) = context.tables.flights.get(flight as usize).filter(|flight| packet.len <= flight.mtu)
+    else {
+        return Err((buf, Reason::TooBig));
+    };
+    ip::decrement_ttl(buf.data_mut());
+    context.counters.roles.gateway_reverse.add(1);
+    let bucket = overlay::pick::bucket(client, context.tables.streams);
+    context.replicate(flight, bucket, packet.version, buf);
     Ok(())
 }

@@ -7,7 +7,9 @@ use super::link::Link;
 use super::mtus::Mtus;
 use super::registry::{Registry, number};
 use super::routes::{Interface, Routes};
-use super::{AddressTable, Application, Local, Origin, PathEntry, Peer, Port, Service, Services, Tables};
+use super::{
+    AddressTable, Application, Local, Origin, PathEntry, Peer, Port, Served, Service, Services, Tables,
+};
 use crate::batch::{PORTS_MAX, PortIndex};
 use crate::counters::PATHS_MAX;
 use crate::slow;
@@ -18,7 +20,7 @@ use overlay::plan::{self, Refused};
 use overlay::seal::TAG_LEN;
 use overlay::topology::{self, IpVersion, NodeId, PathSet, RegionIndex, Seal, Topology};
 use overlay::wire::{COPIES_MASK, HEADER_LEN, HOP_LIMIT_DEFAULT, Header, PROTOCOL_REPLICATE};
-use packet::transport::{ICMP, ICMPV6, TCP, UDP};
+use packet::transport::{ICMP, ICMPV6, SCTP, TCP, UDP, UDP_LITE};
 use packet::{Addr, Mac};
 use std::net::IpAddr;
 
@@ -121,9 +123,12 @@ impl Tables {
             flights: Vec::new(),
             returns: HashMap::with_hasher(hasher()),
             services_of: AddressTable::new(input.seed),
+            other_services: HashMap::with_hasher(hasher()),
             services: Vec::new(),
             applications: Vec::new(),
             origins: Vec::new(),
+            served: HashMap::with_hasher(hasher()),
+            has_untranslated: false,
             routes: Routes::new(interfaces, input.neighbors),
             registry: input.previous.map_or_else(Registry::default, |before| before.registry.clone()),
             next_hops: Vec::new(),
@@ -278,7 +283,11 @@ impl Tables {
                 origins[at(IpVersion::of(origin.address))].push(slot);
             }
             let sealed = application.seal != Seal::None;
-            self.applications.push(Application { gateways, origins, sealed, gateway: application.gateway });
+            let translation = application.translation.clone();
+            let gateway = application.gateway;
+            let here = self.roles.gateway && gateway == self.region;
+            self.has_untranslated |= here && !translation.untranslated.is_empty();
+            self.applications.push(Application { gateways, origins, sealed, gateway, translation });
             self.add_services(application, index);
         }
         // Numbers whose service or origin is gone keep their place.
@@ -334,6 +343,9 @@ impl Tables {
                     topology::Service::Udp(ports) => (UDP, *ports.start(), *ports.end()),
                     topology::Service::Icmp if address.is_v4() => (ICMP, 0, u16::MAX),
                     topology::Service::Icmp => (ICMPV6, 0, u16::MAX),
+                    topology::Service::UdpLite(ports) => (UDP_LITE, *ports.start(), *ports.end()),
+                    topology::Service::Sctp(ports) => (SCTP, *ports.start(), *ports.end()),
+                    topology::Service::Protocol(number) => (*number, 0, u16::MAX),
                 };
                 let slot = number(&mut self.registry.services, (address, protocol));
                 while self.services.len() <= slot as usize {
@@ -347,15 +359,30 @@ impl Tables {
                     });
                 }
                 let mut numbers = self.services_of.get(address).unwrap_or(Services([Services::NONE; 3]));
-                if let Some(at) = Services::place(protocol) {
-                    numbers.0[at] = slot;
+                match Services::place(protocol) {
+                    Some(at) => numbers.0[at] = slot,
+                    None => drop(self.other_services.insert((address, protocol), slot)),
                 }
                 self.services_of.insert(address, numbers);
                 let entry = &mut self.services[slot as usize];
                 entry.node = vip.node;
                 entry.sealed = application.seal != Seal::None;
                 entry.ports.push((first, last, index));
+                if self.roles.gateway && application.gateway == self.region {
+                    self.add_served(vip.node, slot, (first, last), index);
+                }
             }
+        }
+    }
+
+    /// What stands for the origins of a service.
+    fn add_served(&mut self, edge: NodeId, service: u16, ports: (u16, u16), application: u16) {
+        let Service { vip, protocol, .. } = self.services[service as usize];
+        let version = if vip.is_v4() { IpVersion::V4 } else { IpVersion::V6 };
+        for origin in self.applications[application as usize].origins[at(version)].clone() {
+            let Origin { address, port, .. } = self.origins[origin as usize];
+            let served = Served { edge, service, ports, port, application, origin };
+            self.served.entry((address, protocol)).or_default().push(served);
         }
     }
 

@@ -30,8 +30,8 @@ pub use template::{LINK_LEN_MAX, PLAIN_COPY_LEN, Passenger, Template};
 use crate::batch::PortIndex;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use overlay::topology::{NodeId, RegionIndex, Roles};
-use packet::transport::{ICMP, ICMPV6, TCP, UDP};
+use overlay::topology::{Filtering, NodeId, RegionIndex, Roles, Translation};
+use packet::transport::{ICMP, ICMPV6, TCP, UDP, is_common};
 use packet::{Addr, Mac};
 
 /// What an address of this node is.
@@ -142,6 +142,54 @@ pub struct Application {
     pub sealed: bool,
     /// The region whose gateways answer for it.
     pub gateway: RegionIndex,
+    /// How the gateway translates for it.
+    pub translation: Translation,
+}
+
+impl Application {
+    /// Who may send to clients' external ports.
+    pub fn filtering(&self, protocol: u8) -> nat::Filtering {
+        let filtering = if protocol == TCP { self.translation.tcp } else { self.translation.udp };
+        match filtering {
+            Filtering::EndpointIndependent => nat::Filtering::EndpointIndependent,
+            Filtering::AddressDependent => nat::Filtering::AddressDependent,
+            Filtering::AddressAndPortDependent => nat::Filtering::AddressAndPortDependent,
+        }
+    }
+
+    /// Whether an origin sees clients' own addresses.
+    pub fn is_untranslated(&self, origin: Addr) -> bool {
+        self.translation.untranslated.iter().any(|prefix| prefix.contains(origin.to_ip()))
+    }
+}
+
+/// How an origin's endpoint is reached by clients of an edge: what stands for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Served {
+    /// The edge.
+    pub edge: NodeId,
+    /// The service's number.
+    pub service: u16,
+    /// The service's ports, first and last.
+    ports: (u16, u16),
+    /// The origin's port, where it is not the service's own.
+    port: Option<u16>,
+    /// The application's number.
+    pub application: u16,
+    /// The origin's number.
+    pub origin: u16,
+}
+
+impl Served {
+    /// Whether it stands for this port of the origin.
+    pub fn is_from(&self, port: u16) -> bool {
+        self.port.map_or((self.ports.0..=self.ports.1).contains(&port), |own| own == port)
+    }
+
+    /// The virtual IP's port for a port of the origin: where many lead to one, the first.
+    pub fn vip_port(&self, port: u16) -> u16 {
+        if self.port.is_some() { self.ports.0 } else { port }
+    }
 }
 
 /// An origin as the data path sees it.
@@ -204,12 +252,18 @@ pub struct Tables {
     pub returns: HashMap<(NodeId, u16), u16, FixedState>,
     /// Numbers of the services of each virtual IP.
     services_of: AddressTable<Services>,
+    /// Numbers of services of protocols that are not common.
+    other_services: HashMap<(Addr, u8), u16, FixedState>,
     /// Services by their number.
     pub services: Vec<Service>,
     /// Applications by their number in this epoch.
     pub applications: Vec<Application>,
     /// Origins by their number.
     pub origins: Vec<Origin>,
+    /// What stands for an origin's address and protocol, on a gateway.
+    pub served: HashMap<(Addr, u8), Vec<Served>, FixedState>,
+    /// Whether some origin of this gateway sees clients' own addresses.
+    pub has_untranslated: bool,
     /// Routes to clients.
     pub routes: Routes,
     /// Numbers given out so far.
@@ -251,14 +305,24 @@ impl Tables {
     /// The number of a virtual IP's service.
     #[inline(always)]
     pub fn service_of(&self, vip: Addr, protocol: u8) -> Option<u16> {
-        self.services_of.get(vip)?.of(protocol)
+        match is_common(protocol) {
+            true => self.services_of.get(vip)?.of(protocol),
+            false => self.other_service_of(vip, protocol),
+        }
+    }
+
+    #[cold]
+    fn other_service_of(&self, vip: Addr, protocol: u8) -> Option<u16> {
+        self.other_services.get(&(vip, protocol)).copied()
     }
 
     /// Any service of a virtual IP: they all have its node and its seal.
     pub fn any_service(&self, vip: Addr) -> Option<&Service> {
         let numbers = self.services_of.get(vip)?.0;
-        let number = numbers.into_iter().find(|number| *number != Services::NONE)?;
-        self.services.get(number as usize)
+        match numbers.into_iter().find(|number| *number != Services::NONE) {
+            Some(number) => self.services.get(number as usize),
+            None => self.services.iter().find(|service| service.vip == vip && !service.ports.is_empty()),
+        }
     }
 
     /// The application that listens on a port of a service.

@@ -86,6 +86,7 @@ pub fn topology() -> Topology {
             seal: overlay::topology::Seal::None,
             trace: overlay::topology::Sampling::default(),
             routing: Default::default(),
+            translation: overlay::topology::Translation::default(),
         }],
         ..Topology::default()
     }
@@ -170,6 +171,17 @@ pub struct Node_ {
 impl Node_ {
     /// One worker of a node.
     pub fn new(topology: &Topology, node: usize, worker: u16, workers: u16) -> Node_ {
+        Node_::of(topology, node, worker, workers, |_| ())
+    }
+
+    /// The same, set up otherwise.
+    pub fn of(
+        topology: &Topology,
+        node: usize,
+        worker: u16,
+        workers: u16,
+        change: impl Fn(&mut Setup),
+    ) -> Node_ {
         let counters = Arc::new(WorkerCounters::default());
         let tables = Arc::new(tables(topology, node, None));
         let this = &topology.nodes[node];
@@ -179,10 +191,11 @@ impl Node_ {
             pool,
             worker,
             workers,
+            rules: nat::Rules::default(),
             timeouts: nat::Timeouts::default(),
             seed: 5 + worker as u64,
         };
-        let setup = Setup {
+        let mut setup = Setup {
             worker,
             workers,
             flows: 1000,
@@ -191,11 +204,13 @@ impl Node_ {
             window: 1024,
             watching: overlay::elimination::Watching::default(),
             flow_idle_s: 300,
+            refuses_aloud: true,
             answers_per_second: 100,
             seed: 9,
             first_sequence: 1 << 40,
             unix_offset_ns: 1_700_000_000 * SECOND,
         };
+        change(&mut setup);
         let forwarder = Forwarder::new(&setup, tables, counters.clone()).unwrap();
         Node_ { forwarder, counters, out: Output::default(), seen: Vec::new() }
     }
@@ -216,7 +231,12 @@ impl Lab {
     }
 
     pub fn with(topology: &Topology, workers: u16) -> Lab {
-        let nodes = (0..4).map(|node| Node_::new(topology, node, 0, workers));
+        Lab::of(topology, workers, |_| ())
+    }
+
+    /// A lab whose nodes are set up otherwise.
+    pub fn of(topology: &Topology, workers: u16, change: impl Fn(&mut Setup)) -> Lab {
+        let nodes = (0..4).map(|node| Node_::of(topology, node, 0, workers, &change));
         Lab { nodes: nodes.collect(), pool: HeapPool::new(512), now_ns: 1000 * SECOND }
     }
 

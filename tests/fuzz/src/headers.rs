@@ -6,7 +6,8 @@ use packet::fragment;
 use packet::ip::{self, Fragment, Packet};
 use packet::plain::Plain;
 use packet::transport::{TCP, UDP};
-use packet::{Headers, IpVersion, ethernet, mss};
+use packet::heap::HeapBuf;
+use packet::{Headers, IpVersion, PacketBuf, ethernet, mss, siit};
 
 /// Protocol number of the IP authentication header (RFC 4302).
 const AUTHENTICATION: u8 = 51;
@@ -32,6 +33,7 @@ pub fn run(data: &[u8]) {
 
     segment_size_goes_down(&packet, bytes.clone());
     lies_inside_its_datagram(&packet, bytes.clone());
+    changes_its_version(&packet, &bytes[..packet.len as usize]);
 
     if packet.ttl > 0 {
         ip::decrement_ttl(&mut bytes);
@@ -52,6 +54,22 @@ fn lies_inside_its_datagram(packet: &Packet, mut bytes: Vec<u8>) {
     fragment::set_identification(&mut bytes, packet.version, before ^ 0x5a5a);
     assert_eq!(fragment::identification(&bytes, packet), Some(before ^ 0x5a5a));
     assert_eq!(ip::parse(&bytes), Ok(*packet));
+}
+
+/// Translated to the other IP version, a packet has the length foretold and can be read; refused, it is unchanged.
+fn changes_its_version(packet: &Packet, bytes: &[u8]) {
+    let mut buf = HeapBuf::detached(bytes);
+    let done = match packet.version {
+        IpVersion::V6 => siit::to_v4(&mut buf, packet, ([192, 0, 2, 1], [192, 0, 2, 2]), packet.protocol, 7),
+        IpVersion::V4 => siit::to_v6(&mut buf, packet, ([0x20; 16], [0x21; 16]), packet.protocol),
+    };
+    match done {
+        Ok(()) => {
+            assert_eq!(buf.len(), siit::len_after(packet));
+            assert_eq!(ip::parse(buf.data()).map(|other| other.len as usize).unwrap_or(buf.len()), buf.len());
+        }
+        Err(_) => assert_eq!(buf.data(), bytes),
+    }
 }
 
 /// A TCP header's announcement is lowered once and for all, and nothing outside the header changes.

@@ -1,0 +1,304 @@
+//! Making sessions. Whatever is refused, nothing that lives is touched for it (RFC 6888 REQ-11 d), and nothing is left
+//! of the attempt.
+
+use crate::ports::Wish;
+use crate::reverse::ReverseSlot;
+use crate::rules::Filtering;
+use crate::session::{Expiry, Flags, Key, NewSession, Seconds, Session, SessionIndex, UNTRANSLATED};
+use crate::share::{PROTOCOLS, space_of};
+use crate::state::State;
+use crate::table::Nat;
+use crate::translate::deltas;
+use packet::transport::{ICMP, ICMPV6};
+use packet::{Addr, IpVersion, Reason};
+
+/// Who opens a session, and with which external port.
+#[derive(Clone, Copy)]
+enum Opening {
+    /// The client, with its mapping's.
+    Client,
+    /// The client, which keeps its own address and port.
+    Untranslated,
+    /// A packet from the origin's side, to this mapping.
+    Outside(ReverseSlot),
+}
+
+/// Where a session's external port comes from.
+struct Binding {
+    external: u16,
+    port: u16,
+    slot: Option<ReverseSlot>,
+    /// Whether the port was taken for this session.
+    is_new: bool,
+    is_alone: bool,
+    is_inbound: bool,
+}
+
+impl Nat {
+    /// Makes a session for a client's packet: the external address and port are those of the client's mapping, if it
+    /// has one; else the address is the client's (always the same one of the origin's IP version, RFC 4787 REQ-2), the port a
+    /// random one out of this worker's share. Where the key has a session already, such as when two first packets
+    /// stand in one burst, that one is returned unchanged.
+    ///
+    /// # Errors
+    /// [`Reason::Transport`] for a protocol that is not translated, [`Reason::NoOrigin`] for a VIP of the other
+    /// IP version or an IPv6 origin for an IPv4 client, [`Reason::NatNoPool`], [`Reason::NatPortsExhausted`], [`Reason::NatTableFull`],
+    /// [`Reason::NatClientLimit`], [`Reason::NatClientRate`]. Nothing is changed then; live sessions are never evicted.
+    pub fn create(
+        &mut self,
+        now: Seconds,
+        hash: u64,
+        key: Key,
+        new: NewSession,
+    ) -> Result<SessionIndex, Reason> {
+        self.make(now, hash, key, new, Opening::Client)
+    }
+
+    /// As [`Nat::create`], with the client's own address and port as the external ones (RFC 6888 REQ-6).
+    ///
+    /// # Errors
+    /// As [`Nat::create`]; [`Reason::NatPortsExhausted`] where the client uses the port with the same origin already.
+    pub fn create_untranslated(
+        &mut self,
+        now: Seconds,
+        hash: u64,
+        key: Key,
+        new: NewSession,
+    ) -> Result<SessionIndex, Reason> {
+        self.make(now, hash, key, new, Opening::Untranslated)
+    }
+
+    /// Makes a session for a packet from the origin's side that [`Nat::mapping`] lets in, as if the client had sent to
+    /// the origin first. It does not keep the mapping alive unless the client answers.
+    ///
+    /// # Errors
+    /// As [`Nat::create`]; [`Reason::NatNoSession`] without a mapping, [`Reason::NatWrongPeer`] where the key has a session, [`Reason::NatIcmp`] for an echo, which is only
+    /// ever answered.
+    pub fn create_inbound(
+        &mut self,
+        now: Seconds,
+        slot: ReverseSlot,
+        key: Key,
+        new: NewSession,
+    ) -> Result<SessionIndex, Reason> {
+        if matches!(new.protocol, ICMP | ICMPV6) {
+            return Err(Reason::NatIcmp);
+        }
+        self.reverse.get(slot).ok_or(Reason::NatNoSession)?;
+        // What the client would see as its sender talks to it already, from another of its origins.
+        if self.find(self.hash(&key), &key).is_some() {
+            return Err(Reason::NatWrongPeer);
+        }
+        self.make(now, self.hash(&key), key, new, Opening::Outside(slot))
+    }
+
+    fn make(
+        &mut self,
+        now: Seconds,
+        hash: u64,
+        key: Key,
+        new: NewSession,
+        opening: Opening,
+    ) -> Result<SessionIndex, Reason> {
+        if let Some(session) = self.find(hash, &key) {
+            return Ok(session);
+        }
+        // An IPv6 client may have an IPv4 origin (RFC 6146), not the other way round.
+        let [client_v4, vip_v4, origin_v4] = [key.client, new.vip, new.origin].map(Addr::is_v4);
+        let version = if client_v4 || origin_v4 { IpVersion::V4 } else { IpVersion::V6 };
+        let changes = origin_v4 && !client_v4;
+        let new = match new.protocol {
+            ICMPV6 if changes => NewSession { protocol: ICMP, ..new },
+            _ => new,
+        };
+        let is_inbound = matches!(opening, Opening::Outside(_));
+        let state = State::initial(new.protocol, version, is_inbound, self.rules.inbound_refresh);
+        let (state, space) = state.zip(space_of(new.protocol)).ok_or(Reason::Transport)?;
+        let keeps = matches!(opening, Opening::Untranslated);
+        if vip_v4 != client_v4 || (client_v4 && !origin_v4) || (changes && keeps) {
+            return Err(Reason::NoOrigin);
+        }
+        let at = self.next_place().ok_or(Reason::NatTableFull)?;
+        let client = self.hash_address(key.client);
+        let account = self.accounts.open(now, client, key.client, space)?;
+        let is_large = self.accounts.sessions(account) > self.rules.few;
+        if is_large && self.len() + self.reserved >= self.sessions.len() {
+            self.accounts.close(client, key.client, space);
+            return Err(Reason::NatTableFull);
+        }
+        let made = self.hold(now, (hash, at), (key, new), (state, space), (account, opening));
+        if made.is_err() {
+            self.accounts.close(client, key.client, space);
+        }
+        made
+    }
+
+    /// Holds what a session needs, addresses first.
+    fn hold(
+        &mut self,
+        now: Seconds,
+        (hash, at): (u64, u32),
+        (key, new): (Key, NewSession),
+        (state, space): (State, usize),
+        (account, opening): (u32, Opening),
+    ) -> Result<SessionIndex, Reason> {
+        let vip = self.vips.hold(self.hash_address(new.vip), new.vip)?;
+        let origin = match self.origins.hold(self.hash_address(new.origin), new.origin) {
+            Ok(origin) => origin,
+            Err(reason) => {
+                self.release_vip(vip);
+                return Err(reason);
+            }
+        };
+        let made = self.bind(now, key, &new, space, (account, opening)).and_then(|binding| {
+            let made = self.place((hash, at), (key, &new), state, &binding, (now, vip, origin));
+            if made.is_err() && binding.is_new {
+                self.unbind(now, key, space, &binding);
+            }
+            made
+        });
+        if made.is_err() {
+            self.release_vip(vip);
+            self.release_origin(origin);
+        }
+        made.map(|()| SessionIndex(at))
+    }
+
+    /// The external address and port for a session.
+    fn bind(
+        &mut self,
+        now: Seconds,
+        key: Key,
+        new: &NewSession,
+        space: usize,
+        (account, opening): (u32, Opening),
+    ) -> Result<Binding, Reason> {
+        let first = match opening {
+            Opening::Untranslated => return self.keep(key, new),
+            Opening::Outside(slot) => self.reverse.get(slot),
+            Opening::Client => self.mapping_of(key.client, key.port, space, new.origin.is_v4()),
+        };
+        let is_inbound = matches!(opening, Opening::Outside(_));
+        let mut is_alone = false;
+        if let Some(first) = first {
+            let session = self.sessions[first as usize];
+            let origin_port =
+                if matches!(new.protocol, ICMP | ICMPV6) { session.external_port } else { new.origin_port };
+            let is_firsts =
+                self.origins.address(session.origin) == new.origin && session.origin_port == origin_port;
+            if !is_firsts && self.find_further(first, new.origin, origin_port).is_none() {
+                let slot = self.space_and_slot(first).map(|(_, slot)| slot);
+                let Session { external, external_port: port, .. } = session;
+                return Ok(Binding { external, port, slot, is_new: false, is_alone: false, is_inbound });
+            }
+            if is_inbound {
+                // The packet's session would not need to be made.
+                return Err(Reason::NatWrongPeer);
+            }
+            is_alone = true;
+        }
+        self.take_port(now, key, new, space, account, is_alone)
+    }
+
+    /// Takes a port for a new mapping.
+    fn take_port(
+        &mut self,
+        now: Seconds,
+        key: Key,
+        new: &NewSession,
+        space: usize,
+        account: u32,
+        is_alone: bool,
+    ) -> Result<Binding, Reason> {
+        let version = if new.origin.is_v4() { IpVersion::V4 } else { IpVersion::V6 };
+        let client = self.hash_address(key.client);
+        let external = self.reverse.choose(client, version).ok_or(Reason::NatNoPool)?;
+        let is_large = self.accounts.ports(account) >= self.rules.few;
+        let reserved = self.ports.total() * self.rules.reserve_percent as usize / 100;
+        let wish = Wish {
+            like: (!matches!(new.protocol, ICMP | ICMPV6)).then_some(key.port),
+            leave: if is_large { reserved } else { 0 },
+        };
+        self.accounts.take_port(account)?;
+        let space = external as usize * PROTOCOLS + space;
+        match self.ports.take(now, space, wish) {
+            Ok(port) => {
+                let slot = self.reverse.slot_in(space, port);
+                Ok(Binding { external, port, slot, is_new: true, is_alone, is_inbound: false })
+            }
+            Err(reason) => {
+                self.accounts.give_port(client, key.client);
+                Err(reason)
+            }
+        }
+    }
+
+    /// Leaves a client its own address and port, if no other session is in the way.
+    fn keep(&self, key: Key, new: &NewSession) -> Result<Binding, Reason> {
+        let origin_port = if matches!(new.protocol, ICMP | ICMPV6) { key.port } else { new.origin_port };
+        let taken = self.find_untranslated((key.client, key.port), new.protocol, (new.origin, origin_port));
+        match taken {
+            Ok(_) => Err(Reason::NatPortsExhausted),
+            Err(_) => Ok(Binding {
+                external: UNTRANSLATED,
+                port: key.port,
+                slot: None,
+                is_new: false,
+                is_alone: false,
+                is_inbound: false,
+            }),
+        }
+    }
+
+    fn unbind(&mut self, now: Seconds, key: Key, space: usize, binding: &Binding) {
+        self.ports.give(now, binding.external as usize * PROTOCOLS + space, binding.port);
+        let client = self.hash_address(key.client);
+        self.accounts.give_port(client, key.client);
+    }
+
+    /// Puts a session in its place and enters it everywhere, or nowhere.
+    fn place(
+        &mut self,
+        (hash, at): (u64, u32),
+        (key, new): (Key, &NewSession),
+        state: State,
+        binding: &Binding,
+        (now, vip, origin): (Seconds, u16, u16),
+    ) -> Result<(), Reason> {
+        let icmp = matches!(new.protocol, ICMP | ICMPV6);
+        let lifetime = self.lifetimes.of(state);
+        let mut flags = Flags(new.filtering as u8);
+        if binding.is_alone {
+            flags = Flags(Filtering::AddressAndPortDependent as u8 | Flags::ALONE.0);
+        }
+        if binding.is_inbound {
+            flags.0 |= Flags::INBOUND.0;
+        }
+        let mut session = Session {
+            client: key.client,
+            tag: new.tag,
+            service: key.service,
+            expiry: Expiry::new(now, lifetime, state),
+            client_port: key.port,
+            origin_port: if icmp { binding.port } else { new.origin_port },
+            external_port: binding.port,
+            vip_port: if icmp { key.port } else { new.vip_port },
+            external: binding.external,
+            vip,
+            origin,
+            flags,
+            ..Session::EMPTY
+        };
+        (session.addresses, session.transport) =
+            deltas(&session, (new.vip, new.origin), self.external(&session), new.protocol);
+        self.index.insert(hash, at).map_err(|_| Reason::NatTableFull)?;
+        let free = self.occupy(at, session);
+        if let Err(reason) = self.enter(at, binding.slot) {
+            self.index.remove(hash, at);
+            self.vacate(at, free);
+            return Err(reason);
+        }
+        self.wheel.look_in(now, lifetime, at);
+        Ok(())
+    }
+}

@@ -1,0 +1,394 @@
+//! Sessions of protocols other than TCP, UDP and ICMP. They are few, and stand apart from the others: a place per session,
+//! found by hash from both sides, and no table of all ports.
+//!
+//! | protocol | towards the origin |
+//! |---|---|
+//! | UDP-Lite (RFC 3828) | address and port, as UDP; its checksum always covers both |
+//! | SCTP (RFC 9260) | address; ports stay, for its CRC32c covers them, and a packet that is cut could not be mended |
+//! | any other (GRE, ESP, …) | address: one session for each client and origin |
+//!
+//! What has no port of its own to be told apart by needs an external address where the same origin (SCTP: and the same
+//! ports) is not taken: the client's own is tried first, then the others. Its reply has to reach the worker that has the
+//! session, so these addresses are dealt out to the workers in turn.
+
+use crate::session::{Expiry, Key, NewSession, Seconds, SessionIndex, SessionView, Tag};
+use crate::share::PORT_MIN;
+use crate::state::State;
+use crate::table::Nat;
+use crate::translate::{Rewrite, addresses_delta};
+use chacha20::ChaCha8Rng;
+use chacha20::rand_core::{Rng, SeedableRng};
+use foldhash::quality::FixedState;
+use packet::checksum::{Delta, add};
+use packet::index::HashIndex;
+use packet::transport::{SCTP, UDP_LITE, is_common};
+use packet::{Addr, Headers, Reason};
+use std::hash::BuildHasher;
+
+/// Seconds that a session lives without traffic. SCTP's own heartbeats come every 30 s (RFC 9260 section 16).
+const IDLE_S: u32 = 300;
+/// Set in the numbers of these sessions; those of the others have 31 bits.
+const OTHER: u32 = 1 << 31;
+/// External ports of UDP-Lite, which are dealt out to the workers one by one.
+const PORTS: u16 = u16::MAX - PORT_MIN + 1;
+/// Ports tried for a session of UDP-Lite.
+const TRIES: usize = 64;
+
+/// What a packet from the origin's side is found by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Outside {
+    external: Addr,
+    origin: Addr,
+    external_port: u16,
+    origin_port: u16,
+    protocol: u8,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    key: Key,
+    outside: Outside,
+    vip: Addr,
+    vip_port: u16,
+    tag: Tag,
+    until: Expiry,
+    addresses: Delta,
+    transport: Delta,
+}
+
+/// The sessions of one worker.
+pub(crate) struct Others {
+    entries: Box<[Option<Entry>]>,
+    inside: HashIndex,
+    outside: HashIndex,
+    free: Vec<u32>,
+    /// External addresses with their places among those of their IP version.
+    pool: Vec<(Addr, u16)>,
+    worker: u16,
+    workers: u16,
+    hasher: FixedState,
+    random: ChaCha8Rng,
+    sweep_at: usize,
+}
+
+impl Others {
+    /// Room for `capacity` sessions.
+    pub(crate) fn new(capacity: usize, pool: &[Addr], worker: u16, workers: u16, seed: u64) -> Others {
+        let mut places = [0u16; 2];
+        let mut place = |address: &Addr| {
+            let next = &mut places[address.is_v4() as usize];
+            *next += 1;
+            (*address, *next - 1)
+        };
+        let mut pool: Vec<_> = pool.iter().map(&mut place).collect();
+        pool.sort_unstable();
+        Others {
+            entries: vec![None; capacity].into_boxed_slice(),
+            inside: HashIndex::new(capacity),
+            outside: HashIndex::new(capacity),
+            free: (0..capacity as u32).rev().collect(),
+            pool,
+            worker,
+            workers,
+            hasher: FixedState::with_seed(seed.rotate_left(11)),
+            random: ChaCha8Rng::seed_from_u64(seed ^ 0x0073_7265_6874_6f21),
+            sweep_at: 0,
+        }
+    }
+
+    fn find(&self, key: &Key) -> Option<u32> {
+        let is_it = |at: u32| self.entries[at as usize].as_ref().is_some_and(|entry| entry.key == *key);
+        self.inside.find(self.hasher.hash_one(key), is_it)
+    }
+
+    fn find_outside(&self, outside: &Outside) -> Option<u32> {
+        let is_it =
+            |at: u32| self.entries[at as usize].as_ref().is_some_and(|entry| entry.outside == *outside);
+        self.outside.find(self.hasher.hash_one(outside), is_it)
+    }
+
+    /// An external address and port from which this origin is not spoken to yet. `paired` is the client's address for
+    /// protocols with ports.
+    fn choose(&mut self, key: &Key, new: &NewSession, paired: Addr) -> Result<Outside, Reason> {
+        let NewSession { protocol, origin, origin_port, .. } = *new;
+        let ports = has_ports(protocol);
+        let outside = |external, external_port| Outside {
+            external,
+            origin,
+            external_port,
+            origin_port: if ports { origin_port } else { 0 },
+            protocol,
+        };
+        if protocol == UDP_LITE {
+            let share = (PORTS - self.worker).div_ceil(self.workers) as u64;
+            let random = &mut self.random;
+            let drawn: [u16; TRIES] = core::array::from_fn(|_| {
+                let ordinal = (random.next_u32() as u64 * share) >> 32;
+                PORT_MIN + self.worker + ordinal as u16 * self.workers
+            });
+            let found = drawn.into_iter().map(|port| outside(paired, port));
+            return found
+                .into_iter()
+                .find(|one| self.find_outside(one).is_none())
+                .ok_or(Reason::NatPortsExhausted);
+        }
+        let version = key.client.is_v4();
+        let (worker, workers) = (self.worker, self.workers);
+        let own = |(address, place): &&(Addr, u16)| address.is_v4() == version && place % workers == worker;
+        let count = self.pool.iter().filter(own).count();
+        if count == 0 {
+            return Err(Reason::NatNoPool);
+        }
+        let port = if ports { key.port } else { 0 };
+        let start = (self.hasher.hash_one(key.client) as usize) % count;
+        let turn = self.pool.iter().filter(own).cycle().skip(start).take(count);
+        let mut turn = turn.map(|(address, _)| outside(*address, port));
+        turn.find(|one| self.find_outside(one).is_none()).ok_or(Reason::NatPortsExhausted)
+    }
+
+    fn remove(&mut self, at: u32) {
+        let Some(entry) = self.entries[at as usize].take() else { return };
+        self.inside.remove(self.hasher.hash_one(entry.key), at);
+        self.outside.remove(self.hasher.hash_one(entry.outside), at);
+        self.free.push(at);
+    }
+
+    /// Looks at `budget` places and forgets sessions whose time is over.
+    fn sweep(&mut self, now: Seconds, budget: usize) {
+        for _ in 0..budget.min(self.entries.len()) {
+            let at = self.sweep_at;
+            self.sweep_at = (at + 1) % self.entries.len();
+            if self.entries[at].is_some_and(|entry| entry.until.is_due(now)) {
+                self.remove(at as u32);
+            }
+        }
+    }
+
+    fn entry(&self, session: SessionIndex) -> Option<&Entry> {
+        self.entries.get(session.0.checked_sub(OTHER)? as usize)?.as_ref()
+    }
+
+    fn entry_mut(&mut self, session: SessionIndex) -> Option<&mut Entry> {
+        self.entries.get_mut(session.0.checked_sub(OTHER)? as usize)?.as_mut()
+    }
+
+    fn view(&self, at: u32) -> Option<SessionView> {
+        let entry = self.entries.get(at as usize)?.as_ref()?;
+        let Outside { external, origin, external_port, origin_port, protocol } = entry.outside;
+        Some(SessionView {
+            index: SessionIndex(OTHER | at),
+            key: entry.key,
+            protocol,
+            vip: entry.vip,
+            vip_port: entry.vip_port,
+            origin,
+            origin_port,
+            external,
+            external_port,
+            state: State::UDP,
+            tag: entry.tag,
+            is_inbound: false,
+            expiry: entry.until,
+        })
+    }
+}
+
+fn has_ports(protocol: u8) -> bool {
+    matches!(protocol, UDP_LITE | SCTP)
+}
+
+impl Entry {
+    fn towards_origin(&self) -> Rewrite {
+        Rewrite {
+            src: self.outside.external,
+            dst: self.outside.origin,
+            src_port: self.outside.external_port,
+            dst_port: self.outside.origin_port,
+            addresses: self.addresses,
+            transport: self.transport,
+        }
+    }
+
+    fn towards_client(&self) -> Rewrite {
+        Rewrite {
+            src: self.vip,
+            dst: self.key.client,
+            src_port: self.vip_port,
+            dst_port: self.key.port,
+            addresses: self.addresses.reversed(),
+            transport: self.transport.reversed(),
+        }
+    }
+}
+
+/// Sessions of all protocols, those of other protocols among them. Slower than what is for the common ones alone.
+impl Nat {
+    /// The session of a packet from the client's side, of a protocol that is not common.
+    pub fn find_other(&self, key: &Key) -> Option<SessionIndex> {
+        self.others.find(key).map(|at| SessionIndex(OTHER | at))
+    }
+
+    /// Makes a session of a protocol that is not common; see [`Nat::create`].
+    ///
+    /// # Errors
+    /// [`Reason::NoOrigin`], [`Reason::NatNoPool`], also where this worker has no address of its own,
+    /// [`Reason::NatPortsExhausted`] where the origin is spoken to from all of them, [`Reason::NatTableFull`].
+    pub fn create_other(&mut self, now: Seconds, key: Key, new: NewSession) -> Result<SessionIndex, Reason> {
+        if let Some(session) = self.find_other(&key) {
+            return Ok(session);
+        }
+        let (vip, origin) = (new.vip, new.origin);
+        if is_common(new.protocol) || [origin, vip].iter().any(|one| one.is_v4() != key.client.is_v4()) {
+            return Err(Reason::NoOrigin);
+        }
+        let paired = self.paired_address(key.client).ok_or(Reason::NatNoPool)?;
+        let others = &mut self.others;
+        let outside = others.choose(&key, &new, paired)?;
+        let at = *others.free.last().ok_or(Reason::NatTableFull)?;
+        let addresses = addresses_delta((key.client, vip), (outside.external, origin));
+        let ports =
+            Delta::between(add(key.port, new.vip_port), add(outside.external_port, outside.origin_port));
+        let full = Reason::NatTableFull;
+        let hash = others.hasher.hash_one(key);
+        others.inside.insert(hash, at).map_err(|_| full)?;
+        if others.outside.insert(others.hasher.hash_one(outside), at).is_err() {
+            others.inside.remove(hash, at);
+            return Err(full);
+        }
+        others.free.pop();
+        others.entries[at as usize] = Some(Entry {
+            key,
+            outside,
+            vip,
+            vip_port: if has_ports(new.protocol) { new.vip_port } else { 0 },
+            tag: new.tag,
+            until: Expiry::new(now, IDLE_S, State::UDP),
+            addresses,
+            transport: if new.protocol == UDP_LITE { addresses.and(ports) } else { Delta::NONE },
+        });
+        Ok(SessionIndex(OTHER | at))
+    }
+
+    /// The session of a packet from the origin's side, of a protocol that is not common: its addresses, its ports
+    /// (0 where it has none) and its protocol.
+    ///
+    /// # Errors
+    /// [`Reason::NatNoSession`].
+    pub fn find_other_reverse(
+        &self,
+        (origin, origin_port): (Addr, u16),
+        (external, external_port): (Addr, u16),
+        protocol: u8,
+    ) -> Result<SessionIndex, Reason> {
+        let outside = Outside { external, origin, external_port, origin_port, protocol };
+        let found = self.others.find_outside(&outside);
+        found.map(|at| SessionIndex(OTHER | at)).ok_or(Reason::NatNoSession)
+    }
+
+    /// The worker that has the sessions of a protocol that is not common at an external address and port.
+    pub fn owner_other(&self, protocol: u8, external: Addr, port: u16) -> Option<u16> {
+        let Others { pool, workers, .. } = &self.others;
+        if protocol == UDP_LITE {
+            return port.checked_sub(PORT_MIN)?.checked_rem(*workers);
+        }
+        let at = pool.binary_search_by_key(&external, |(address, _)| *address).ok()?;
+        pool.get(at)?.1.checked_rem(*workers)
+    }
+
+    /// As [`Nat::session`] for sessions of all protocols.
+    pub fn any_session(&self, session: SessionIndex) -> Option<SessionView> {
+        match session.0.checked_sub(OTHER) {
+            Some(at) => self.others.view(at),
+            None => self.session(session),
+        }
+    }
+
+    /// As [`Nat::tag`] and [`Nat::key`]; `None` where it has expired.
+    pub fn any_tag_and_key(&self, session: SessionIndex) -> Option<(Tag, Key)> {
+        match self.others.entry(session) {
+            Some(entry) => Some((entry.tag, entry.key)),
+            None => self.session(session).map(|view| (view.tag, view.key)),
+        }
+    }
+
+    /// As [`Nat::set_tag`].
+    pub fn set_any_tag(&mut self, session: SessionIndex, tag: Tag) {
+        match self.others.entry_mut(session) {
+            Some(entry) => entry.tag = tag,
+            None if session.0 < OTHER => self.set_tag(session, tag),
+            None => {}
+        }
+    }
+
+    /// As [`Nat::forward`], of a session of any protocol.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn forward_any(
+        &mut self,
+        now: Seconds,
+        session: SessionIndex,
+        bytes: &mut [u8],
+        packet: &impl Headers,
+    ) -> Result<(), Reason> {
+        match self.others.entry_mut(session) {
+            Some(entry) => {
+                entry.until = Expiry::new(now, IDLE_S, State::UDP);
+                entry.towards_origin().packet(bytes, packet);
+                Ok(())
+            }
+            None => self.forward(now, session, bytes, packet),
+        }
+    }
+
+    /// As [`Nat::reverse`], of a session of any protocol.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn reverse_any(
+        &mut self,
+        now: Seconds,
+        session: SessionIndex,
+        bytes: &mut [u8],
+        packet: &impl Headers,
+    ) -> Result<(), Reason> {
+        match self.others.entry_mut(session) {
+            Some(entry) => {
+                entry.until = Expiry::new(now, IDLE_S, State::UDP);
+                entry.towards_client().packet(bytes, packet);
+                Ok(())
+            }
+            None => self.reverse(now, session, bytes, packet),
+        }
+    }
+
+    /// As [`Nat::sweep`], of sessions of other protocols.
+    pub fn sweep_others(&mut self, now: Seconds, budget: usize) {
+        self.others.sweep(now, budget);
+    }
+
+    /// Sessions of other protocols.
+    pub fn others_len(&self) -> usize {
+        self.others.inside.len()
+    }
+
+    /// As [`Nat::list`], of sessions of all protocols.
+    pub fn list_all(&self, from: u32, count: usize, mut show: impl FnMut(SessionView)) -> Option<u32> {
+        if from < OTHER {
+            return self
+                .list(from, count, show)
+                .or_else(|| (!self.others.inside.is_empty()).then_some(OTHER));
+        }
+        let from = (from - OTHER) as usize;
+        let end = from.saturating_add(count).min(self.others.entries.len());
+        (from..end).filter_map(|at| self.others.view(at as u32)).for_each(&mut show);
+        (end < self.others.entries.len() && end > from).then_some(OTHER | end as u32)
+    }
+}
+
+#[path = "other_errors.rs"]
+mod errors;
+
+#[cfg(test)]
+#[path = "other_tests.rs"]
+mod tests;
