@@ -382,6 +382,11 @@ impl<P: BufPool> Forwarder<P> {
         self.fragments.held()
     }
 
+    /// How many connections from outside are held before they are answered.
+    pub fn connections_held(&self) -> usize {
+        self.held.len()
+    }
+
     /// The flows, for listings.
     pub fn flows(&self) -> &FlowTable {
         &self.flows

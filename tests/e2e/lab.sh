@@ -72,7 +72,7 @@ host_up() {
     in_node "$1" sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.wan0.accept_dad=0 net.ipv4.tcp_early_retrans=0
     for address in $2; do ip -n "$LAB-$1" address add "$address" dev wan0; done
     ip -n "$LAB-$1" route add default via "$3" rto_min 3s
-    ip -n "$LAB-$1" -6 route add default via "$4" rto_min 3s
+    [[ $2 != *:* ]] || ip -n "$LAB-$1" -6 route add default via "$4" rto_min 3s
 }
 
 # Removes everything; on failure it shows the ends of the logs first. Set LAB_KEEP=1 to keep a failed lab's files.

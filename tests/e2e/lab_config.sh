@@ -11,6 +11,7 @@ key_rotation=""     # seconds, as the topology file writes it; empty for the def
 extra_topology=""   # appended to the topology file
 services='"tcp/80", "tcp/5201", "udp/7", "udp/9", "icmp"' # of both applications
 window=65536        # elimination window of every node
+nat_pool_v6=2001:db8:9::100     # the gateway's external addresses of IPv6
 extra_node=""       # tables appended to every node file
 plan=""             # how many paths to plan over links of extra_topology, instead of the two written ones
 declare -A trace=() # more lines for the applications "web" and "single"
@@ -74,7 +75,7 @@ write_topology_node() {
 		underlay = ["${node_v4[$1]}", "${node_v6[$1]}"]
 	END
     [[ $seal == none ]] || grep -h public_key "$LAB_DIR/$1.public"
-    [[ $1 != gateway ]] || printf 'workers = %s\nnat_pool = ["10.9.0.100-10.9.0.103", "2001:db8:9::100"]\n' "$gateway_workers"
+    [[ $1 != gateway ]] || printf 'workers = %s\nnat_pool = ["10.9.0.100-10.9.0.103", "%s"]\n' "$gateway_workers" "$nat_pool_v6"
 }
 
 # write_application NAME VIP-V4 VIP-V6 COPIES

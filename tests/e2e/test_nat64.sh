@@ -19,7 +19,7 @@ eventually 5 in_node client iperf3 -6 -c "$vip_v6" -n 8M || fail "no upload"
 
 lost=$(in_node client ping -n -c 20 -i 0.02 -W 2 "$vip_v6" | sed -nE 's/.* ([0-9]+)% packet loss.*/\1/p')
 expect "percent of pings lost" "$lost" -eq 0
-hops=$(in_node client traceroute -n -I -q 1 -w 2 -N 1 -m 6 "$vip_v6" | awk 'NR > 1 { print $2 }' | paste -sd ' ')
+hops=$(in_node client traceroute -n -I -q 1 -w 2 -N 1 -m 6 "$vip_v6" 120 | awk 'NR > 1 { print $2 }' | paste -sd ' ')
 [[ $hops == "$edge_v6 $vip_v6 $vip_v6" ]] || fail "hops: $hops"
 for size in 100 1300 8000; do
     report=$(in_node client python3 "$E2E/probe.py" send "$vip_v6" 9 --count 200 --rate 200 -j --size "$size" --fragment)
@@ -30,6 +30,7 @@ answer=$(in_node client ping -n -c 1 -W 2 -M 'do' -s 1452 "$vip_v6" 2>&1) && fai
 grep -q "mtu *= *$((underlay_mtu - 76))" <<<"$answer" || fail "no 'packet too big': $answer"
 # Nothing listens on port 7 once the echo has ended: the origin says so in IPv4, and the client hears it in IPv6.
 echoes=$(ip netns pids "$LAB-origin" | while read -r pid; do grep -qz -- "^7$" "/proc/$pid/cmdline" && echo "$pid"; done || true)
+# shellcheck disable=SC2086  # a list of numbers
 [[ -z $echoes ]] || kill $echoes
 refused=$(in_node client python3 - "$vip_v6" <<'END'
 import socket, sys

@@ -4,6 +4,8 @@
 source "$(dirname "$0")/lab.sh"
 
 services='"tcp/80", "udp/7", "icmp", "udplite/5000-5001", "sctp/3868", "gre", "protocol/50"'
+# What keeps its port, or has none, needs an external address for each client.
+nat_pool_v6=2001:db8:9::100-2001:db8:9::103
 lab_up
 origin_up
 protocols() { in_node "$1" python3 "$E2E/protocols.py" "${@:2}"; }
@@ -38,7 +40,7 @@ exchange gre
 exchange 50
 
 sessions=$(ctl gateway nat show -j)
-count() { jq -s --arg protocol "$1" '[.[] | select(.protocol == $protocol)] | length' <<<"$sessions"; }
+count() { jq --arg protocol "$1" '[.sessions[] | select(.protocol == $protocol)] | length' <<<"$sessions"; }
 for protocol in udplite sctp gre other; do
     expect "sessions of $protocol" "$(count $protocol)" -eq 4
 done

@@ -10,12 +10,12 @@
 use crate::input::Input;
 use crate::mend;
 use crate::reply::turned;
-use nat::{Config, Key, Nat, NewSession, Seconds, ServiceId, SessionIndex, Tag, Timeouts};
+use nat::{Config, Filtering, Key, Nat, NewSession, Rules, Seconds, ServiceId, SessionIndex, Tag, Timeouts};
 use packet::icmp::Kind;
 use packet::ip::{self, Fragment, Packet};
 use packet::transport::{ICMP, ICMPV6, TCP, UDP};
 use packet::{Addr, Headers, IpVersion};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// Kinds of record, in the control byte.
@@ -51,6 +51,7 @@ pub fn run(data: &[u8]) {
         worker: 0,
         workers: WORKERS,
         timeouts: Timeouts::default(),
+        rules: Rules::default(),
         seed: 1,
     };
     let nat = Nat::new(&config).expect("the configuration is right");
@@ -119,6 +120,7 @@ impl Rig {
             origin: address(origin),
             origin_port: port.max(1),
             tag: Tag(0),
+            filtering: Filtering::default(),
         };
         let found = match self.nat.find(hash, &key) {
             Some(session) => Ok(session),
@@ -129,7 +131,9 @@ impl Rig {
         if self.view(session).is_none_or(|view| view.vip != packet.dst) {
             return;
         }
-        self.nat.forward(self.now, session, &mut bytes, &packet);
+        if self.nat.forward(self.now, session, &mut bytes, &packet).is_err() {
+            return;
+        }
         let translated = ip::parse(&bytes).expect("translated packets are well formed");
         let view = self.view(session).expect("the session lives");
         assert_eq!((translated.src, translated.src_port), (view.external, view.external_port));
@@ -148,7 +152,9 @@ impl Rig {
         let Some(slot) = self.nat.reverse_slot(packet.dst, packet.protocol, packet.dst_port) else { return };
         let Ok(session) = self.nat.find_reverse(slot, packet.src, packet.src_port) else { return };
         let view = self.view(session).expect("the session lives");
-        self.nat.reverse(self.now, session, &mut bytes, &packet);
+        if self.nat.reverse(self.now, session, &mut bytes, &packet).is_err() {
+            return;
+        }
         let translated = ip::parse(&bytes).expect("translated packets are well formed");
         assert_eq!((translated.src, translated.dst), (view.vip, view.key.client));
         assert_eq!(translated.dst_port, view.key.port);
@@ -175,7 +181,9 @@ impl Rig {
         let parsed = ip::parse(&reply).expect("the answer is well formed");
         let Some(slot) = self.nat.reverse_slot(parsed.dst, parsed.protocol, parsed.dst_port) else { return };
         let Ok(session) = self.nat.find_reverse(slot, parsed.src, parsed.src_port) else { return };
-        self.nat.reverse(self.now, session, &mut reply, &parsed);
+        if self.nat.reverse(self.now, session, &mut reply, &parsed).is_err() {
+            return;
+        }
         let back = ip::parse(&reply).expect("translated packets are well formed");
         assert_eq!((back.src, back.dst), (packet.dst, packet.src));
         assert_eq!(back.dst_port, packet.src_port);
@@ -187,18 +195,20 @@ impl Rig {
     }
 
     fn check(&self) {
-        let mut external = BTreeSet::new();
+        let mut external = BTreeMap::new();
         let mut seen = 0;
         let mut from = Some(0);
         while let Some(at) = from {
             from = self.nat.list(at, 7, |view| {
                 seen += 1;
                 let space = (view.external.to_bits(), view.protocol, view.external_port);
-                assert!(external.insert(space), "given twice: {view:?}");
+                // A client's port has one external port, whatever it reaches by it; nobody else has that.
+                let client = (view.key.client.to_bits(), view.key.port);
+                assert_eq!(*external.entry(space).or_insert(client), client, "given twice: {view:?}");
                 assert_eq!(nat::owner(view.protocol, view.external_port, WORKERS), Some(0));
             });
         }
         assert_eq!(seen, self.nat.len());
-        assert_eq!(self.nat.pool_use().map(|space| space.used).sum::<usize>(), seen);
+        assert_eq!(self.nat.pool_use().map(|space| space.used).sum::<usize>(), external.len());
     }
 }

@@ -160,9 +160,9 @@ impl World {
         World { counters, tables, workers: BTreeMap::new(), slow: BTreeMap::new() }
     }
 
-    /// Fragments that wait in all nodes.
+    /// Fragments and connections from outside that wait in all nodes.
     pub fn waiting(&self) -> usize {
-        self.workers.values().map(Forwarder::fragments_held).sum()
+        self.workers.values().map(|worker| worker.fragments_held() + worker.connections_held()).sum()
     }
 
     /// How many ports a node has.
