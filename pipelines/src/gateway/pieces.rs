@@ -35,8 +35,8 @@ pub fn request<P: BufPool, H: Headers>(
         context.counters.roles.fragments_held.set(context.fragments.held() as u64);
         return outcome;
     }
-    let target =
-        session(&entry, nat, context).map(|session| Target::Session(session, context.fragments.identify()));
+    let target = session(&entry, nat, context)
+        .map(|(session, _)| Target::Session(session, context.fragments.identify()));
     forward(buf, &entry, target.unwrap_or_else(Target::Nowhere), nat, context)
 }
 
@@ -63,7 +63,7 @@ fn request_fragment<P: BufPool>(
         }
         None => {
             let found = session(&entry, nat, context);
-            let target = found.map(|session| Target::Session(session, context.fragments.identify()));
+            let target = found.map(|(session, _)| Target::Session(session, context.fragments.identify()));
             let target = target.unwrap_or_else(Target::Nowhere);
             context.fragments.requests.settle(place, target);
             let outcome = forward(buf, &entry, target, nat, context);

@@ -333,7 +333,7 @@ impl Tables {
                         ports: Vec::new(),
                     });
                 }
-                let mut numbers = self.services_of.get(address).unwrap_or(Services([Services::NONE; 3]));
+                let mut numbers = self.services_of.get(address).unwrap_or(Services([Services::NONE; 4]));
                 if let Some(at) = Services::place(protocol) {
                     numbers.0[at] = slot;
                 }
