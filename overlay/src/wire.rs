@@ -29,7 +29,7 @@
 mod hop;
 mod walk;
 
-pub use hop::{link_epoch, write_hop};
+pub use hop::{AUTHENTICATOR_AT, link_epoch, write_hop};
 
 use crate::topology::{IpVersion, NodeId, PathId};
 use packet::Reason;
