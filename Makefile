@@ -22,6 +22,7 @@ help:
 	  '  make demo     watch a transfer survive the death of a path, then 2 % loss on both' \
 	  '  make test     every test: format, lints, unit, property, simulator, fuzz, dissector, namespaces' \
 	  '  make e2e      the namespace tests alone  (TESTS="mtu reload" to choose)' \
+	  '  make show     figures: fail-over of streams, and what hostile packets achieve' \
 	  '  make bench    nanoseconds and allocations per stage, Mpps per role beside l3fwd and OVS-DPDK' \
 	  '  make fuzz     fuzz each parser for FUZZ_SECONDS (default $(FUZZ_SECONDS))' \
 	  '  make lint     format, clippy and shellcheck' \
@@ -48,6 +49,12 @@ e2e:
 .PHONY: demo
 demo:
 	@tests/e2e/demo.sh
+
+.PHONY: show
+show:
+	@scripts/setup.sh build test
+	cargo build --profile test-release -p proa-appliance -p proa-ctl
+	@BIN=$(TARGET_DIR)/test-release tests/e2e/show_failover.sh
 
 .PHONY: bench
 bench:

@@ -2,7 +2,8 @@
 //!
 //! Of ARP and neighbour discovery the answers to our own questions matter most: without them neighbours in use would
 //! be given up. Questions to us come next; what other stations ask each other, on a large link most of it, only
-//! updates what is known. What tells whether links and paths live has a rate for each member, so that a flood with one
+//! updates what is known. Of what anybody may send, each source has a share of its own, so that one that floods does not
+//! take the others'. What tells whether links and paths live has a rate for each member, so that a flood with one
 //! member's address leaves the others theirs.
 
 use overlay::bfd;
@@ -14,12 +15,15 @@ use packet::icmp::V6_NEIGHBOR_SOLICITATION;
 use packet::ip;
 use packet::{Addr, BufPool};
 use pipelines::slow::Bucket;
+use pipelines::source_limit::SourceLimit;
 use pipelines::{Cause, Forwarder, Punt};
 use zerocopy::FromBytes;
 
 /// Packets per second of each kind, in the order of [`Kind`].
 const PER_SECOND: [u32; 5] = [2000, 1000, 200, 1000, 5000];
 
+/// Packets per second of one source, of those that anybody may send for the node itself.
+const PER_SOURCE: u32 = 300;
 /// BFD packets per second of one member: both IP versions at the shortest interval, and as much again.
 const BFD_PER_SECOND: u32 = 500;
 /// Probes of the MTU and acknowledgements per second of one member: both IP versions at the shortest interval, three at
@@ -62,6 +66,7 @@ pub enum Kind {
 /// One worker's rates.
 pub struct Admission {
     rates: [Bucket; PER_SECOND.len()],
+    sources: SourceLimit,
     bfd: Box<[Bucket]>,
     keys: Box<[Bucket]>,
     link_state: Box<[Bucket]>,
@@ -69,11 +74,13 @@ pub struct Admission {
     probes: Box<[Bucket]>,
 }
 
-impl Default for Admission {
-    fn default() -> Admission {
+impl Admission {
+    /// Full rates; `seed` is unpredictable.
+    pub fn new(seed: u64) -> Admission {
         let members = |per_second| vec![Bucket::new(per_second); MEMBERS].into_boxed_slice();
         Admission {
             rates: PER_SECOND.map(Bucket::new),
+            sources: SourceLimit::new(PER_SOURCE, seed),
             bfd: members(BFD_PER_SECOND),
             keys: members(KEYS_PER_SECOND),
             link_state: members(LINK_STATE_PER_SECOND),
@@ -81,11 +88,13 @@ impl Default for Admission {
             probes: members(PROBES_PER_SECOND),
         }
     }
-}
 
-impl Admission {
-    /// Whether a packet may go.
-    pub fn admit(&mut self, now_ns: u64, kind: Kind) -> bool {
+    /// Whether a packet may go; `source` is who sent it, as far as that can be told.
+    pub fn admit(&mut self, now_ns: u64, kind: Kind, source: Option<Addr>) -> bool {
+        let shares = matches!(kind, Kind::Question | Kind::Foreign | Kind::Local);
+        if shares && source.is_some_and(|source| !self.sources.take(now_ns, source)) {
+            return false;
+        }
         let rate = match kind {
             Kind::Answer => &mut self.rates[0],
             Kind::Question => &mut self.rates[1],
@@ -100,6 +109,17 @@ impl Admission {
         };
         rate.take(now_ns)
     }
+}
+
+/// Who sent a punted packet: the source of IP, or the sender that ARP names.
+pub fn source(frame: &[u8]) -> Option<Addr> {
+    let link = ethernet::parse(frame).ok()?;
+    let payload = frame.get(link.payload_at..)?;
+    if link.ether_type == TYPE_ARP {
+        let (arp, _) = Arp::ref_from_prefix(payload).ok()?;
+        return Some(Addr::from_v4(arp.sender_ip));
+    }
+    ip::parse(payload).ok().map(|packet| packet.src)
 }
 
 /// What a punted packet is, under the worker's tables.
@@ -186,22 +206,37 @@ mod tests {
 
     #[test]
     fn a_flood_of_one_kind_leaves_the_others_their_rate() {
-        let mut admission = Admission::default();
-        let admitted = (0..100_000).filter(|_| admission.admit(1, Kind::Foreign)).count();
+        let mut admission = Admission::new(5);
+        let admitted = (0..100_000).filter(|_| admission.admit(1, Kind::Foreign, None)).count();
         assert_eq!(admitted, 20);
-        assert!(admission.admit(1, Kind::Answer) && admission.admit(1, Kind::Question));
+        assert!(admission.admit(1, Kind::Answer, None) && admission.admit(1, Kind::Question, None));
     }
 
     #[test]
     fn a_flood_with_one_members_address_leaves_the_others_theirs() {
-        let mut admission = Admission::default();
-        let admitted = (0..100_000).filter(|_| admission.admit(1, Kind::Bfd(NodeId(7)))).count();
+        let mut admission = Admission::new(5);
+        let admitted = (0..100_000).filter(|_| admission.admit(1, Kind::Bfd(NodeId(7)), None)).count();
         assert_eq!(admitted, 50);
-        assert!(admission.admit(1, Kind::Bfd(NodeId(8))) && admission.admit(1, Kind::Probe(NodeId(7))));
+        assert!(admission.admit(1, Kind::Bfd(NodeId(8)), None));
+        assert!(admission.admit(1, Kind::Probe(NodeId(7)), None));
         let flood = [Kind::Local, Kind::Unresolved, Kind::Foreign];
         for at in 0..100_000 {
-            let _ = admission.admit(1, flood[at % 3]);
+            let _ = admission.admit(1, flood[at % 3], None);
         }
-        assert!(admission.admit(1, Kind::Bfd(NodeId(9))));
+        assert!(admission.admit(1, Kind::Bfd(NodeId(9)), None));
+    }
+
+    #[test]
+    fn a_flood_of_one_source_leaves_the_others_theirs() {
+        let mut admission = Admission::new(5);
+        let source = |host| Some(Addr::from_v4([198, 51, 100, host]));
+        let flood =
+            (0..10_000u64).filter(|at| admission.admit(1 + at * 100_000, Kind::Local, source(1))).count();
+        assert!((300..=340).contains(&flood), "{flood}");
+        let others =
+            (2..52).filter(|host| admission.admit(1_000_000_000, Kind::Local, source(*host))).count();
+        assert!(others >= 49, "{others}");
+        let us = Mac([2, 0, 0, 0, 0, 1]);
+        assert_eq!(super::source(&arp(us, 1, [192, 0, 2, 1])), Some(Addr::from_v4([192, 0, 2, 9])));
     }
 }

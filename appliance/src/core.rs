@@ -6,6 +6,8 @@ use std::time::Duration;
 use conf::Config;
 use overlay::keys::Identity;
 use overlay::linkstate::Refused;
+use overlay::plans::Planning;
+use overlay::topology::IpVersion;
 use packet::{BufPool, PacketBuf};
 use pipelines::keys::{self, Keys};
 use pipelines::linkstate::{self, LinkState};
@@ -14,17 +16,20 @@ use pipelines::slow::SlowPath;
 use pipelines::tables::Interface;
 use pipelines::{Cause, PortIndex, Punt, Tables, WorkerCounters};
 
+use crate::alarms::Alarms;
 use crate::exchange::{Exchange, Order};
 use crate::incoming::Tallies;
 use crate::keyring::Keyring;
 use crate::lists::Lists;
 use crate::setup::{self, Start};
+use crate::traces::Traces;
 use crate::worker::OwnCounters;
 
 /// Punted frames handled before anything else gets its turn.
 const PUNTS_AT_ONCE: usize = 256;
 /// Pause between two snapshots because of neighbours, ns: many that appear at once become one snapshot.
 const COMPILE_NS: u64 = 5_000_000;
+const MS: u64 = 1_000_000;
 
 /// How often link state that is not taken is told of, ns.
 const TELL_NS: u64 = 60_000_000_000;
@@ -58,6 +63,8 @@ pub struct Core<P: BufPool> {
     pub live: Live,
     /// What all nodes say of their links.
     pub link_state: LinkState,
+    /// Path sets that follow the links: the topology in `config` is the one in force.
+    pub planning: Planning,
     /// Keys shared with other nodes; `None` where this node has no key.
     pub keyring: Option<Keyring>,
     /// Queues to the workers.
@@ -66,6 +73,8 @@ pub struct Core<P: BufPool> {
     pub counters: Vec<Counters>,
     /// Data that the workers received, and what was lost of it on each path.
     pub(crate) tallies: Tallies,
+    /// What was told of streams.
+    pub(crate) alarms: Alarms,
     /// Lists under way.
     pub lists: Lists,
     /// Configurations taken over and refused since the start.
@@ -76,6 +85,8 @@ pub struct Core<P: BufPool> {
     pub not_injected: u64,
     /// Messages about keys to a node that has none.
     pub without_keys: u64,
+    /// What hop records told.
+    pub traces: Traces,
     /// When [`Core::pump`] last ran, ns.
     pub now_ns: u64,
     seed: u64,
@@ -85,8 +96,8 @@ pub struct Core<P: BufPool> {
     retired: Vec<Arc<Tables>>,
     /// Snapshots that found a worker's queue full, to be published again.
     unpublished: bool,
-    /// What the snapshot in force was compiled from: the versions of neighbours and of what is dead.
-    compiled_versions: (u64, u64),
+    /// What the snapshot in force was compiled from: the versions of neighbours, of what is dead, of plans, and of links.
+    compiled_versions: (u64, u64, u64, u64),
     compiled_ns: u64,
     /// When link state that is not taken was told of last, ns.
     told_ns: Option<u64>,
@@ -118,13 +129,15 @@ impl<P: BufPool> Core<P> {
     /// The state at the start; the node's addresses are announced with the first [`Core::pump`].
     pub fn new(now_ns: u64, parts: Parts<P>) -> Core<P> {
         let Parts { config, interfaces, tables, exchange, counters, start, identity, signer, pool } = parts;
-        let slow = SlowPath::new(now_ns, &setup::slow(&config, &interfaces, &tables));
+        let slow =
+            SlowPath::new(now_ns, &setup::slow(&config, &interfaces, &tables, start.seed.rotate_left(16)));
         let unix_offset_ns = start.unix_ms.wrapping_mul(1_000_000).wrapping_sub(now_ns);
         let begun = live::Start { unix_offset_ns, seed: start.seed.rotate_left(32) };
         let live = Live::new(now_ns, begun, &config.topology, &tables);
         let unix_offset_ms = unix_offset_ns / 1_000_000;
         let begun = linkstate::Start { identity: signer, unix_offset_ms };
         let link_state = LinkState::new(begun, &config.topology, config.node, &config.keys.identities);
+        let planning = Planning::new(&config.topology, config.node);
         let keys = identity.and_then(|(identity, random)| {
             let begun = keys::Start { identity, rotation_s: config.keys.rotation_s, unix_offset_ms, random };
             Keys::new(now_ns, begun, &config.topology, config.node, &config.keys.identities)
@@ -137,21 +150,24 @@ impl<P: BufPool> Core<P> {
             slow,
             live,
             link_state,
+            planning,
             keyring: keys.map(Keyring::new),
             exchange,
             counters,
             tallies: Tallies::default(),
+            alarms: Alarms::default(),
             lists: Lists::new(workers),
             reloads: (0, 0),
             injected: 0,
             not_injected: 0,
             without_keys: 0,
+            traces: Traces::default(),
             now_ns,
             seed: start.seed,
             pool,
             retired: Vec::new(),
             unpublished: false,
-            compiled_versions: (0, 0),
+            compiled_versions: (0, 0, 0, 0),
             compiled_ns: 0,
             told_ns: None,
         }
@@ -171,6 +187,8 @@ impl<P: BufPool> Core<P> {
         self.live.tick(now_ns, &self.tables);
         self.link_state.tick(now_ns, &self.tables, self.live.links());
         self.note_incoming(now_ns);
+        self.look_for_alarms(now_ns);
+        self.pump_plans(now_ns);
         self.pump_keys(now_ns);
         self.slow.tick(now_ns);
         self.send();
@@ -179,6 +197,7 @@ impl<P: BufPool> Core<P> {
             self.lists.take(page, &self.config, &self.tables);
         }
         self.lists.ask(&self.exchange);
+        self.pump_traces(now_ns);
         left == 0
     }
 
@@ -186,10 +205,12 @@ impl<P: BufPool> Core<P> {
     pub fn timeout(&self) -> Option<u64> {
         let compile = self.wants_snapshot().then_some(self.compiled_ns + COMPILE_NS);
         let keys = self.keyring.as_ref().map(|keyring| keyring.timeout(self.now_ns));
-        let tallies = self.tallies.timeout();
+        let (tallies, traces) = (self.tallies.timeout(), self.traces.timeout());
         let link_state = self.link_state.poll_timeout(self.now_ns);
-        let own = [self.live.poll_timeout(), self.slow.poll_timeout(), keys, link_state, compile, tallies];
-        own.into_iter().flatten().min()
+        let plans = self.planning.due_ms().map(|due_ms| due_ms.saturating_mul(MS));
+        let live = [self.live.poll_timeout(), link_state, plans, tallies];
+        let own = live.into_iter().chain([self.slow.poll_timeout(), keys, compile, traces]);
+        own.flatten().min()
     }
 
     fn take(&mut self, now_ns: u64, punt: Punt<P::Buf>) {
@@ -248,6 +269,23 @@ impl<P: BufPool> Core<P> {
         urgent.or_else(|| self.slow.poll_frame())
     }
 
+    /// Plans again, takes over what others have planned, and puts in force what is due.
+    fn pump_plans(&mut self, now_ns: u64) {
+        let mut applications = self.config.topology.applications.iter();
+        let uses_v4 = applications.any(|application| application.underlay == IpVersion::V4);
+        let version = if uses_v4 { IpVersion::V4 } else { IpVersion::V6 };
+        let (flood, view) = self.link_state.flood_and_view(version);
+        let before = self.planning.version();
+        for (ends, why) in self.planning.tick(now_ns / MS, flood, view) {
+            let set = self.config.topology.path_set(ends.0, ends.1);
+            tracing::error!("path set {}: {why}; it keeps its paths", set.map_or("?", |set| &set.name));
+        }
+        if self.planning.version() != before {
+            self.config.topology = self.planning.topology().clone();
+            self.live.reconfigure(now_ns, &self.config.topology, &self.tables);
+        }
+    }
+
     fn pump_keys(&mut self, now_ns: u64) {
         let Some(keyring) = &mut self.keyring else { return };
         if let Some(table) = keyring.pump::<P>(now_ns, &self.tables, &self.exchange, &self.counters) {
@@ -260,8 +298,10 @@ impl<P: BufPool> Core<P> {
     }
 
     /// What a snapshot depends on beside the configuration.
-    fn versions(&self) -> (u64, u64) {
-        (self.slow.version(), self.live.version())
+    fn versions(&self) -> (u64, u64, u64, u64) {
+        // Where nothing goes hop by hop, what others say of links changes nothing.
+        let links = if self.config.routes_by_links() { self.link_state.version() } else { 0 };
+        (self.slow.version(), self.live.version(), self.planning.version(), links)
     }
 
     /// Publishes a new snapshot when neighbours or what is dead have changed.
@@ -288,7 +328,8 @@ impl<P: BufPool> Core<P> {
         neighbors_only: bool,
     ) -> Result<Tables, pipelines::tables::CompileError> {
         let neighbors: Vec<_> = self.slow.neighbors().collect();
-        let (versions, known) = (self.versions(), (self.live.dead(), self.live.mtus()));
+        let versions = self.versions();
+        let known = (self.live.dead(), self.live.mtus(), self.link_state.views());
         let previous = Some(&*self.tables);
         let tables =
             setup::compile(config, &self.interfaces, &neighbors, self.seed, known, previous, neighbors_only)?;

@@ -13,6 +13,7 @@ use crossbeam_queue::ArrayQueue;
 use crossbeam_utils::CachePadded;
 use overlay::seal::SealTable;
 use packet::Reason;
+use pipelines::trace::Seen;
 use pipelines::{Cause, Handoff, PortIndex, Punt, Tables};
 
 use crate::listing::{Page, Query};
@@ -27,6 +28,8 @@ const INJECT_FRAMES: usize = 1024;
 const URGENT_FRAMES: usize = 1024;
 /// Orders that wait for a worker, and pages that wait for the control thread.
 const ORDERS: usize = 64;
+/// Hop records that wait for the control thread, from each worker.
+const TRACES: usize = 1024;
 
 /// What the control thread tells a worker to do at its next batch border.
 pub enum Order {
@@ -86,6 +89,8 @@ struct Letters<B> {
     /// Punts that tell whether links and paths live: their own queue, so that no other kind keeps them waiting.
     urgent: ArrayQueue<Punt<B>>,
     pages: ArrayQueue<Page>,
+    /// Hop records that ended here. Nobody is woken for them.
+    traces: ArrayQueue<Seen>,
     /// Frames from each other worker, by its number.
     handoffs: Vec<ArrayQueue<Handoff<B>>>,
 }
@@ -107,6 +112,7 @@ impl<B> Exchange<B> {
             punts: ArrayQueue::new((punts / workers.max(1)).max(1)),
             urgent: ArrayQueue::new(URGENT_FRAMES),
             pages: ArrayQueue::new(ORDERS),
+            traces: ArrayQueue::new(TRACES),
             handoffs: (0..workers).map(|_| ArrayQueue::new(handoffs)).collect(),
         };
         Arc::new(Exchange { boxes: (0..workers).map(|_| one()).collect(), alarm: Alarm::new(wake) })
@@ -153,6 +159,11 @@ impl<B> Exchange<B> {
     /// Control: the next page of any worker.
     pub fn page(&self) -> Option<Page> {
         self.boxes.iter().find_map(|from| from.pages.pop())
+    }
+
+    /// Control: the next hop record that ended here, each worker's in their order.
+    pub fn traced(&self) -> Option<Seen> {
+        self.boxes.iter().find_map(|from| from.traces.pop())
     }
 
     /// Whether frames wait for another worker.
@@ -257,6 +268,11 @@ impl<B> Desk<B> {
         queue.push(punt).map_err(|punt| punt.buf)?;
         self.exchange.alarm.ring();
         Ok(())
+    }
+
+    /// Leaves a hop record for the control thread, which looks by itself; says whether there was room.
+    pub fn leave_trace(&self, seen: Seen) -> bool {
+        self.own().traces.push(seen).is_ok()
     }
 
     /// Hands a page to the control thread; lost when too many wait, which its requests never lead to.

@@ -9,6 +9,7 @@
 //! ```
 
 pub mod admission;
+mod alarms;
 pub mod balance;
 pub mod check;
 pub mod cli;
@@ -25,12 +26,14 @@ pub mod listing;
 pub mod lists;
 pub mod metrics;
 mod metrics_liveness;
+mod metrics_traces;
 pub mod reload;
 pub mod replay;
 pub mod report;
 mod report_keys;
 mod report_links;
 mod report_liveness;
+mod report_plans;
 pub mod run;
 pub mod sandbox;
 pub mod serve;
@@ -39,4 +42,5 @@ pub mod setup;
 pub mod socket;
 mod start;
 pub mod thread;
+pub mod traces;
 pub mod worker;

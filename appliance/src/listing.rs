@@ -4,6 +4,7 @@
 //! copies the entries it finds into the page and hands it back. It allocates nothing and looks at no filter.
 
 use nat::SessionView;
+use overlay::elimination::StreamView;
 use packet::BufPool;
 use pipelines::Forwarder;
 use pipelines::flow::Flow;
@@ -18,6 +19,8 @@ pub enum Table {
     Flows,
     /// The gateway's sessions.
     Sessions,
+    /// The streams that are received.
+    Streams,
 }
 
 /// A piece of a table that is asked for.
@@ -44,6 +47,8 @@ pub struct Page {
     pub flows: Vec<Flow>,
     /// Sessions found.
     pub sessions: Vec<SessionView>,
+    /// Streams found.
+    pub streams: Vec<StreamView>,
     /// The worker's clock when it filled the page, s.
     pub now_s: u32,
 }
@@ -59,6 +64,7 @@ impl Page {
             next: None,
             flows: Vec::with_capacity(room(Table::Flows)),
             sessions: Vec::with_capacity(room(Table::Sessions)),
+            streams: Vec::with_capacity(room(Table::Streams)),
             now_s: 0,
         }
     }
@@ -73,6 +79,12 @@ pub fn fill<P: BufPool>(query: Query, forwarder: &Forwarder<P>, now_ns: u64) -> 
         Table::Sessions => {
             let nat = forwarder.nat();
             nat.and_then(|nat| nat.list(cursor, PLACES, |session| page.sessions.push(session)))
+        }
+        Table::Streams => {
+            let elimination = forwarder.elimination();
+            page.streams.extend(elimination.list(cursor as usize).take(PLACES));
+            let next = cursor as usize + PLACES;
+            (next < elimination.len()).then_some(next as u32)
         }
     };
     page

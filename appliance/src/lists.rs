@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use conf::Config;
-use ctl::{End, Family, Filter, Flow, ListRequest, Response, Session};
+use ctl::{End, Family, Filter, Flow, ListRequest, Response, Session, Stream, StreamPath};
+use overlay::elimination::StreamView;
+use overlay::protocol::Protocol;
 use pipelines::Tables;
 
 use crate::exchange::{Exchange, Order};
@@ -84,6 +86,9 @@ impl Lists {
             Table::Flows => {
                 page.flows.iter().filter_map(|flow| show_flow(&page, flow, config, tables)).collect()
             }
+            Table::Streams => {
+                page.streams.iter().map(|view| show_stream(&page, view, config, tables)).collect()
+            }
             Table::Sessions => {
                 page.sessions.iter().filter_map(|session| show_session(&page, session)).collect()
             }
@@ -144,6 +149,7 @@ fn matches(filter: &Filter, entry: &Response) -> bool {
             &[session.client_port, session.vip_port, session.external_port, session.origin_port],
             session.protocol,
         ),
+        Response::Stream(_) => true,
         _ => false,
     }
 }
@@ -173,6 +179,9 @@ fn show_flow(
         vip_port: if protocol == Family::Icmp { 0 } else { key.vip_port() },
         application: application.map_or_else(String::new, |application| application.name.clone()),
         gateway: gateway.map_or_else(String::new, |node| node.name.clone()),
+        routing: flight
+            .and_then(|flight| Protocol::of(flight.protocol))
+            .map_or_else(String::new, |protocol| protocol.name().to_owned()),
         stream: overlay::wire::stream_id(
             page.worker as u8,
             overlay::pick::bucket(key.client, tables.streams),
@@ -197,4 +206,33 @@ fn show_session(page: &Page, session: &nat::SessionView) -> Option<Response> {
         state: session.state.name().to_owned(),
         seconds_left: session.seconds_left(nat::Seconds(page.now_s)),
     }))
+}
+
+fn show_stream(page: &Page, view: &StreamView, config: &Config, tables: &Tables) -> Response {
+    let source = config.topology.node(view.key.source);
+    let path = |(slot, counts, silent): (u16, overlay::elimination::PathCounts, bool)| StreamPath {
+        path: tables.registry.paths.get(slot as usize).map_or(0, |path| path.0),
+        passed: counts.passed,
+        discarded: counts.discarded,
+        out_of_order: counts.out_of_order,
+        rogue: counts.rogue,
+        silent,
+    };
+    Response::Stream(Stream {
+        worker: page.worker,
+        source: source.map_or_else(|| view.key.source.0.to_string(), |node| node.name.clone()),
+        sending_worker: overlay::wire::worker(view.key.stream),
+        bucket: overlay::wire::bucket(view.key.stream),
+        sealed: view.key.sealed,
+        window: config.local.limits.window_packets,
+        highest: view.highest,
+        passed: view.counts.passed,
+        discarded: view.counts.discarded,
+        out_of_order: view.counts.out_of_order,
+        rogue: view.counts.rogue,
+        lost: view.counts.lost,
+        resets: view.resets,
+        latent: view.latent,
+        paths: view.paths.iter().flatten().copied().map(path).collect(),
+    })
 }

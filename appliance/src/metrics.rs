@@ -10,9 +10,11 @@ use prometheus_client::registry::Registry;
 
 use crate::core::{Core, Counters};
 use crate::metrics_liveness;
+use crate::metrics_traces;
 use crate::report::Process;
 use crate::report_keys;
 use crate::report_links;
+use crate::report_plans;
 
 /// The type of what [`text`] returns.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -94,7 +96,9 @@ fn collect<P: BufPool>(core: &Core<P>, process: &Process) -> Vec<Metric> {
     metrics_liveness::links(core, &mut metrics);
     metrics_liveness::link_quality(core, &mut metrics);
     report_links::metrics(core, &mut metrics);
+    report_plans::metrics(core, &mut metrics);
     report_keys::metrics(core, &mut metrics);
+    metrics_traces::metrics(core, &mut metrics);
     workers(core, &mut metrics);
     node(core, process, &mut metrics);
     metrics
@@ -147,6 +151,12 @@ fn paths<P: BufPool>(core: &Core<P>, metrics: &mut Vec<Metric>) {
         "First copies after a younger packet",
         each(|path| path.out_of_order),
     );
+    gauge(
+        metrics,
+        "path_silent_streams",
+        "Streams to which the path brings nothing while others do",
+        each(|path| path.silent_streams),
+    );
 }
 
 fn workers<P: BufPool>(core: &Core<P>, metrics: &mut Vec<Metric>) {
@@ -188,6 +198,17 @@ fn workers<P: BufPool>(core: &Core<P>, metrics: &mut Vec<Metric>) {
         "Streams received so far",
         each(&|worker| Value::Count(worker.path.roles.streams.get())),
     );
+    let roles = |of: fn(&pipelines::counters::RoleCounters) -> u64| {
+        each(&move |worker: &Counters| Value::Count(of(&worker.path.roles)))
+    };
+    counter(metrics, "stream_lost", "Packets of which no copy came in time", roles(|roles| roles.lost.get()));
+    counter(metrics, "stream_resets", "Times that a stream began anew", roles(|roles| roles.resets.get()));
+    let name = "stream_jumps";
+    counter(metrics, name, "Steps of sealed streams beyond what is usual", roles(|roles| roles.jumps.get()));
+    let name = "streams_latent";
+    gauge(metrics, name, "Streams of which a path brings nothing", roles(|roles| roles.latent.get()));
+    let name = "latent_errors";
+    counter(metrics, name, "Paths of streams that fell silent", roles(|roles| roles.latent_errors.get()));
     let role = |of: fn(&Counters) -> u64| one(core.counters.iter().map(of).sum());
     let name = "edge_ingress_packets";
     counter(metrics, name, "Packets from clients", role(|worker| worker.path.roles.edge_ingress.get()));

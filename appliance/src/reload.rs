@@ -55,8 +55,9 @@ impl<P: BufPool> Core<P> {
             later.push("key_rotation");
             new.keys.rotation_s = self.config.keys.rotation_s;
         }
-        // Routes are part of a snapshot; everything else of the node file is as it was at the start.
+        // Routes and next hops are part of a snapshot; everything else of the node file is as it was at the start.
         let mut local = self.config.local.clone();
+        local.detours = core::mem::take(&mut new.local.detours);
         if later.iter().all(|what| *what != PORTS) {
             for (port, changed) in local.ports.iter_mut().zip(core::mem::take(&mut new.local.ports)) {
                 port.routes = changed.routes;
@@ -64,12 +65,19 @@ impl<P: BufPool> Core<P> {
         }
         new.local = local;
 
+        // Plans that are in force stay, where the overlay is the same.
+        let planning = self.planning.renewed(&new.topology, new.node);
+        new.topology = planning.as_ref().unwrap_or(&self.planning).topology().clone();
+
         let macs: Vec<_> = self.interfaces.iter().map(|interface| interface.mac).collect();
         let interfaces = setup::interfaces(&new, &macs);
         let before = core::mem::replace(&mut self.interfaces, interfaces);
         match self.compile(&new, false) {
             Ok(tables) => {
                 self.config = new;
+                if let Some(planning) = planning {
+                    self.planning = planning;
+                }
                 self.publish(tables);
                 self.reconfigure_slow_path(now_ns);
                 Ok(later)

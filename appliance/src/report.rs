@@ -1,8 +1,9 @@
 //! Answers to operators, out of the counters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ctl::{Drop, Link, NeighborStatus, Path, Port, Status, Worker};
+use overlay::topology::PathId;
 use packet::{BufPool, Reason};
 
 use crate::core::{Core, Counters};
@@ -99,6 +100,7 @@ impl<P: BufPool> Core<P> {
                 sessions: counters.path.roles.sessions.get(),
                 streams: counters.path.roles.streams.get(),
                 handed_off: counters.path.roles.handoff_out.get(),
+                latent_streams: counters.path.roles.latent.get(),
             })
             .collect()
     }
@@ -118,19 +120,30 @@ impl<P: BufPool> Core<P> {
     pub fn paths(&self) -> Vec<Path> {
         let topology = &self.config.topology;
         let mut known = BTreeMap::new();
-        for set in &topology.path_sets {
+        let sets = topology.path_sets.iter().map(|set| (set, true));
+        for (set, in_force) in sets.chain(topology.beside.iter().map(|set| (set, false))) {
             for path in &set.paths {
                 let regions = [set.edge].into_iter().chain(path.via.iter().copied()).chain([set.gateway]);
                 let names = regions.filter_map(|index| Some(topology.region(index)?.name.clone())).collect();
-                known.insert(path.id, (set.name.clone(), names));
+                known.insert(path.id, (set.name.clone(), names, in_force));
             }
+        }
+        // What has no path is counted as path 0, under the names of the protocols that send so.
+        let routings = topology.applications.iter().map(|application| &application.routing);
+        let used: BTreeSet<_> = routings
+            .flat_map(|routing| [routing.to_origin, routing.to_client])
+            .filter(|protocol| !protocol.has_path())
+            .collect();
+        if !used.is_empty() {
+            let names = used.iter().map(|protocol| protocol.name()).collect::<Vec<_>>();
+            known.insert(PathId(0), (names.join(", "), Vec::new(), true));
         }
         let mut paths = Vec::new();
         for (slot, id) in self.tables.registry.paths.iter().enumerate() {
             let configured = known.remove(id);
             let counters = || self.counters.iter().filter_map(move |worker| worker.path.paths.get(slot));
             let is_configured = configured.is_some();
-            let (set, regions) = configured.unwrap_or_default();
+            let (set, regions, in_force) = configured.unwrap_or_default();
             let (passed, discarded, rogue) = (
                 counters().map(|c| c.passed.get()).sum::<u64>(),
                 counters().map(|c| c.discarded.get()).sum::<u64>(),
@@ -140,6 +153,7 @@ impl<P: BufPool> Core<P> {
                 path: id.0,
                 set,
                 regions,
+                in_force,
                 sent: counters().map(|c| c.sent.get()).sum(),
                 forwarded: counters().map(|c| c.forwarded.get()).sum(),
                 received: passed + discarded + rogue,
@@ -147,6 +161,7 @@ impl<P: BufPool> Core<P> {
                 discarded,
                 rogue,
                 out_of_order: counters().map(|c| c.out_of_order.get()).sum(),
+                silent_streams: counters().map(|c| c.silent.get()).sum(),
                 ends: self.ends(*id),
                 incoming: self.incoming(*id),
             };

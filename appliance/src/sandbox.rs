@@ -90,7 +90,7 @@ impl Sandbox {
             &interfaces,
             &[],
             start.seed,
-            (&Dead::default(), &Mtus::default()),
+            (&Dead::default(), &Mtus::default(), &Default::default()),
             None,
             false,
         )?);
@@ -114,6 +114,8 @@ impl Sandbox {
                 tx: ports().map(|port| Sink { port, sent: sent.clone() }).collect(),
                 desk: Desk::new(&exchange, worker),
                 burst_max: config.local.workers.burst as usize,
+                seed: start.seed,
+                clock: Box::new(move || now_ns),
             }));
         }
         let parts = Parts {

@@ -73,7 +73,13 @@ impl Serving {
                     let keys = core.rotate_key(now_ns);
                     self.respond(client, keys_or_why(keys));
                 }
+                Request::Traces(wanted) => {
+                    core.pump_traces(now_ns);
+                    let response = core.traces(&wanted);
+                    self.respond(client, response);
+                }
                 Request::Flows(wanted) => self.list(client, core, Table::Flows, wanted),
+                Request::Streams(wanted) => self.list(client, core, Table::Streams, wanted),
                 Request::Sessions(wanted) => self.list(client, core, Table::Sessions, wanted),
             },
         }

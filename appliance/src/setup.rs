@@ -1,9 +1,11 @@
 //! From the checked configuration to what the data path and the slow path are made from.
 
 use conf::Config;
+use overlay::elimination::Watching;
+use overlay::routing::LinkView;
 use overlay::topology::Node;
 use packet::{Addr, Mac};
-use pipelines::tables::{self, Dead, Input, Interface, Local, Mtus};
+use pipelines::tables::{self, Dead, Hops, Input, Interface, Local, Mtus};
 use pipelines::{PortIndex, Setup, Tables, slow};
 
 /// ICMP errors that a worker sends per second.
@@ -18,6 +20,8 @@ pub struct Start {
     pub seed: u64,
     /// Milliseconds since 1970: where sequence numbers start.
     pub unix_ms: u64,
+    /// Nanoseconds from 1970 to the zero of the node's clock.
+    pub unix_offset_ns: u64,
 }
 
 impl Start {
@@ -54,11 +58,12 @@ pub fn compile(
     interfaces: &[Interface],
     neighbors: &[(PortIndex, Addr, Mac)],
     seed: u64,
-    (dead, mtus): (&Dead, &Mtus),
+    (dead, mtus, views): (&Dead, &Mtus, &[LinkView; 2]),
     previous: Option<&Tables>,
     neighbors_only: bool,
 ) -> Result<Tables, tables::CompileError> {
     let (topology, node) = (&config.topology, config.node);
+    let hops = Hops { views: views.clone(), detours: config.local.detours.clone() };
     Tables::compile(&Input {
         topology,
         node,
@@ -68,6 +73,7 @@ pub fn compile(
         previous,
         dead,
         mtus,
+        hops: &hops,
         neighbors_only,
     })
 }
@@ -96,10 +102,21 @@ pub fn forwarder(config: &Config, node: &Node, start: Start, worker: u16) -> Set
         },
         streams: streams(config, workers),
         window: limits.window_packets as usize,
+        watching: watching(&config.local.elimination),
         flow_idle_s: timeouts.flow_idle_seconds,
         answers_per_second: ANSWERS_PER_SECOND,
         seed,
         first_sequence: overlay::wire::initial_sequence(start.unix_ms),
+        unix_offset_ns: start.unix_offset_ns,
+    }
+}
+
+fn watching(elimination: &conf::Elimination) -> Watching {
+    Watching {
+        reset_ns: u64::from(elimination.reset_ms) * 1_000_000,
+        latent_period_ns: u64::from(elimination.latent_period_ms) * 1_000_000,
+        latent_difference: elimination.latent_difference.into(),
+        jump: elimination.jump_packets.into(),
     }
 }
 
@@ -129,7 +146,7 @@ fn pool_addresses(node: &Node) -> Vec<Addr> {
 }
 
 /// What the slow path is made from.
-pub fn slow(config: &Config, interfaces: &[Interface], tables: &Tables) -> slow::Config {
+pub fn slow(config: &Config, interfaces: &[Interface], tables: &Tables, seed: u64) -> slow::Config {
     let ports = interfaces.iter().map(|interface| slow::Port {
         mac: interface.mac,
         vlan: Some(interface.vlan).filter(|vlan| *vlan != 0),
@@ -140,6 +157,7 @@ pub fn slow(config: &Config, interfaces: &[Interface], tables: &Tables) -> slow:
         answered: answered(tables),
         next_hops: tables.next_hops.clone(),
         neighbors_max: config.local.limits.neighbors as usize,
+        seed,
     }
 }
 

@@ -56,14 +56,16 @@ pub(crate) fn start(config_file: &Path, config: Config) -> Result<Node, Error> {
     let clock = Clock::new(&eal);
     let mempool = eal::pool(&eal, local)?;
     let started = eal::start_ports(&eal, &config, this, &mempool)?;
-    let begun = Start { seed: random()?, unix_ms: unix_ms() };
+    let unix_ns = unix_ns();
+    let unix_offset_ns = unix_ns.wrapping_sub(clock.now_ns());
+    let begun = Start { seed: random()?, unix_ms: unix_ns / 1_000_000, unix_offset_ns };
     let interfaces = setup::interfaces(&config, &eal::macs(&started));
     let tables = Arc::new(setup::compile(
         &config,
         &interfaces,
         &[],
         begun.seed,
-        (&Dead::default(), &Mtus::default()),
+        (&Dead::default(), &Mtus::default(), &Default::default()),
         None,
         false,
     )?);
@@ -155,6 +157,6 @@ fn random() -> io::Result<u64> {
     }
 }
 
-fn unix_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+fn unix_ns() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
 }

@@ -109,6 +109,8 @@ fn prepare(plan: Plan) -> Result<(Registration, Worker<Pool, RxQueue, TxQueue>),
         tx: plan.tx,
         desk: Desk::new(&plan.exchange, worker),
         burst_max: plan.burst_max,
+        seed: plan.setup.seed.rotate_left(11),
+        clock: Box::new(move || plan.clock.now_ns()),
     };
     Ok((registration, Worker::new(parts)))
 }

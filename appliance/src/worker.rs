@@ -32,6 +32,8 @@ pub struct OwnCounters {
     pub keys_generation: packet::Counter,
     /// Frames that devices gave in several pieces, which their queues dropped.
     pub unfit: packet::Counter,
+    /// Hop records for which the control thread had no room.
+    pub traces_lost: packet::Counter,
 }
 
 /// One worker's state.
@@ -49,9 +51,13 @@ pub struct Worker<P: BufPool, R, T> {
     burst_max: usize,
     out: Box<Output<P::Buf>>,
     admission: Admission,
+    clock: Clock,
     swept_ns: u64,
     stopping: bool,
 }
+
+/// Tells the node's time, ns: for what happens within a turn of the loop.
+pub type Clock = Box<dyn Fn() -> u64 + Send>;
 
 /// What a worker is made from.
 pub struct Parts<P: BufPool, R, T> {
@@ -71,12 +77,16 @@ pub struct Parts<P: BufPool, R, T> {
     pub desk: Desk<P::Buf>,
     /// Frames taken from a queue at once.
     pub burst_max: usize,
+    /// Unpredictable.
+    pub seed: u64,
+    /// The node's clock.
+    pub clock: Clock,
 }
 
 impl<P: BufPool, R: Receive<P::Buf>, T: Transmit<P::Buf>> Worker<P, R, T> {
     /// A worker.
     pub fn new(parts: Parts<P, R, T>) -> Worker<P, R, T> {
-        let Parts { forwarder, counters, own, pool, rx, tx, desk, burst_max } = parts;
+        let Parts { forwarder, counters, own, pool, rx, tx, desk, burst_max, seed, clock } = parts;
         Worker {
             forwarder,
             counters,
@@ -88,7 +98,8 @@ impl<P: BufPool, R: Receive<P::Buf>, T: Transmit<P::Buf>> Worker<P, R, T> {
             burst: Burst::new(),
             burst_max: burst_max.clamp(1, pipelines::BURST_MAX),
             out: Box::default(),
-            admission: Admission::default(),
+            admission: Admission::new(seed),
+            clock,
             swept_ns: 0,
             stopping: false,
         }
@@ -208,6 +219,9 @@ impl<P: BufPool, R: Receive<P::Buf>, T: Transmit<P::Buf>> Worker<P, R, T> {
     /// Empties what the data path has put out.
     #[inline(always)]
     fn flush(&mut self, now_ns: u64) {
+        if !self.out.stamps.is_empty() || !self.out.seen.is_empty() {
+            self.flush_traces();
+        }
         while self.out.ports != 0 {
             let port = self.out.ports.trailing_zeros() as usize;
             self.out.ports &= self.out.ports - 1;
@@ -221,6 +235,17 @@ impl<P: BufPool, R: Receive<P::Buf>, T: Transmit<P::Buf>> Worker<P, R, T> {
                 WorkerCounters::drop(&self.counters, reason);
                 self.pool.free(buf);
             }
+        }
+    }
+
+    /// Completes the hop records of a burst, and leaves those that ended here for the control thread.
+    #[cold]
+    fn flush_traces(&mut self) {
+        if !self.out.stamps.is_empty() {
+            self.out.stamp((self.clock)());
+        }
+        for seen in self.out.seen.drain(..) {
+            self.own.traces_lost.add(!self.desk.leave_trace(seen) as u64);
         }
     }
 
@@ -265,7 +290,8 @@ impl<P: BufPool, R: Receive<P::Buf>, T: Transmit<P::Buf>> Worker<P, R, T> {
         for punt in self.out.punts.drain(..) {
             let cause = punt.cause.index();
             let kind = admission::kind(&punt, &self.forwarder);
-            let admitted = self.admission.admit(now_ns, kind);
+            let source = admission::source(punt.buf.data());
+            let admitted = self.admission.admit(now_ns, kind, source);
             let handed_over = if admitted { self.desk.punt(punt) } else { Err(punt.buf) };
             match handed_over {
                 Ok(()) => self.counters.punts[cause].add(1),

@@ -87,7 +87,11 @@ impl Lab {
             let own: Vec<Mac> = (0..config.local.ports.len())
                 .map(|port| Mac([2, 0, 0, 0, number as u8, port as u8]))
                 .collect();
-            let start = Start { seed: 7 + number as u64, unix_ms: 1_700_000_000_000 };
+            let start = Start {
+                seed: 7 + number as u64,
+                unix_ms: 1_700_000_000_000,
+                unix_offset_ns: 1_700_000_000_000_000_000,
+            };
             nodes.push(Sandbox::new(0, config, &own, start).unwrap());
             macs.push(own);
         }

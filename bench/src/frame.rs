@@ -61,6 +61,25 @@ pub fn udp_frame(source: (Ipv4Addr, u16), destination: (Ipv4Addr, u16), len: usi
     frame
 }
 
+/// Bytes of a trace option with room for one hop record.
+pub const TRACE_LEN: usize = 4 + 12 + 16;
+
+/// An overlay frame as it is when it is sampled: with room for one hop record.
+pub fn with_trace(frame: &[u8]) -> Vec<u8> {
+    let (head, inner) = frame.split_at(ETHERNET_LEN + OVERLAY_LEN);
+    let mut option = vec![0; TRACE_LEN];
+    option[..5].copy_from_slice(&[0xff, 0x50, 0x03, (TRACE_LEN / 4 - 1) as u8, 0x10]);
+    let mut sampled = [head, &option, inner].concat();
+    sampled[ETHERNET_LEN + 28] += (TRACE_LEN / 4) as u8;
+    let len = sampled.len() - ETHERNET_LEN;
+    sampled[ETHERNET_LEN + 2..ETHERNET_LEN + 4].copy_from_slice(&(len as u16).to_be_bytes());
+    sampled[ETHERNET_LEN + 24..ETHERNET_LEN + 26].copy_from_slice(&(len as u16 - 20).to_be_bytes());
+    sampled[ETHERNET_LEN + 10..ETHERNET_LEN + 12].fill(0);
+    let sum = !packet::checksum::sum(&sampled[ETHERNET_LEN..ETHERNET_LEN + 20]);
+    sampled[ETHERNET_LEN + 10..ETHERNET_LEN + 12].copy_from_slice(&sum.to_be_bytes());
+    sampled
+}
+
 /// A neighbour's ARP request (RFC 826) to a node; the neighbour's Ethernet address ends with `station`.
 pub fn arp_request(station: u8, neighbor: Ipv4Addr, node: Ipv4Addr) -> Vec<u8> {
     let mac = [0x02, 0, 0, 0, 1, station];

@@ -91,10 +91,12 @@ impl<P: BufPool> Node<P> {
             nat,
             streams: 256,
             window: 65_536,
+            watching: overlay::elimination::Watching::default(),
             flow_idle_s: 300,
             answers_per_second: 100,
             seed: 0x5eed,
             first_sequence: initial_sequence(1_700_000_000_000),
+            unix_offset_ns: 1_700_000_000_000_000_000,
         };
         let forwarder = Forwarder::new(&setup, tables, counters.clone())?;
         Ok(Node { forwarder, counters, output: Box::default(), swept_ns: 0 })
@@ -116,6 +118,9 @@ impl<P: BufPool> Node<P> {
         mut transmit: impl FnMut(&mut P, &mut ArrayVec<P::Buf, TX_MAX>),
     ) {
         self.forwarder.process(now_ns, PortIndex(0), burst, pool, &mut self.output);
+        if !self.output.stamps.is_empty() {
+            self.output.stamp(now_ns);
+        }
         while self.output.ports != 0 {
             let port = self.output.ports.trailing_zeros() as usize;
             self.output.ports &= self.output.ports - 1;

@@ -13,6 +13,8 @@ pub enum Scenario {
     Edge(u8),
     /// Copies on their way to the next node.
     Intermediate,
+    /// The same, each with room for a hop record.
+    Traced,
     /// Copies leave the overlay, so many of each packet, and one goes to the origin.
     Forward(u8),
     /// The origin's replies enter the overlay, in so many copies.
@@ -21,10 +23,11 @@ pub enum Scenario {
 
 impl Scenario {
     /// All that are measured.
-    pub const ALL: [Scenario; 7] = [
+    pub const ALL: [Scenario; 8] = [
         Scenario::Edge(1),
         Scenario::Edge(2),
         Scenario::Intermediate,
+        Scenario::Traced,
         Scenario::Forward(1),
         Scenario::Forward(2),
         Scenario::Reverse(1),
@@ -37,6 +40,7 @@ impl Scenario {
             Scenario::Edge(1) => "edge, 1 copy",
             Scenario::Edge(_) => "edge, 2 copies",
             Scenario::Intermediate => "intermediate",
+            Scenario::Traced => "intermediate, hop records",
             Scenario::Forward(1) => "gateway",
             Scenario::Forward(_) => "gateway, 2 copies",
             Scenario::Reverse(1) => "gateway, replies",
@@ -66,7 +70,7 @@ impl<P: BufPool> Running<P> {
     ) -> Result<Running<P>, SetupError> {
         let (role, copies) = match scenario {
             Scenario::Edge(copies) => (Role::Edge, copies),
-            Scenario::Intermediate => (Role::Intermediate, 1),
+            Scenario::Intermediate | Scenario::Traced => (Role::Intermediate, 1),
             Scenario::Forward(copies) | Scenario::Reverse(copies) => (Role::Gateway, copies),
         };
         let shape = Shape { role, copies, worker: 0, workers: 1, capacity: flows.next_multiple_of(1_024) };
@@ -74,6 +78,7 @@ impl<P: BufPool> Running<P> {
         let source = match scenario {
             Scenario::Edge(_) => Source::clients(0..flows, size),
             Scenario::Intermediate => Source::transit(0..flows, size),
+            Scenario::Traced => Source::traced(0..flows, size),
             Scenario::Forward(copies) => Source::overlay(0..flows, size, copies),
             Scenario::Reverse(_) => {
                 Source::origin(&node.open(Source::overlay(0..flows, size, 1), pool)?, size)

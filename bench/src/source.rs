@@ -89,6 +89,13 @@ impl Source {
         Source::new(vec![template], INNER, true, shuffled(flows))
     }
 
+    /// The same with room for a hop record in each.
+    pub fn traced(flows: Range<u32>, size: usize) -> Source {
+        let template = crate::frame::with_trace(&world::from_edge(Flow::nth(0), size, 0));
+        let ip = INNER + crate::frame::TRACE_LEN;
+        Source { is_overlay: true, ..Source::new(vec![template], ip, true, shuffled(flows)) }
+    }
+
     /// The origin's replies to these addresses and ports of the NAT pool, in an order of their own.
     pub fn origin(sessions: &[(Ipv4Addr, u16)], size: usize) -> Source {
         let template = world::from_origin((world::ORIGIN, 1_024), size);

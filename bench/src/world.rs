@@ -107,6 +107,8 @@ pub fn topology(copies: u8, workers: u16, sessions: u32) -> Topology {
             copies,
             underlay: IpVersion::V4,
             seal: overlay::topology::Seal::None,
+            trace: overlay::topology::Sampling::default(),
+            routing: Default::default(),
         }],
         ..Topology::default()
     }
@@ -149,6 +151,7 @@ pub fn compile(role: Role, topology: &Topology) -> Result<Tables, CompileError> 
         previous: None,
         dead: &pipelines::tables::Dead::default(),
         mtus: &pipelines::tables::Mtus::default(),
+        hops: &Default::default(),
         neighbors_only: false,
     })
 }

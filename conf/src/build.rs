@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use overlay::keys::ROTATION_DEFAULT_S;
 use overlay::plan::Certificate;
 use overlay::topology::{
-    Application, IpVersion, Node, NodeId, Origin, Path, PathId, PathSet, Region, RegionIndex, Topology, Vip,
+    Application, IpVersion, Node, NodeId, Origin, Path, PathId, PathSet, Planned, Region, RegionIndex,
+    Topology, Vip,
 };
 
 use crate::Keys;
@@ -16,6 +17,7 @@ use crate::local::{Control, Eal, Local, Port, Route, Workers};
 use crate::monitoring;
 use crate::node_file::NodeFile;
 use crate::reader::List;
+use crate::routing;
 use crate::topology_file::{RawApplication, RawNode, TopologyFile};
 
 /// Streams where the topology names no number.
@@ -53,6 +55,10 @@ pub(crate) fn topology(
             let via = via.iter().map(|region| index((*region)?)).collect::<Option<_>>()?;
             paths.push(Path { id: PathId(path.value.id.as_ref()?.value), via });
         }
+        if let Some(wanted) = &set.value.plan {
+            let (edge, gateway) = (index(ends.edge?)?, index(ends.gateway?)?);
+            topology.planned.push(Planned { edge, gateway, paths: wanted.value });
+        }
         topology.path_sets.push(PathSet {
             name: set.value.name.as_ref()?.value.clone(),
             edge: index(ends.edge?)?,
@@ -67,7 +73,7 @@ pub(crate) fn topology(
             let node = topology.nodes.get((*node)?)?.id;
             vips.push(Vip { address: vip.value.address.as_ref()?.value, node });
         }
-        let application = build_application(&application.value, vips, gateway, &topology)?;
+        let application = build_application(&application.value, vips, gateway, &ends.hops, &topology)?;
         topology.applications.push(application);
     }
     Some(topology)
@@ -94,6 +100,7 @@ fn build_application(
     raw: &RawApplication,
     vips: Vec<Vip>,
     gateway: RegionIndex,
+    hops: &[Option<usize>],
     topology: &Topology,
 ) -> Option<Application> {
     let mut origins = Vec::new();
@@ -112,9 +119,12 @@ fn build_application(
         services: values(&raw.services),
         gateway,
         origins,
-        copies: raw.copies.as_ref()?.value,
+        // Where nothing is replicated, the number may be left out.
+        copies: raw.copies.as_ref().map_or(1, |at| at.value),
         underlay: raw.underlay.as_ref().map_or(default, |at| at.value),
         seal: raw.seal.as_ref().and_then(|at| at.value).unwrap_or_default(),
+        trace: raw.trace.as_ref().map(|at| at.value).unwrap_or_default(),
+        routing: routing::build(raw, hops, topology)?,
     })
 }
 
@@ -134,7 +144,7 @@ pub(crate) fn keys(topology: &TopologyFile, node: &NodeFile) -> Option<Keys> {
 }
 
 /// This node's own settings.
-pub(crate) fn local(file: &NodeFile) -> Option<Local> {
+pub(crate) fn local(file: &NodeFile, topology: &Topology) -> Option<Local> {
     let node = &file.node.as_ref()?.value;
     let workers = file.workers.as_ref()?;
     let mut ports = Vec::new();
@@ -166,7 +176,9 @@ pub(crate) fn local(file: &NodeFile) -> Option<Local> {
             burst: workers.burst,
         },
         ports,
+        detours: routing::build_detours(&file.detours, topology)?,
         limits: file.limits,
+        elimination: file.elimination,
         timeouts: file.timeouts,
         control: Control {
             socket: file.socket.clone().unwrap_or_else(|| PathBuf::from(format!("/run/proa/{node}.sock"))),

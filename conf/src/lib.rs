@@ -21,6 +21,7 @@ mod plan;
 mod problem;
 mod problems;
 mod reader;
+mod routing;
 #[cfg(test)]
 mod schema;
 mod source;
@@ -35,7 +36,7 @@ use overlay::keys::{Identity, PublicIdentity};
 use overlay::topology::{Node, NodeId, Topology};
 
 pub use crate::certificate::{Certificate, CertifiedPath};
-pub use crate::local::{Control, Eal, Limits, Local, Poll, Port, Route, Timeouts, Workers};
+pub use crate::local::{Control, Eal, Elimination, Limits, Local, Poll, Port, Route, Timeouts, Workers};
 pub use crate::problem::{Errors, Problem, Severity};
 pub use crate::source::FILE_BYTES_MAX;
 
@@ -76,6 +77,12 @@ impl Config {
     /// This node's entry in the topology; a checked configuration has one.
     pub fn this_node(&self) -> Option<&Node> {
         self.topology.node(self.node)
+    }
+
+    /// Whether any packets are routed hop by hop, by what is known of links.
+    pub fn routes_by_links(&self) -> bool {
+        let routings = self.topology.applications.iter().map(|application| &application.routing);
+        routings.flat_map(|routing| [routing.to_origin, routing.to_client]).any(|one| one.is_hop_by_hop())
     }
 
     /// This node's private key, read from its file; `None` where it needs none.

@@ -13,7 +13,7 @@ use crate::problems::{At, File, Place, Problems, error};
 use crate::reader::root;
 use crate::source::{FILE_BYTES_MAX, Source, Span, read};
 use crate::topology_file::{self, TopologyFile};
-use crate::{Config, Loaded, build, ground, plan};
+use crate::{Config, Loaded, build, ground, plan, routing};
 
 impl Config {
     /// Reads and checks the node file and the topology file that it names.
@@ -171,6 +171,9 @@ fn check(node: Option<&NodeFile>, topology: Option<&mut TopologyFile>, p: &mut P
     let this = checked.as_ref().and_then(|(file, ..)| names::this_node(file, name?, p));
     let raw = checked.as_ref().and_then(|(file, ..)| file.nodes.items.get(this?));
     keys::private(node, raw.map(|at| &at.value), p);
+    if let (Some(this), Some((file, ..))) = (raw, &checked) {
+        routing::detours(&node.detours, &this.value, file, p);
+    }
     local::cores(node, raw.map(|at| &at.value), p);
     local::ports(node, checked.as_ref().and_then(|(file, _, claims, _)| Some((*file, claims, this?))), p);
 
@@ -181,5 +184,6 @@ fn check(node: Option<&NodeFile>, topology: Option<&mut TopologyFile>, p: &mut P
     let topology = build::topology(file, &links, certificates)?;
     let id = topology.nodes.get(this?)?.id;
     let keys = build::keys(file, node)?;
-    Some(Config { topology, node: id, local: build::local(node)?, keys })
+    let local = build::local(node, &topology)?;
+    Some(Config { topology, node: id, local, keys })
 }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use ipnetwork::IpNetwork;
+use overlay::topology::Detour;
 
 /// One node's own settings, from the node file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +17,12 @@ pub struct Local {
     pub workers: Workers,
     /// Ports in the order of the file, 1 to 16; names, devices and addresses are unique.
     pub ports: Vec<Port>,
+    /// Next hops on the operator's word, instead of what the node finds itself.
+    pub detours: Vec<Detour>,
     /// Capacities, allocated at start.
     pub limits: Limits,
+    /// How received streams are watched.
+    pub elimination: Elimination,
     /// How long idle state is kept.
     pub timeouts: Timeouts,
     /// The operator's way in.
@@ -112,6 +117,25 @@ impl Default for Limits {
             punt_queue_packets: 1024,
             neighbors: 4096,
         }
+    }
+}
+
+/// How received streams are watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Elimination {
+    /// An unsealed stream that passes nothing for so long begins anew, milliseconds; 100 to 3,600,000. Default 2000.
+    pub reset_ms: u32,
+    /// How long a test for silent paths takes, milliseconds; 100 to 3,600,000. Default 2000.
+    pub latent_period_ms: u32,
+    /// Copies that may be owed in it, 1 to 1,000,000,000. Default 100.
+    pub latent_difference: u32,
+    /// Largest step of a sealed stream's sequence that raises no alarm, 1 to 4,294,967,295. Default 1,048,576.
+    pub jump_packets: u32,
+}
+
+impl Default for Elimination {
+    fn default() -> Elimination {
+        Elimination { reset_ms: 2000, latent_period_ms: 2000, latent_difference: 100, jump_packets: 1 << 20 }
     }
 }
 

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 
 use ipnetwork::IpNetwork;
 
-use crate::local::{Limits, Poll, Timeouts};
+use crate::local::{Elimination, Limits, Poll, Timeouts};
 use crate::node_values::{device, eal_argument, metrics, mtu, own_address, prefix, socket, timeout};
 use crate::problems::{At, Problems};
 use crate::reader::{List, Table, list, table};
+use crate::routing::{self, RawDetour};
 use crate::values::{boolean, host, integer, name, text, word};
 
 /// Most entries of each kind.
@@ -27,7 +28,9 @@ pub(crate) struct NodeFile {
     pub(crate) eal: RawEal,
     pub(crate) workers: Option<RawWorkers>,
     pub(crate) ports: Option<At<List<RawPort>>>,
+    pub(crate) detours: List<RawDetour>,
     pub(crate) limits: Limits,
+    pub(crate) elimination: Elimination,
     pub(crate) timeouts: Timeouts,
     pub(crate) key_file: Option<At<Option<At<String>>>>,
     pub(crate) socket: Option<PathBuf>,
@@ -75,7 +78,9 @@ pub(crate) fn read(t: &mut Table<'_>, p: &mut Problems) -> NodeFile {
     let ports = t.required("port", "at least one [[port]]", p, |item, p| {
         list(PORTS_MAX, |item, p| table(item, "[[port]]", p, port))(item, p)
     });
+    let detours = t.list("route", routing::DETOURS_MAX, p, routing::detour);
     let limits = t.optional("limits", p, |item, p| table(item, "[limits]", p, limits));
+    let elimination = t.optional("elimination", p, |item, p| table(item, "[elimination]", p, elimination));
     let timeouts = t.optional("timeouts", p, |item, p| table(item, "[timeouts]", p, timeouts));
     let control = t.optional("control", p, |item, p| {
         table(item, "[control]", p, |t, p| {
@@ -92,7 +97,9 @@ pub(crate) fn read(t: &mut Table<'_>, p: &mut Problems) -> NodeFile {
         eal: eal.map_or_else(default_eal, |eal| eal.value),
         workers: workers.map(|workers| workers.value),
         ports,
+        detours,
         limits: limits.map_or_else(Limits::default, |limits| limits.value),
+        elimination: elimination.map_or_else(Elimination::default, |elimination| elimination.value),
         timeouts: timeouts.map_or_else(Timeouts::default, |timeouts| timeouts.value),
         key_file,
         socket: socket.map(|socket| socket.value),
@@ -159,6 +166,17 @@ fn limits(t: &mut Table<'_>, p: &mut Problems) -> Limits {
     let window = t.optional("window", p, crate::node_values::window);
     let window_packets = window.map_or(default.window_packets, |at| at.value);
     Limits { flows, sessions, window_packets, buffers, punt_queue_packets, neighbors }
+}
+
+fn elimination(t: &mut Table<'_>, p: &mut Problems) -> Elimination {
+    let default = Elimination::default();
+    let mut number = |key, range, default| t.optional(key, p, integer(range)).map_or(default, |at| at.value);
+    Elimination {
+        reset_ms: number("reset_ms", 100..=3_600_000, default.reset_ms),
+        latent_period_ms: number("latent_period_ms", 100..=3_600_000, default.latent_period_ms),
+        latent_difference: number("latent_difference", 1..=1_000_000_000, default.latent_difference),
+        jump_packets: number("jump", 1..=u32::MAX, default.jump_packets),
+    }
 }
 
 fn timeouts(t: &mut Table<'_>, p: &mut Problems) -> Timeouts {

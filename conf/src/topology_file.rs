@@ -5,13 +5,14 @@ use std::ops::RangeInclusive;
 
 use overlay::keys::{PublicIdentity, ROTATION_MAX_S, ROTATION_MIN_S};
 use overlay::plan::{LATENCY_US_MAX, LOSS_PPM_MAX, PATHS_MAX as PLAN_MAX};
-use overlay::topology::Seal;
-use overlay::topology::{Disjoint, IpVersion, Roles, Rss, Service};
+use overlay::topology::{Disjoint, IpVersion, Roles, Rss, Sampling, Seal, Service};
+use overlay::wire::HOPS_MAX;
 
 use crate::monitoring::{self, RawLiveness, RawQuality};
 use crate::problems::{At, Problems, error};
 use crate::reader::{Item, List, Table, list, table};
-use crate::topology_values::{address_range, public_key, roles, rss, service};
+use crate::routing::{self, RawRouting};
+use crate::topology_values::{address_range, public_key, roles, rss, sampling, service};
 use crate::values::{decimal, host, integer, name, word};
 
 /// Most entries of each kind; the checks' work and the tables' memory grow with them.
@@ -99,6 +100,9 @@ pub(crate) struct RawApplication {
     pub(crate) copies: Option<At<u8>>,
     pub(crate) underlay: Option<At<IpVersion>>,
     pub(crate) seal: Option<At<Option<Seal>>>,
+    pub(crate) trace: Option<At<Sampling>>,
+    pub(crate) routing: Option<At<RawRouting>>,
+    pub(crate) source_route: Option<At<List<String>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -232,6 +236,9 @@ fn path(item: &Item<'_>, p: &mut Problems) -> Option<RawPath> {
 }
 
 fn application(t: &mut Table<'_>, p: &mut Problems) -> RawApplication {
+    let routing = t.optional("routing", p, routing::routing);
+    let replicates = routing.as_ref().is_none_or(|at| at.value.replicates());
+    let copies = integer(1..=8);
     RawApplication {
         name: t.required("name", "name = \"web\"", p, name),
         vips: filled(
@@ -245,11 +252,17 @@ fn application(t: &mut Table<'_>, p: &mut Problems) -> RawApplication {
         services: filled(t, "services", "services = [\"tcp/443\"]", SERVICES_MAX, p, service),
         gateway: t.required("gateway", "gateway = \"…\", the region at the origins' end", p, name),
         origins: filled(t, "origins", "origins = [{ address = \"10.9.0.2\" }]", ORIGINS_MAX, p, origin),
-        copies: t.required("copies", "copies = 2", p, integer(1..=8)),
+        copies: match replicates {
+            true => t.required("copies", "copies = 2", p, copies),
+            false => t.optional("copies", p, copies),
+        },
         underlay: t.optional("underlay", p, word(&[("ipv4", IpVersion::V4), ("ipv6", IpVersion::V6)])),
         seal: t.optional("seal", p, |item, p| {
             Some(word(&[("aes-256-gcm", Seal::Aes256Gcm), ("none", Seal::None)])(item, p))
         }),
+        trace: t.optional("trace", p, |item, p| table(item, "`trace`", p, sampling)),
+        source_route: t.optional("source_route", p, list(HOPS_MAX, name)),
+        routing,
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use overlay::keys::PublicIdentity;
-use overlay::topology::{Roles, Rss, Service};
+use overlay::topology::{Roles, Rss, Sampling, Service};
 
 use crate::problems::{Problems, error};
 use crate::reader::{Item, Table, list, shown, wrong_type};
@@ -75,6 +75,18 @@ pub(crate) fn rss(t: &mut Table<'_>, p: &mut Problems) -> Option<Rss> {
     let entries = t.required("table", "table = 128, the entries of the NIC's table", p, table_entries);
     Some(Rss { key: key?.value, queues: queues?.value, table: entries?.value })
 }
+
+/// Which packets carry records of their hops.
+pub(crate) fn sampling(t: &mut Table<'_>, p: &mut Problems) -> Sampling {
+    let Sampling { one_in, hops_max } = Sampling::default();
+    Sampling {
+        one_in: t.optional("one_in", p, integer(0..=SAMPLING_MAX)).map_or(one_in, |at| at.value),
+        hops_max: t.optional("hops_max", p, integer(1..=Sampling::HOPS_MAX)).map_or(hops_max, |at| at.value),
+    }
+}
+
+/// Packets of which one is sampled, at most.
+const SAMPLING_MAX: u32 = 1_000_000_000;
 
 fn hash_key(item: &Item<'_>, p: &mut Problems) -> Option<Vec<u8>> {
     let digits = text(item, p)?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::protocol::{Family, Filter, ListRequest, Request};
+use crate::protocol::{Family, Filter, ListRequest, Request, TraceRequest};
 
 /// Asks a running proa how it is and what it does.
 #[derive(Debug, Parser)]
@@ -38,6 +38,9 @@ pub enum Noun {
     /// Translated sessions at a gateway.
     #[command(subcommand)]
     Nat(ListVerb),
+    /// Streams that the node receives.
+    #[command(subcommand)]
+    Stream(StreamVerb),
     /// Dropped packets.
     #[command(subcommand)]
     Drops(DropsVerb),
@@ -63,6 +66,14 @@ pub enum Noun {
 pub enum PathVerb {
     /// What each path sent, received, passed and eliminated, and how often it won.
     Show,
+    /// What hop records of an application's packets tell: which copy won and by how much, and where the time went.
+    Trace {
+        /// The application's name.
+        application: String,
+        /// Packets to show one by one, the newest.
+        #[arg(short = 'n', long, default_value_t = 3)]
+        packets: usize,
+    },
 }
 
 /// What to do with links.
@@ -96,6 +107,17 @@ pub enum KeyVerb {
     Rotate,
 }
 
+/// What to do with streams.
+#[derive(Debug, Subcommand)]
+pub enum StreamVerb {
+    /// What of each passed, was eliminated, came too late or not at all, and what each path contributed.
+    Show {
+        /// Entries at most.
+        #[arg(long, default_value_t = 100)]
+        limit: u64,
+    },
+}
+
 /// What to do with a long list.
 #[derive(Debug, Subcommand)]
 pub enum ListVerb {
@@ -123,9 +145,15 @@ impl Noun {
         Ok(Some(match self {
             Noun::Status => Request::Status,
             Noun::Path(PathVerb::Show) => Request::Paths,
+            Noun::Path(PathVerb::Trace { application, packets }) => {
+                Request::Traces(TraceRequest { application: application.clone(), packets: *packets })
+            }
             Noun::Link(LinkVerb::Show { .. }) => Request::Links,
             Noun::Flow(ListVerb::Show(list)) => Request::Flows(list.request()?),
             Noun::Nat(ListVerb::Show(list)) => Request::Sessions(list.request()?),
+            Noun::Stream(StreamVerb::Show { limit }) => {
+                Request::Streams(ListRequest { filter: Filter::default(), limit: *limit })
+            }
             Noun::Drops(DropsVerb::Show { .. }) => Request::Drops,
             Noun::Key(KeyVerb::Show) => Request::Keys,
             Noun::Key(KeyVerb::Rotate) => Request::RotateKey,

@@ -3,7 +3,7 @@
 //! A client connects to the daemon's Unix socket and writes one [`Request`] as a line of JSON. The daemon answers
 //! with lines of JSON, each one a [`Response`], and closes the connection after the last, which is always
 //! [`Response::Status`], [`Response::Paths`], [`Response::Drops`], [`Response::Keys`],
-//! [`Response::Links`], [`Response::End`] or
+//! [`Response::Links`], [`Response::Traces`], [`Response::End`] or
 //! [`Response::Error`].
 
 pub mod cli;
@@ -16,12 +16,18 @@ mod response;
 mod show;
 mod show_keys;
 mod show_links;
+mod show_streams;
+mod show_traces;
 mod table;
+mod traces;
 
 pub use client::{Error, ask};
 pub use keys::{KeyPeer, Keys, Rejection};
 pub use links::{Flood, Links, ToldLink};
 pub use liveness::{Incoming, LinkNow, Neighbor, PathEnd, Percentiles, Quality};
-pub use protocol::{Family, Filter, ListRequest, REQUEST_BYTES_MAX, Request};
-pub use response::{Drop, End, Flow, Link, NeighborStatus, Path, Port, Response, Session, Status, Worker};
+pub use protocol::{Family, Filter, ListRequest, REQUEST_BYTES_MAX, Request, TraceRequest};
+pub use response::{
+    Drop, End, Flow, Link, NeighborStatus, Path, Port, Response, Session, Status, Stream, StreamPath, Worker,
+};
 pub use show::print;
+pub use traces::{TraceCopy, TraceHop, TraceLink, TracePath, TraceRecord, TracedPacket, Traces};

@@ -53,7 +53,11 @@ fn write(text: &str) -> Result<()> {
 }
 
 fn as_json(noun: &Noun, answer: Vec<Response>) -> Value {
-    let name = if matches!(noun, Noun::Nat(_)) { "sessions" } else { "flows" };
+    let name = match noun {
+        Noun::Nat(_) => "sessions",
+        Noun::Stream(_) => "streams",
+        _ => "flows",
+    };
     let mut entries = Vec::new();
     for response in answer {
         match response {
@@ -61,9 +65,11 @@ fn as_json(noun: &Noun, answer: Vec<Response>) -> Value {
             Response::Paths(paths) => return json!({ "paths": paths }),
             Response::Drops(drops) => return json!({ "drops": drops }),
             Response::Keys(keys) => return json!(keys),
+            Response::Traces(traces) => return json!(traces),
             Response::Links(links) => return json!(links),
             Response::Flow(flow) => entries.push(json!(flow)),
             Response::Session(session) => entries.push(json!(session)),
+            Response::Stream(stream) => entries.push(json!(stream)),
             Response::End(end) => return json!({ name: entries, "more": end.more }),
             Response::Error(_) => {}
         }

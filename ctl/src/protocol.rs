@@ -19,8 +19,12 @@ pub enum Request {
     Flows(ListRequest),
     /// Translated sessions at the gateway.
     Sessions(ListRequest),
+    /// Streams received.
+    Streams(ListRequest),
     /// Packets dropped, by reason.
     Drops,
+    /// What hop records of an application's packets tell.
+    Traces(TraceRequest),
     /// The node's links, and what all nodes say of theirs.
     Links,
     /// The node's keys and those of its peers.
@@ -28,6 +32,16 @@ pub enum Request {
     /// Makes a new key now, and then shows the keys. A deed, not a question: it stands here because every request is one
     /// line with one word.
     RotateKey,
+}
+
+/// Whose hop records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TraceRequest {
+    /// The application's name.
+    pub application: String,
+    /// Packets to show one by one, the newest.
+    #[serde(default)]
+    pub packets: usize,
 }
 
 /// Which entries of a long list.

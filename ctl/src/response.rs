@@ -8,6 +8,7 @@ use crate::Family;
 use crate::keys::Keys;
 use crate::links::Links;
 use crate::liveness::{Incoming, Neighbor, PathEnd};
+use crate::traces::Traces;
 
 /// One line of the daemon's answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,10 +24,14 @@ pub enum Response {
     Links(Box<Links>),
     /// Answers [`Request::Keys`] and [`Request::RotateKey`].
     Keys(Box<Keys>),
+    /// Answers [`Request::Traces`].
+    Traces(Box<Traces>),
     /// One entry of [`Request::Flows`].
     Flow(Flow),
     /// One entry of [`Request::Sessions`].
     Session(Session),
+    /// One entry of [`Request::Streams`].
+    Stream(Stream),
     /// The end of a list.
     End(End),
     /// The request can not be answered, and why.
@@ -139,6 +144,9 @@ pub struct Worker {
     pub streams: u64,
     /// Packets given to other workers, whose streams or sessions they belong to.
     pub handed_off: u64,
+    /// Of the streams, those of which a path has silently stopped to contribute.
+    #[serde(default)]
+    pub latent_streams: u64,
 }
 
 /// What a path has done, as this node saw it.
@@ -150,6 +158,9 @@ pub struct Path {
     pub set: String,
     /// Its regions from edge to gateway.
     pub regions: Vec<String>,
+    /// Whether packets are sent over it; a path of a plan that is to come, or is gone, is only taken from others.
+    #[serde(default)]
+    pub in_force: bool,
     /// Copies that this node sent as the first.
     pub sent: u64,
     /// Copies that this node forwarded between others.
@@ -164,6 +175,9 @@ pub struct Path {
     pub rogue: u64,
     /// Of those passed, the ones that came after a younger packet.
     pub out_of_order: u64,
+    /// Streams received here in which it has stopped to contribute while others go on.
+    #[serde(default)]
+    pub silent_streams: u64,
     /// Nodes at its other end, where it ends here and is watched.
     #[serde(default)]
     pub ends: Vec<PathEnd>,
@@ -202,6 +216,9 @@ pub struct Flow {
     pub application: String,
     /// The gateway node's name.
     pub gateway: String,
+    /// The routing protocol of its packets towards the gateway; empty while its way is compiled anew.
+    #[serde(default)]
+    pub routing: String,
     /// The stream that carries it.
     pub stream: u16,
     /// Packets from the client so far.
@@ -237,6 +254,58 @@ pub struct Session {
     pub state: String,
     /// Seconds until it ends unless a packet comes.
     pub seconds_left: u32,
+}
+
+/// A stream that a node receives.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stream {
+    /// The worker that has it.
+    pub worker: u16,
+    /// The sending node's name.
+    pub source: String,
+    /// The worker that sends it.
+    pub sending_worker: u8,
+    /// Its share of that worker's clients.
+    pub bucket: u8,
+    /// Whether its packets are sealed.
+    pub sealed: bool,
+    /// Its window, packets.
+    pub window: u32,
+    /// The highest sequence number that passed since it last began anew.
+    pub highest: Option<u64>,
+    /// First copies, which went on.
+    pub passed: u64,
+    /// Further copies, which were eliminated.
+    pub discarded: u64,
+    /// Of those passed, the ones that came after a younger packet.
+    pub out_of_order: u64,
+    /// Copies older than the window.
+    pub rogue: u64,
+    /// Packets of which no copy came in time.
+    pub lost: u64,
+    /// Times that it began anew.
+    pub resets: u64,
+    /// Whether a path owes its copies while others bring theirs: one of `paths`, or one that never brought any.
+    pub latent: bool,
+    /// What each path contributed.
+    pub paths: Vec<StreamPath>,
+}
+
+/// What a path contributed to a stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamPath {
+    /// The path's number.
+    pub path: u16,
+    /// First copies.
+    pub passed: u64,
+    /// Further copies.
+    pub discarded: u64,
+    /// Of those passed, the ones that came after a younger packet.
+    pub out_of_order: u64,
+    /// Copies older than the window.
+    pub rogue: u64,
+    /// Whether it has stopped to contribute.
+    pub silent: bool,
 }
 
 /// The end of a list.

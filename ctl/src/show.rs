@@ -4,6 +4,8 @@ use crate::liveness::{Neighbor, Percentiles};
 use crate::response::{Drop, End, Flow, Path, Port, Response, Session, Status, Worker};
 use crate::show_keys::show_keys;
 use crate::show_links;
+use crate::show_streams::{show_alarms, show_streams};
+use crate::show_traces::show_traces;
 use crate::table::{Table, percent, thousands};
 
 /// An answer as text; `all` shows reasons that never occurred, and all nodes' links, too.
@@ -21,18 +23,25 @@ pub fn print(answer: &[Response], all: bool) -> String {
     if !sessions.is_empty() {
         text += &show_sessions(&sessions);
     }
+    text +=
+        &show_streams(answer.iter().filter_map(|r| if let Response::Stream(s) = r { Some(s) } else { None }));
     for response in answer {
         match response {
             Response::Status(status) => text += &show_status(status),
             Response::Paths(paths) => text += &show_paths(paths),
             Response::Drops(drops) => text += &show_drops(drops, all),
             Response::Keys(keys) => text += &show_keys(keys),
+            Response::Traces(traces) => text += &show_traces(traces),
             Response::Links(links) => text += &show_links::show_links(links, all),
             Response::End(End { shown: 0, .. }) => text += "none\n",
             Response::End(End { shown, more: true }) => {
                 text += &format!("the first {}; there are more\n", thousands(*shown));
             }
-            Response::End(_) | Response::Flow(_) | Response::Session(_) | Response::Error(_) => {}
+            Response::End(_)
+            | Response::Flow(_)
+            | Response::Session(_)
+            | Response::Stream(_)
+            | Response::Error(_) => {}
         }
     }
     text
@@ -51,6 +60,7 @@ fn show_status(status: &Status) -> String {
     text.push('\n');
     text += &show_workers(&status.workers);
     text.push('\n');
+    text += &show_alarms(&status.workers);
     if !status.links.is_empty() {
         text += &show_links(&status.links);
         text.push('\n');
@@ -259,6 +269,7 @@ fn show_flows(flows: &[&Flow]) -> String {
         "virtual IP",
         "application",
         "gateway",
+        "routing",
         "stream",
         "worker",
         "idle s",
@@ -270,6 +281,7 @@ fn show_flows(flows: &[&Flow]) -> String {
             end_point(flow.vip, flow.vip_port),
             flow.application.clone(),
             flow.gateway.clone(),
+            flow.routing.clone(),
             flow.stream.to_string(),
             flow.worker.to_string(),
             thousands(flow.packets),

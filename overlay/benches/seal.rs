@@ -96,6 +96,7 @@ fn hops(criterion: &mut Criterion) {
         vni: 1,
         inner: IpVersion::V4,
         protocol: PROTOCOL_REPLICATE,
+        copies: 0,
         hop_limit: 8,
         source: NodeId(1),
         destination: NodeId(4),

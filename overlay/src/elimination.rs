@@ -1,4 +1,11 @@
-//! The sequence recovery function: one window per received stream, allocated at start.
+//! The sequence recovery function: one window per received stream, allocated at start, and what is counted of it.
+
+mod latent;
+mod shares;
+mod watch;
+
+pub use shares::{PathCounts, SHARES};
+pub use watch::Watching;
 
 use crate::topology::NodeId;
 use crate::window::{Verdict, Window, words_for};
@@ -6,7 +13,9 @@ use foldhash::fast::FixedState;
 use packet::Reason;
 use packet::index::HashIndex;
 use prefetch_index::prefetch_index;
+use shares::{NEAR, Share};
 use std::hash::BuildHasher;
+use watch::Watch;
 
 /// Names a stream among all that a node receives: the sending node, its worker, and the bucket of its clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,10 +32,6 @@ pub struct StreamKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamIndex(u32);
 
-/// A stream that has passed nothing for so long begins anew, ns: frerSeqRcvyResetMSec of IEEE 802.1CB. Longer than
-/// one path can lead another by.
-pub const RECOVERY_RESET_NS: u64 = 2_000_000_000;
-
 /// What a stream has counted (IEEE 802.1CB section 10.8), in packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -42,44 +47,77 @@ pub struct Counts {
     pub lost: u64,
 }
 
+/// A stream, for listings.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamView {
+    /// Its name.
+    pub key: StreamKey,
+    /// Highest sequence number that passed since it last began anew.
+    pub highest: Option<u64>,
+    /// Its counts.
+    pub counts: Counts,
+    /// Times that it began anew.
+    pub resets: u64,
+    /// Whether a path owes its copies, one that is not known included.
+    pub latent: bool,
+    /// Its paths by the caller's numbers, what each contributed, and whether it is silent.
+    pub paths: [Option<(u16, PathCounts, bool)>; SHARES],
+}
+
 /// All that a packet touches of its stream: one cache line.
 #[repr(C, align(64))]
 struct Stream {
     key: StreamKey,
+    /// Which life of its sender the window is of; 0 where it is not sealed, or nothing came yet.
+    life: u16,
     window: Window,
-    counts: Counts,
+    /// What was lost since the sweep came by last.
+    lost: u32,
+    /// Copies beyond the first of packets that passed since then.
+    owed: u32,
+    near: [Share; NEAR],
 }
 
 const _: () = assert!(core::mem::size_of::<Stream>() == 64, "a stream fits a cache line");
-
-/// What the sweep knows of a stream.
-#[derive(Clone, Copy, Default)]
-struct Watch {
-    /// Packets passed when the sweep came by last.
-    passed: u64,
-    /// Since when it is that many, ns.
-    since_ns: u64,
-    resets: u64,
-}
 
 /// The windows of all streams that one worker receives.
 pub struct Elimination {
     index: HashIndex,
     hasher: FixedState,
     streams: Vec<Stream>,
+    /// Further paths of each stream.
+    far: Vec<[Share; SHARES - NEAR]>,
     watches: Vec<Watch>,
+    watching: Watching,
     /// Where the sweep goes on.
     swept: usize,
-    lost: u64,
-    resets: u64,
+    totals: Totals,
     rings: Box<[u64]>,
     words: usize,
     size: u64,
 }
 
+/// What all streams together have counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Packets lost, as far as the sweep has come by.
+    pub lost: u64,
+    /// Times that streams began anew.
+    pub resets: u64,
+    /// Steps ahead by more than [`Watching::jump`], of sealed streams.
+    pub jumps: u64,
+    /// The last stream that made one: source node and stream id.
+    pub jumped: (u16, u16),
+    /// Streams of which a path is silent now.
+    pub latent: u64,
+    /// Latent errors found.
+    pub latent_errors: u64,
+}
+
 impl Elimination {
     /// Windows of `size` sequence numbers (rounded up to a multiple of 64) for at most `streams` streams.
-    /// The memory, `streams` × `size` ÷ 8 bytes (`size` rounded up to a power of two), is claimed here and touched as streams appear.
+    /// The memory, `streams` × (`size` ÷ 8 + about 400) bytes (`size` rounded up to a power of two), is claimed here and
+    /// touched as streams appear.
     pub fn new(streams: usize, size: usize, seed: u64) -> Elimination {
         let size = size.max(64).next_multiple_of(64);
         let words = words_for(size);
@@ -87,14 +125,20 @@ impl Elimination {
             index: HashIndex::new(streams),
             hasher: FixedState::with_seed(seed),
             streams: Vec::with_capacity(streams),
+            far: Vec::with_capacity(streams),
             watches: Vec::with_capacity(streams),
+            watching: Watching::default(),
             swept: 0,
-            lost: 0,
-            resets: 0,
+            totals: Totals::default(),
             rings: vec![0; streams * words].into_boxed_slice(),
             words,
             size: size as u64,
         }
+    }
+
+    /// Watches streams in this way from now on.
+    pub fn watch(&mut self, watching: Watching) {
+        self.watching = watching;
     }
 
     /// The place of a stream, made on its first packet.
@@ -118,7 +162,9 @@ impl Elimination {
         if self.streams.len() == self.streams.capacity() || self.index.insert(hash, slot).is_err() {
             return Err(Reason::OverlayUnknownStream);
         }
-        self.streams.push(Stream { key, window: Window::default(), counts: Counts::default() });
+        let near = [Share::default(); NEAR];
+        self.streams.push(Stream { key, life: 0, window: Window::default(), lost: 0, owed: 0, near });
+        self.far.push([Share::default(); SHARES - NEAR]);
         self.watches.push(Watch::default());
         Ok(StreamIndex(slot))
     }
@@ -135,68 +181,60 @@ impl Elimination {
     pub fn recovery(&mut self, stream: StreamIndex) -> Option<Recovery<'_>> {
         let at = stream.0 as usize * self.words;
         let ring = self.rings.get_mut(at..at + self.words)?;
+        let far = self.far.get_mut(stream.0 as usize)?;
         let stream = self.streams.get_mut(stream.0 as usize)?;
-        Some(Recovery { stream, ring, size: self.size, lost: &mut self.lost })
+        let (jump, totals) = (self.watching.jump, &mut self.totals);
+        Some(Recovery { stream, ring, far, size: self.size, jump, totals })
     }
 
-    /// Judges a sequence number and remembers it at once if it passes, where there is nothing to check in between.
+    /// Judges a sequence number of a packet with one copy, and remembers it at once if it passes, where there is nothing
+    /// to check in between.
     #[inline(always)]
     pub fn offer(&mut self, stream: StreamIndex, sequence: u64) -> Verdict {
         let Some(mut recovery) = self.recovery(stream) else { return Verdict::Rogue };
         let verdict = recovery.look(sequence);
         if verdict.passes() {
-            recovery.pass(sequence, verdict)
+            recovery.pass(sequence, verdict, 0, 1)
         } else {
-            recovery.refuse(verdict)
+            recovery.refuse(verdict, 0)
         }
         verdict
     }
 
-    /// Has streams begin anew that passed nothing for [`RECOVERY_RESET_NS`], so that a sender whose clock was set
-    /// back is heard again. Looks at so many streams, and ends with the first that does: clearing a window takes
-    /// a while. A sealed stream keeps its window: what was recorded off the wire must never
-    /// pass again, and its sender starts anew with a key of its own.
-    pub fn sweep(&mut self, now_ns: u64, streams: usize) {
-        for _ in 0..streams.min(self.streams.len()) {
-            let at = if self.swept < self.streams.len() { self.swept } else { 0 };
-            self.swept = at + 1;
-            let (Some(stream), Some(watch)) = (self.streams.get_mut(at), self.watches.get_mut(at)) else {
-                return;
-            };
-            if stream.counts.passed != watch.passed || watch.since_ns == 0 {
-                (watch.passed, watch.since_ns) = (stream.counts.passed, now_ns);
-                continue;
-            }
-            let idle = now_ns.saturating_sub(watch.since_ns) >= RECOVERY_RESET_NS;
-            if !idle || stream.key.sealed || stream.window.highest().is_none() {
-                continue;
-            }
-            if let Some(ring) = self.rings.get_mut(at * self.words..(at + 1) * self.words) {
-                let lost = stream.window.reset(ring);
-                stream.counts.lost += lost;
-                self.lost += lost;
-                watch.resets += 1;
-                self.resets += 1;
-                return;
-            }
+    /// Begins a stream's window anew in another life of its sender, of which a packet has just been authenticated: the keys
+    /// of the life before are gone, so nothing that was recorded in it opens any more, and of this life nothing has passed
+    /// yet. Once only for each life, or what passed could pass again.
+    #[cold]
+    pub fn begin(&mut self, stream: StreamIndex, life: u16) {
+        let at = stream.0 as usize;
+        let ring = self.rings.get_mut(at * self.words..(at + 1) * self.words);
+        let (Some(stream), Some(watch), Some(ring)) =
+            (self.streams.get_mut(at), self.watches.get_mut(at), ring)
+        else {
+            return;
+        };
+        if stream.life == life {
+            return;
+        }
+        stream.life = life;
+        if stream.window.highest().is_some() {
+            let lost = stream.window.reset(ring);
+            watch.lost += lost;
+            watch.resets += 1;
+            self.totals.lost += lost;
+            self.totals.resets += 1;
         }
     }
 
-    /// The streams from number `from` on: key, highest sequence number that passed since the last reset, counts,
-    /// resets.
-    pub fn list(&self, from: usize) -> impl Iterator<Item = (StreamKey, Option<u64>, Counts, u64)> + '_ {
-        let both = self.streams.iter().zip(&self.watches).skip(from);
-        both.map(|(stream, watch)| (stream.key, stream.window.highest(), stream.counts, watch.resets))
+    /// The streams from number `from` on.
+    pub fn list(&self, from: usize) -> impl Iterator<Item = StreamView> + '_ {
+        let all = self.streams.iter().zip(&self.far).zip(&self.watches).skip(from);
+        all.map(|((stream, far), watch)| watch.view(stream, far))
     }
 
-    /// Packets lost in all streams.
-    pub fn lost(&self) -> u64 {
-        self.lost
-    }
-
-    /// Resets of all streams.
-    pub fn resets(&self) -> u64 {
-        self.resets
+    /// What all streams together have counted.
+    pub fn totals(&self) -> Totals {
+        self.totals
     }
 
     /// Streams seen so far.
@@ -219,11 +257,19 @@ impl Elimination {
 pub struct Recovery<'a> {
     stream: &'a mut Stream,
     ring: &'a mut [u64],
+    far: &'a mut [Share; SHARES - NEAR],
     size: u64,
-    lost: &'a mut u64,
+    jump: u64,
+    totals: &'a mut Totals,
 }
 
 impl Recovery<'_> {
+    /// Which life of its sender the window is of; see [`Elimination::begin`].
+    #[inline(always)]
+    pub fn life(&self) -> u16 {
+        self.stream.life
+    }
+
     /// Judges a sequence number without remembering it.
     #[inline(always)]
     pub fn look(&self, sequence: u64) -> Verdict {
@@ -231,24 +277,28 @@ impl Recovery<'_> {
     }
 
     /// Remembers a sequence number that may pass, once its packet is known to be whole: a forged or damaged copy
-    /// must not take the place of the good one.
+    /// must not take the place of the good one. `path` is the caller's number for the path that it came over; so many
+    /// copies of it left its sender, 0 if that is not known.
     #[inline(always)]
-    pub fn pass(&mut self, sequence: u64, verdict: Verdict) {
-        let counts = &mut self.stream.counts;
-        counts.passed += 1;
-        counts.out_of_order += (verdict == Verdict::PassOutOfOrder) as u64;
-        let lost = self.stream.window.mark(self.ring, sequence);
+    pub fn pass(&mut self, sequence: u64, verdict: Verdict, path: u16, copies: u8) {
+        let stream = &mut *self.stream;
+        let step = stream.window.step(sequence);
+        let lost = stream.window.mark(self.ring, sequence);
         if lost > 0 {
-            counts.lost += lost;
-            *self.lost += lost;
+            stream.lost = stream.lost.saturating_add(u32::try_from(lost).unwrap_or(u32::MAX));
+        }
+        stream.owed = stream.owed.wrapping_add(u32::from(copies.saturating_sub(1)));
+        shares::share(&mut stream.near, self.far, path).count(verdict);
+        if step > self.jump && stream.key.sealed {
+            self.totals.jumps += 1;
+            self.totals.jumped = (stream.key.source.0, stream.key.stream);
         }
     }
 
     /// Counts a copy that does not pass.
     #[inline(always)]
-    pub fn refuse(&mut self, verdict: Verdict) {
-        self.stream.counts.discarded += (verdict == Verdict::Discard) as u64;
-        self.stream.counts.rogue += (verdict == Verdict::Rogue) as u64;
+    pub fn refuse(&mut self, verdict: Verdict, path: u16) {
+        shares::share(&mut self.stream.near, self.far, path).count(verdict);
     }
 }
 
@@ -284,20 +334,20 @@ mod tests {
             for sequence in (1 << 40)..(1 << 40) + 10 {
                 let mut recovery = elimination.recovery(stream).unwrap();
                 let verdict = recovery.look(sequence);
-                recovery.pass(sequence, verdict);
+                recovery.pass(sequence, verdict, 0, 1);
             }
             // Rogue packets do not keep it from resetting.
             let mut heard_ms = None;
             for ms in 1..5000 {
-                elimination.sweep(ms * MS, 64);
+                elimination.sweep(ms * MS, 64, |_, _| {});
                 if elimination.offer(stream, 1000 + ms).passes() && heard_ms.is_none() {
                     heard_ms = Some(ms);
                 }
             }
             assert_eq!(heard_ms, (!sealed).then_some(2001));
-            let (_, highest, counts, resets) = elimination.list(0).next().unwrap();
-            assert_eq!((counts.lost, resets), (0, !sealed as u64));
-            assert_eq!(highest, Some(if sealed { (1 << 40) + 9 } else { 5999 }));
+            let view = elimination.list(0).next().unwrap();
+            assert_eq!((view.counts.lost, view.resets), (0, !sealed as u64));
+            assert_eq!(view.highest, Some(if sealed { (1 << 40) + 9 } else { 5999 }));
             assert_eq!(elimination.offer(stream, (1 << 40) + 9).passes(), !sealed);
         }
     }
@@ -311,6 +361,88 @@ mod tests {
         }
         elimination.offer(stream, 5_020_000);
         elimination.offer(stream, 5_020_000 + (1 << 31));
-        assert_eq!(elimination.lost(), 1000 + 10_000);
+        assert_eq!(elimination.list(0).next().unwrap().counts.lost, 1000 + 10_000);
+        elimination.sweep(1, 1, |_, _| {});
+        assert_eq!(elimination.totals().lost, 1000 + 10_000);
+    }
+
+    #[test]
+    fn a_life_begins_anew_once_and_nothing_of_it_passes_twice() {
+        let mut elimination = Elimination::new(1, 64, 1);
+        let stream = elimination.stream(StreamKey { source: NodeId(1), stream: 0, sealed: true }).unwrap();
+        elimination.begin(stream, 1);
+        assert!((1000..1010).all(|sequence| elimination.offer(stream, sequence).passes()));
+        // Its clock went back.
+        assert_eq!(elimination.offer(stream, 5), Verdict::Rogue);
+        elimination.begin(stream, 2);
+        assert!((5..10).all(|sequence| elimination.offer(stream, sequence).passes()));
+        elimination.begin(stream, 2);
+        assert!((5..10).all(|sequence| !elimination.offer(stream, sequence).passes()));
+        let view = elimination.list(0).next().unwrap();
+        assert_eq!((view.resets, view.highest), (1, Some(9)));
+    }
+
+    #[test]
+    fn paths_are_counted_apart_and_more_than_have_a_place_together() {
+        let mut elimination = Elimination::new(1, 64, 1);
+        let stream = elimination.stream(StreamKey { source: NodeId(1), stream: 0, sealed: false }).unwrap();
+        for sequence in 0..600u64 {
+            let mut recovery = elimination.recovery(stream).unwrap();
+            let verdict = recovery.look(sequence);
+            recovery.pass(sequence, verdict, 10 + (sequence % 6) as u16, 2);
+            let verdict = recovery.look(sequence);
+            recovery.refuse(verdict, 10);
+            if sequence % 50 == 0 {
+                elimination.sweep(sequence, 1, |_, _| {});
+            }
+        }
+        let view = elimination.list(0).next().unwrap();
+        let paths: Vec<_> =
+            view.paths.iter().flatten().map(|(path, counts, _)| (*path, counts.passed)).collect();
+        assert_eq!(paths, [(10, 100), (11, 100), (12, 100), (13, 300)]);
+        assert_eq!(view.paths[0].unwrap().1.discarded, 600);
+        assert_eq!((view.counts.passed, view.counts.discarded), (600, 600));
+    }
+
+    #[test]
+    fn a_jump_of_a_sealed_stream_is_told() {
+        let mut elimination = Elimination::new(2, 64, 1);
+        for sealed in [false, true] {
+            let stream = elimination.stream(StreamKey { source: NodeId(7), stream: 3, sealed }).unwrap();
+            for sequence in [1 << 40, (1 << 40) + 1, (1 << 40) + (1 << 21), (1 << 40) + 5, 1 << 50] {
+                elimination.offer(stream, sequence);
+            }
+        }
+        assert_eq!((elimination.totals().jumps, elimination.totals().jumped), (2, (7, 3)));
+    }
+
+    /// A stream over two paths, the second of which stops, comes back, is left out on purpose, and stops again.
+    #[test]
+    fn a_path_that_stops_is_told_within_two_periods_and_so_is_its_return() {
+        const MS: u64 = 1_000_000;
+        let mut elimination = Elimination::new(1, 1024, 1);
+        let stream = elimination.stream(StreamKey { source: NodeId(1), stream: 0, sealed: false }).unwrap();
+        let (mut sequence, mut now_ms, mut told) = (1000, 0, Vec::new());
+        for (second_comes, copies, silent) in
+            [(true, 2, false), (false, 2, true), (true, 2, false), (false, 1, false), (false, 2, true)]
+        {
+            // 100 packets a second for as long as one copy needs to be judged; 4.1 s are enough for two.
+            let until = now_ms + if copies == 1 { 40_000 } else { 4100 };
+            while now_ms < until {
+                let mut recovery = elimination.recovery(stream).unwrap();
+                let verdict = recovery.look(sequence);
+                recovery.pass(sequence, verdict, 1, copies);
+                if second_comes {
+                    recovery.refuse(Verdict::Discard, 2);
+                }
+                (sequence, now_ms) = (sequence + 1, now_ms + 10);
+                elimination.sweep(now_ms * MS, 1, |path, silent| told.push((path, silent)));
+            }
+            let view = elimination.list(0).next().unwrap();
+            let second = view.paths.iter().flatten().find(|(path, ..)| *path == 2).unwrap();
+            assert_eq!((second.2, view.latent, elimination.totals().latent), (silent, silent, silent as u64));
+        }
+        assert_eq!(told, [(2, true), (2, false), (2, true)]);
+        assert_eq!(elimination.totals().latent_errors, 2);
     }
 }

@@ -8,6 +8,7 @@ use core::ops::RangeInclusive;
 pub use packet::IpVersion;
 
 use crate::plan::{Certificate, Quality};
+use crate::protocol::Protocol;
 
 /// An index into [`Topology::regions`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,6 +46,10 @@ pub struct Topology {
     /// What the planner, or whoever checked paths written by hand, states of path sets, one certificate for a set at
     /// most. Where a set has none, [`crate::plan::verify`] holds the same against what it finds itself.
     pub certificates: Vec<Certificate>,
+    /// Path sets that are planned, and planned again as links change.
+    pub planned: Vec<Planned>,
+    /// Paths that others may send over though this node does not: those of plans that are to come or are gone.
+    pub beside: Vec<PathSet>,
     /// What paths run over.
     pub ground: Ground,
     /// Applications.
@@ -169,6 +174,17 @@ pub struct Rss {
     pub table: u16,
 }
 
+/// A path set that is left to the planner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// The clients' end.
+    pub edge: RegionIndex,
+    /// The origins' end.
+    pub gateway: RegionIndex,
+    /// How many paths are asked for.
+    pub paths: u8,
+}
+
 /// The paths between an edge region and a gateway region.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathSet {
@@ -210,6 +226,53 @@ pub struct Application {
     pub underlay: IpVersion,
     /// How its packets are carried. A receiver goes by this, never by the packet.
     pub seal: Seal,
+    /// Which of its packets carry records of their hops.
+    pub trace: Sampling,
+    /// How its packets find their ways.
+    pub routing: Routing,
+}
+
+/// How an application's packets find their ways.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Routing {
+    /// From clients to origins.
+    pub to_origin: Protocol,
+    /// From origins to clients.
+    pub to_client: Protocol,
+    /// The intermediate nodes of [`Protocol::SourceRoute`] in order from edge to gateway, which packets to clients pass
+    /// the other way round; at most [`crate::wire::HOPS_MAX`].
+    pub hops: Vec<NodeId>,
+}
+
+/// A node's own word on where packets go next, instead of what it finds itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Detour {
+    /// Packets of this protocol, which is hop by hop,
+    pub protocol: Protocol,
+    /// to this node,
+    pub destination: NodeId,
+    /// go to this one.
+    pub next: NodeId,
+}
+
+/// Which packets of an application carry records of their hops, and of how many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sampling {
+    /// One in so many packets; 0: none.
+    pub one_in: u32,
+    /// Links of a path that are recorded at most, its first to its last, 1 to [`Sampling::HOPS_MAX`].
+    pub hops_max: u8,
+}
+
+impl Sampling {
+    /// Links that can be recorded: those between the sender, as many nodes as an option has records, and the receiver.
+    pub const HOPS_MAX: u8 = crate::wire::trace::RECORDS_MAX as u8 + 1;
+}
+
+impl Default for Sampling {
+    fn default() -> Sampling {
+        Sampling { one_in: 1_000, hops_max: Sampling::HOPS_MAX }
+    }
 }
 
 /// How an application's packets are carried.
@@ -249,6 +312,13 @@ pub struct Origin {
     pub address: IpAddr,
     /// Its port, where it differs from the service's.
     pub port: Option<u16>,
+}
+
+impl Routing {
+    /// The protocol of a direction.
+    pub fn towards(&self, origin: bool) -> Protocol {
+        if origin { self.to_origin } else { self.to_client }
+    }
 }
 
 impl Topology {

@@ -143,6 +143,12 @@ impl Window {
         missing
     }
 
+    /// How far a sequence number is ahead of the one that is next; 0 before the first and for what is behind.
+    #[inline(always)]
+    pub fn step(&self, sequence: u64) -> u64 {
+        if self.next == 0 { 0 } else { sequence.saturating_sub(self.next) }
+    }
+
     /// The highest sequence number that passed.
     pub fn highest(&self) -> Option<u64> {
         self.next.checked_sub(1)

@@ -8,7 +8,7 @@
 //! |          overlay id (VNI)                     |   reserved    |  4
 //! +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 //! |      class 0xff50             |  type 0x81    |0 0 0| 4 words |  8  route option
-//! |version| flags | routing proto |   hop limit   |  link epoch   | 12
+//! |version| copies| routing proto |   hop limit   |  link epoch   | 12
 //! |          source node          |       destination node        | 16
 //! |                       hop authenticator                       | 20
 //! |                                                               | 24
@@ -26,11 +26,17 @@
 //! allows (another order, options that it may skip) it reads option by option, to the same result.
 //! `docs/protocol.md` has the rules, `docs/vectors` the test vectors.
 
+mod extension;
 mod hop;
+mod source_route;
+pub mod trace;
 mod walk;
 
+pub use extension::{DATA_LEN_MAX as EXTENSIONS_LEN_MAX, Extensions};
 pub use hop::{AUTHENTICATOR_AT, link_epoch, write_hop};
+pub use source_route::{HOPS_MAX, SOURCE_ROUTE_LEN_MAX, SourceRoute};
 
+use crate::protocol::Protocol;
 use crate::topology::{IpVersion, NodeId, PathId};
 use packet::Reason;
 
@@ -44,10 +50,12 @@ pub const OPTION_CLASS: u16 = 0xff50;
 pub const TYPE_ROUTE: u8 = 0x81;
 /// Type of the stream option; the high bit says that a receiver must understand it.
 pub const TYPE_STREAM: u8 = 0x82;
+/// Type of the source route option; a receiver must understand it.
+pub const TYPE_SOURCE_ROUTE: u8 = 0x85;
 /// Version of the overlay's options.
 pub const VERSION: u8 = 1;
 /// Routing protocol: one copy on each of several node-disjoint paths.
-pub const PROTOCOL_REPLICATE: u8 = 2;
+pub const PROTOCOL_REPLICATE: u8 = Protocol::Replicate.id();
 /// Hop limit that a sender writes.
 pub const HOP_LIMIT_DEFAULT: u8 = 8;
 
@@ -72,6 +80,10 @@ pub const STREAM_AT: usize = 32;
 pub const PATH_AT: usize = 34;
 /// Where the key epoch stands in a header as [`Header::write`] lays it out, bytes; the path sequence follows it.
 pub const EPOCH_AT: usize = 36;
+/// Where the number of copies stands in a header as [`Header::write`] lays it out, bytes; in the low half.
+pub const COPIES_AT: usize = 12;
+/// The bits of a number of copies.
+pub const COPIES_MASK: u8 = 0x0f;
 /// The bits of a path sequence.
 pub const PATH_SEQUENCE_MASK: u32 = 0xff_ffff;
 /// Where the sequence stands in a header as [`Header::write`] lays it out, bytes.
@@ -103,8 +115,10 @@ pub struct Header {
     pub vni: u32,
     /// Version of the inner packet, by GENEVE's protocol type. The inner packet itself is not looked at.
     pub inner: IpVersion,
-    /// Routing protocol; [`PROTOCOL_REPLICATE`] is the one that exists.
+    /// Routing protocol: the number of a [`Protocol`].
     pub protocol: u8,
+    /// How many copies of the packet left its sender, 1 to 15; 0 where it does not say.
+    pub copies: u8,
     /// How many more intermediates may forward the packet.
     pub hop_limit: u8,
     /// The node that put the packet into the overlay.
@@ -115,7 +129,7 @@ pub struct Header {
     pub authenticator: u64,
     /// Stream among those from source to destination, see [`stream_id`].
     pub stream: u16,
-    /// The path that this copy takes.
+    /// The path that this copy takes; 0 where its protocol has none.
     pub path: PathId,
     /// Key epoch of the sealed payload; 0 where it is not sealed.
     pub epoch: u8,
@@ -136,6 +150,19 @@ pub struct Located {
     pub inner_at: usize,
     /// A control packet (O): a probe, which the destination's control thread takes and no stream counts.
     pub control: bool,
+    /// Where the options stand that only some protocols have.
+    pub extensions: Extensions,
+    /// The data of the first trace option, if there is one.
+    pub trace: Option<TracePlace>,
+}
+
+/// Where the data of a trace option lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TracePlace {
+    /// Where it starts, bytes from the start of GENEVE.
+    pub at: u16,
+    /// Bytes of it.
+    pub len: u16,
 }
 
 impl Header {
@@ -164,7 +191,12 @@ impl Header {
         out[4..8].copy_from_slice(&(self.vni << 8).to_be_bytes());
 
         out[8..12].copy_from_slice(&ROUTE_HEAD);
-        out[12..16].copy_from_slice(&[VERSION << 4, self.protocol, self.hop_limit, 0]);
+        out[12..16].copy_from_slice(&[
+            VERSION << 4 | self.copies & COPIES_MASK,
+            self.protocol,
+            self.hop_limit,
+            0,
+        ]);
         out[16..18].copy_from_slice(&self.source.0.to_be_bytes());
         out[18..20].copy_from_slice(&self.destination.0.to_be_bytes());
         out[20..28].copy_from_slice(&self.authenticator.to_be_bytes());
@@ -188,7 +220,7 @@ impl Header {
 ///   option, or one of ours missing, twice there, of a wrong length or beyond the options' end;
 /// - [`Reason::OverlayInner`]: the inner packet is announced as neither IPv4 nor IPv6;
 /// - [`Reason::OverlayProtocol`]: the routing protocol is unknown;
-/// - [`Reason::OverlayUnknownNode`], [`Reason::OverlayUnknownPath`]: node or path 0;
+/// - [`Reason::OverlayUnknownNode`], [`Reason::OverlayUnknownPath`]: node 0; path 0, or a path where the protocol has none;
 /// - [`Reason::OverlayUnexpectedKey`]: an authenticator or a key epoch, which no link has a key for.
 #[inline(always)]
 pub fn locate(geneve: &[u8]) -> Result<Located, Reason> {
@@ -211,7 +243,9 @@ pub fn locate_keyed(geneve: &[u8]) -> Result<Located, Reason> {
             let route = chunk(bytes, GENEVE_LEN + OPTION_HEADER_LEN);
             let stream = chunk(bytes, HEADER_LEN - OPTION_DATA_LEN);
             let header = decode(chunk(bytes, 0), route, stream)?;
-            Ok(Located { header, hop_limit_at: HOP_LIMIT_AT, inner_at: HEADER_LEN, control: false })
+            let (hop_limit_at, inner_at, extensions) = (HOP_LIMIT_AT, HEADER_LEN, Extensions::default());
+            extensions.check(header.protocol)?;
+            Ok(Located { header, hop_limit_at, inner_at, control: false, extensions, trace: None })
         }
         _ => walk::locate(geneve),
     }
@@ -294,6 +328,7 @@ fn decode(
     let header = Header {
         vni: geneve as u32 >> 8,
         inner,
+        copies: (route >> 56) as u8 & COPIES_MASK,
         protocol: (route >> 48) as u8,
         hop_limit: (route >> 40) as u8,
         source: NodeId((route >> 16) as u16),
@@ -305,11 +340,12 @@ fn decode(
         path_sequence: stream as u32 & PATH_SEQUENCE_MASK,
         sequence,
     };
-    if header.protocol != PROTOCOL_REPLICATE {
-        Err(Reason::OverlayProtocol)
-    } else if header.source.0 == 0 || header.destination.0 == 0 {
+    let Some(protocol) = Protocol::of(header.protocol) else {
+        return Err(Reason::OverlayProtocol);
+    };
+    if header.source.0 == 0 || header.destination.0 == 0 {
         Err(Reason::OverlayUnknownNode)
-    } else if header.path.0 == 0 {
+    } else if (header.path.0 != 0) != protocol.has_path() {
         Err(Reason::OverlayUnknownPath)
     } else {
         Ok(header)

@@ -8,6 +8,7 @@ mod vectors;
 
 use etherparse::PacketBuilder;
 use proa_overlay::topology::{IpVersion, NodeId, PathId};
+use proa_overlay::wire::trace::Record;
 use proa_overlay::wire::{self, GENEVE_PORT, HEADER_LEN, Header, PROTOCOL_REPLICATE};
 use std::fmt::Write;
 use std::path::Path;
@@ -101,10 +102,10 @@ fn inner(version: IpVersion, protocol: u8, reply: bool) -> Vec<u8> {
 /// The fields of one frame, in the order of `test_dissector.sh`.
 fn fields(header: &Header) -> String {
     let inner = if header.inner == IpVersion::V4 { "0x0800" } else { "0x86dd" };
-    let Header { vni, protocol, hop_limit, source, destination, authenticator, .. } = *header;
+    let Header { vni, copies, protocol, hop_limit, source, destination, authenticator, .. } = *header;
     let (worker, bucket) = (wire::worker(header.stream), wire::bucket(header.stream));
     format!(
-        "{vni}|{inner}|1|{protocol}|{hop_limit}|{}|{}|0x{authenticator:016x}|{worker}|{bucket}|{}|{}|{}|{}|",
+        "{vni}|{inner}|1|{copies}|{protocol}|{hop_limit}|{}|{}|0x{authenticator:016x}|{worker}|{bucket}|{}|{}|{}|{}|",
         source.0, destination.0, header.path.0, header.epoch, header.path_sequence, header.sequence
     )
 }
@@ -168,6 +169,7 @@ fn spine(underlay: IpVersion, packets: &[(IpVersion, u8)]) -> Capture {
                 vni: 1,
                 inner: version,
                 protocol: PROTOCOL_REPLICATE,
+                copies: 2,
                 hop_limit: wire::HOP_LIMIT_DEFAULT,
                 source: NodeId(source),
                 destination: NodeId(destination),
@@ -219,14 +221,56 @@ fn accepted() {
     for vector in read(VALID) {
         let found = vector.located();
         let inner = inner(found.header.inner, packet::transport::UDP, false);
-        let identity =
-            Header { path: PathId(1), path_sequence: 0, hop_limit: 0, inner: IpVersion::V4, ..found.header };
+        let identity = Header {
+            path: PathId(1),
+            path_sequence: 0,
+            copies: 0,
+            hop_limit: 0,
+            inner: IpVersion::V4,
+            ..found.header
+        };
         let copy_of = seen.iter().find(|(header, _)| *header == identity).map(|(_, frame)| *frame);
         let geneve = [&vector.bytes[..found.inner_at], &inner].concat();
         capture.push_bytes(hop(IpVersion::V4, 1, 4), &geneve, &fields(&found.header), copy_of);
         seen.push((identity, capture.frames.len()));
     }
     capture.check("accepted");
+}
+
+/// Every valid vector with a trace option; the expected fields are the option's.
+#[test]
+fn traces() {
+    let mut capture = Capture::default();
+    for vector in read(VALID).into_iter().filter(|vector| vector.located().trace.is_some()) {
+        let found = vector.located();
+        let inner = inner(found.header.inner, packet::transport::UDP, false);
+        let geneve = [&vector.bytes[..found.inner_at], &inner].concat();
+        let fields = match vector.trace() {
+            None => "ignored".to_owned(),
+            Some(trace) => {
+                let all = |of: &dyn Fn(&Record) -> u32| {
+                    let each: Vec<String> =
+                        trace.records.iter().map(|record| of(record).to_string()).collect();
+                    each.join(",")
+                };
+                format!(
+                    "{}|{}|{}|{}|{}|{}|{}|{}|{}|{}",
+                    trace.sent_ns,
+                    u8::from(trace.overflow),
+                    trace.records.len(),
+                    all(&|record| record.hop_limit.into()),
+                    all(&|record| record.queue.into()),
+                    all(&|record| record.node.0.into()),
+                    all(&|record| record.ingress.0.into()),
+                    all(&|record| record.egress.0.into()),
+                    all(&|record| record.time_us),
+                    all(&|record| record.transit_ns),
+                )
+            }
+        };
+        capture.push_bytes(hop(IpVersion::V4, 1, 4), &geneve, &fields, None);
+    }
+    capture.check("traces");
 }
 
 /// Every invalid vector as it stands, but for the empty one: Wireshark shows no dissector an empty payload.

@@ -240,3 +240,50 @@ proptest! {
         prop_assert!(Announcer::new(keyring()).handle(&bytes, NOW).is_err());
     }
 }
+
+#[test]
+fn a_node_that_is_taken_out_and_in_again_is_in_the_same_life() {
+    let peer = |keyring: &mut Keyring| keyring.compile().unwrap().peer(PEER).map_or(0, |keys| keys.life());
+    let (us, them) = ([(US, identity(US).public())], [(PEER, identity(PEER).public())]);
+    let mut keyring = keyring();
+    assert_eq!(peer(&mut keyring), 0);
+    keyring.introduce(&key(1).sign(&identity(PEER)), NOW).unwrap();
+    assert_eq!(peer(&mut keyring), 1);
+    // Another identity in between, even.
+    keyring.set_peers(us);
+    keyring.set_peers([(PEER, identity(US).public())]);
+    keyring.set_peers(them);
+    let older = SignedKey { life: NOW.unix_ms - 1, ..key(1) }.sign(&identity(PEER));
+    assert_eq!(keyring.introduce(&older, NOW), Err(Rejected::Replayed));
+    keyring.introduce(&key(1).sign(&identity(PEER)), NOW).unwrap();
+    assert_eq!(peer(&mut keyring), 1);
+    let next = SignedKey { life: NOW.unix_ms + 1, ..key(2) }.sign(&identity(PEER));
+    keyring.introduce(&next, NOW).unwrap();
+    assert_eq!(peer(&mut keyring), 2);
+}
+
+/// Ten times what would be verified, in the name of every other peer: a legitimate exchange takes no longer for it.
+#[test]
+fn a_legitimate_exchange_succeeds_under_ten_times_the_capacity() {
+    let names = (10..20).map(NodeId);
+    let us = identity(US).public();
+    let mut keyring = keyring();
+    keyring.set_peers(names.clone().chain([US, PEER]).map(|node| (node, identity(node).public())));
+    let mut announcer = Announcer::new(keyring);
+    let mut verified = 0;
+    for ms in 0..5000u64 {
+        let now = Now { monotonic_ms: NOW.monotonic_ms + ms, unix_ms: NOW.unix_ms + ms };
+        // 40 a second in the name of each: 4 are verified.
+        for node in names.clone().filter(|_| ms % 25 == 0) {
+            let forged = SignedKey { node, life: NOW.unix_ms + 1 + ms, ..key(1) };
+            let message = Message::Announcement(forged).to_bytes(&us);
+            let refused = announcer.handle(&message, now);
+            verified += u32::from(refused == Err(Refused::Rejected(Rejected::BadSignature)));
+        }
+        if ms == 2500 {
+            let message = Message::Announcement(key(1).sign(&identity(PEER))).to_bytes(&us);
+            assert_eq!(announcer.handle(&message, now), Ok(Event::Key(PEER, Introduced::Life)));
+        }
+    }
+    assert!((150..=10 * (8 + 5 * 4)).contains(&verified), "{verified}");
+}

@@ -80,6 +80,7 @@ fn directions_give_their_keys_seals_and_authenticators() {
             vni: overlay,
             inner,
             protocol: block.number("protocol"),
+            copies: block.number("copies"),
             hop_limit: block.number("hop_limit"),
             source: from.node,
             destination: to.node,

@@ -1,12 +1,13 @@
 //! Messages about link state as `docs/vectors/linkstate.txt` has them: bytes give the fields, fields give the bytes.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test fails by panicking")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use proa_overlay::keys::Identity;
 use proa_overlay::linkstate::{Item, Key, Kind, LinkNow, Links, Message, Record, Writer, write};
 use proa_overlay::plan::Quality;
-use proa_overlay::topology::{IpVersion, NodeId};
+use proa_overlay::plans::{Paths, fingerprint, number};
+use proa_overlay::topology::{IpVersion, NodeId, Path, PathId, Region, RegionIndex, Topology};
 
 const VECTORS: &str = include_str!("../../docs/vectors/linkstate.txt");
 
@@ -113,4 +114,30 @@ fn acknowledgements_and_summaries_are_those_of_the_vectors() {
     assert_eq!(acks.iter().collect::<Vec<_>>(), held[..1]);
     assert_eq!((after, last), (key(0, 0), key(65_535, 65_535)));
     assert_eq!(entries.iter().collect::<Vec<_>>(), held);
+}
+
+#[test]
+fn plans_and_the_numbers_of_their_paths_are_those_of_the_vectors() {
+    let vectors = vectors();
+    let vector = vectors.iter().find(|vector| vector.name == "plan").unwrap();
+    let names: Vec<&str> = vector.fields["regions"].split(", ").collect();
+    let regions = names.iter().map(|name| Region { name: (*name).to_owned() }).collect();
+    let topology = Topology { regions, ..Topology::default() };
+    let ends = (RegionIndex(vector.number("edge")), RegionIndex(vector.number("gateway")));
+    let paths = vector.fields["paths"].split(',').map(|path| {
+        let numbers: Vec<u16> = path.split_whitespace().map(|number| number.parse().unwrap()).collect();
+        let via: Vec<RegionIndex> = numbers[1..].iter().copied().map(RegionIndex).collect();
+        let whole = [ends.0].into_iter().chain(via.iter().copied()).chain([ends.1]);
+        let by_name = number(whole.map(|region| names[usize::from(region.0)]), &mut HashSet::new());
+        assert_eq!(by_name, numbers[0]);
+        Path { id: PathId(numbers[0]), via }
+    });
+    let (fingerprint, paths) = (fingerprint(&topology), paths.collect());
+    let said = Paths { fingerprint, edge: ends.0, gateway: ends.1, paths };
+    let key = Key { origin: NodeId(2), kind: Kind::Plan, index: ends.0.0 };
+    let record = write(1, key, vector.number("sequence"), &said.to_bytes(), None).unwrap();
+    let mut writer = Writer::new(1, NodeId(2));
+    assert!(writer.record(0, &record));
+    assert_eq!(writer.finish(None), vector.bytes);
+    assert_eq!(Paths::parse(Record::parse(&record).unwrap().body), Some(said));
 }

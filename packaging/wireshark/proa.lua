@@ -6,14 +6,17 @@
 
 local GENEVE_PORT = 6081
 local OPTION_CLASS = 0xff50
-local TYPE_ROUTE, TYPE_STREAM = 0x81, 0x82
+local TYPE_ROUTE, TYPE_STREAM, TYPE_SOURCE_ROUTE, TYPE_TRACE = 0x81, 0x82, 0x85, 0x03
 local VERSION = 1
 local GENEVE_LEN, OPTION_HEADER_LEN, OPTION_DATA_LEN = 8, 4, 16
+local TRACE_HEAD_LEN, RECORD_LEN = 12, 16
 
 local proa = Proto("proa", "Proa overlay")
 
 local inner_types = { [0x0800] = "IPv4", [0x86dd] = "IPv6" }
-local protocols = { [2] = "replicate" }
+local protocols = { [1] = "shortest", [2] = "replicate", [3] = "cleanest", [7] = "source-route", [8] = "direct" }
+local with_path = { [2] = true }
+local HOPS_MAX = 8
 
 local f = {
     vni = ProtoField.uint24("proa.overlay", "Overlay", base.DEC),
@@ -21,7 +24,7 @@ local f = {
     probe = ProtoField.bool("proa.probe", "Probe of its path", 8, nil, 0x80),
     route = ProtoField.none("proa.route", "Route"),
     version = ProtoField.uint8("proa.version", "Version", base.DEC, nil, 0xf0),
-    flags = ProtoField.uint8("proa.flags", "Flags", base.HEX, nil, 0x0f),
+    copies = ProtoField.uint8("proa.copies", "Copies", base.DEC, nil, 0x0f),
     protocol = ProtoField.uint8("proa.protocol", "Routing protocol", base.DEC, protocols),
     hop_limit = ProtoField.uint8("proa.hop_limit", "Hop limit", base.DEC),
     source = ProtoField.uint16("proa.source", "Source node", base.DEC),
@@ -34,6 +37,22 @@ local f = {
     epoch = ProtoField.uint8("proa.epoch", "Key epoch", base.DEC),
     path_sequence = ProtoField.uint24("proa.path_sequence", "Path sequence", base.DEC),
     sequence = ProtoField.uint64("proa.sequence", "Sequence", base.DEC),
+    source_route = ProtoField.none("proa.source_route", "Source route"),
+    hops = ProtoField.uint8("proa.hops", "Hops", base.DEC),
+    passed = ProtoField.uint8("proa.passed", "Passed", base.DEC),
+    hop = ProtoField.uint16("proa.hop", "Hop", base.DEC),
+    trace = ProtoField.none("proa.trace", "Trace"),
+    trace_overflow = ProtoField.bool("proa.trace.overflow", "A hop found no free record", 8, nil, 0x08),
+    trace_filled = ProtoField.uint8("proa.trace.filled", "Records filled", base.DEC),
+    trace_sent = ProtoField.uint64("proa.trace.sent", "Time at the sender, ns since 1970", base.DEC),
+    record = ProtoField.none("proa.record", "Hop"),
+    record_hop_limit = ProtoField.uint8("proa.record.hop_limit", "Hop limit", base.DEC),
+    record_queue = ProtoField.uint8("proa.record.queue", "Queue depth", base.DEC),
+    record_node = ProtoField.uint16("proa.record.node", "Node", base.DEC),
+    record_ingress = ProtoField.uint16("proa.record.ingress", "Came from node", base.DEC),
+    record_egress = ProtoField.uint16("proa.record.egress", "Went to node", base.DEC),
+    record_time = ProtoField.uint32("proa.record.time", "Time, µs since 1970, low 32 bits", base.DEC),
+    record_transit = ProtoField.uint32("proa.record.transit", "Transit delay, ns", base.DEC),
     copy_of = ProtoField.framenum("proa.copy_of", "Same packet first seen in frame", base.NONE, frametype.DUP_ACK),
     drop = ProtoField.string("proa.drop", "Dropped for"),
 }
@@ -42,7 +61,8 @@ proa.fields = f
 local malformed = ProtoExpert.new("proa.malformed", "Malformed", expert.group.MALFORMED, expert.severity.ERROR)
 local refused = ProtoExpert.new("proa.refused", "Refused by every node", expert.group.PROTOCOL, expert.severity.WARN)
 local last_hop = ProtoExpert.new("proa.last_hop", "Hop limit 0: no intermediate forwards this", expert.group.SEQUENCE, expert.severity.NOTE)
-proa.experts = { malformed, refused, last_hop }
+local ignored = ProtoExpert.new("proa.trace.ignored", "A trace that contradicts itself: ignored", expert.group.PROTOCOL, expert.severity.NOTE)
+proa.experts = { malformed, refused, last_hop, ignored }
 
 proa.prefs.all = Pref.bool("All of GENEVE is Proa's", false,
     "Report GENEVE packets without Proa's options as malformed, rather than leave them alone")
@@ -93,6 +113,16 @@ local function find_options(tvb, at, stop)
             else
                 found[name] = tvb(data_at, length)
             end
+        elseif class == OPTION_CLASS and kind == TYPE_SOURCE_ROUTE then
+            local count = length > 0 and tvb(data_at, 1):uint() or 0
+            if found.source_route then
+                note("the source route option is there twice")
+            elseif count < 1 or count > HOPS_MAX or length ~= 4 + 4 * math.ceil(count / 2) then
+                note("the source route option has " .. length .. " bytes for " .. count .. " hops")
+            end
+            found.source_route = tvb(data_at, length)
+        elseif class == OPTION_CLASS and kind == TYPE_TRACE then
+            found.trace = found.trace or { at = data_at, length = length }
         elseif bit.band(kind, 0x80) ~= 0 then
             note(string.format("option 0x%02x of class 0x%04x is critical and unknown", kind, class))
         end
@@ -119,12 +149,15 @@ local function judge(tvb, found)
         return fault("overlay_inner", "the inner packet is neither IPv4 nor IPv6", refused)
     end
     local route, stream = found.route, found.stream
-    if not protocols[route(1, 1):uint()] then
-        return fault("overlay_protocol", "unknown routing protocol " .. route(1, 1):uint(), refused)
+    local protocol = route(1, 1):uint()
+    if not protocols[protocol] then
+        return fault("overlay_protocol", "unknown routing protocol " .. protocol, refused)
     elseif route(4, 2):uint() == 0 or route(6, 2):uint() == 0 then
         return fault("overlay_unknown_node", "node 0", refused)
-    elseif stream(2, 2):uint() == 0 then
-        return fault("overlay_unknown_path", "path 0", refused)
+    elseif (stream(2, 2):uint() ~= 0) ~= (with_path[protocol] or false) then
+        return fault("overlay_unknown_path", "path " .. stream(2, 2):uint() .. " of protocol " .. protocols[protocol], refused)
+    elseif (found.source_route ~= nil) ~= (protocol == 7) then
+        return fault("overlay_option", "a source route is there, or is missing, by protocol " .. protocols[protocol])
     elseif stream(4, 1):uint() ~= 0 or route(8, 8):uint64() ~= UInt64(0) then
         return fault("overlay_unexpected_key", "authenticated or sealed, but no link has a key", refused)
     end
@@ -140,7 +173,7 @@ local function show_route(tree, route)
     local branch = tree:add(f.route, route)
     branch:append_text(": node " .. route(4, 2):uint() .. " to node " .. route(6, 2):uint())
     branch:add(f.version, route(0, 1))
-    branch:add(f.flags, route(0, 1))
+    branch:add(f.copies, route(0, 1))
     branch:add(f.protocol, route(1, 1))
     local hop_limit = branch:add(f.hop_limit, route(2, 1))
     if route(2, 1):uint() == 0 then
@@ -160,6 +193,42 @@ local function show_stream(tree, stream)
     branch:add(f.epoch, stream(4, 1))
     branch:add(f.path_sequence, stream(5, 3))
     branch:add(f.sequence, stream(8, 8))
+end
+
+local function show_source_route(tree, route)
+    local branch = tree:add(f.source_route, route)
+    local count = math.min(route(0, 1):uint(), math.floor((route:len() - 4) / 2))
+    branch:add(f.hops, route(0, 1))
+    branch:add(f.passed, route(1, 1))
+    for place = 0, count - 1 do
+        branch:add(f.hop, route(4 + 2 * place, 2))
+    end
+end
+
+local function show_trace(tree, tvb, place)
+    local branch = tree:add(f.trace, tvb(place.at - OPTION_HEADER_LEN, place.length + OPTION_HEADER_LEN))
+    local room = (place.length - TRACE_HEAD_LEN) / RECORD_LEN
+    local filled = place.length >= TRACE_HEAD_LEN and tvb(place.at + 1, 1):uint()
+    if not filled or bit.rshift(tvb(place.at, 1):uint(), 4) ~= VERSION or room % 1 ~= 0 or filled > room then
+        branch:add_proto_expert_info(ignored)
+        return
+    end
+    branch:append_text(": " .. filled .. " of " .. room .. " records")
+    branch:add(f.trace_overflow, tvb(place.at, 1))
+    branch:add(f.trace_filled, tvb(place.at + 1, 1))
+    branch:add(f.trace_sent, tvb(place.at + 4, 8))
+    for number = 1, filled do
+        local record = tvb(place.at + TRACE_HEAD_LEN + (number - 1) * RECORD_LEN, RECORD_LEN)
+        local hop = branch:add(f.record, record)
+        hop:append_text(" " .. number .. ": node " .. record(2, 2):uint() .. ", " .. record(12, 4):uint() .. " ns")
+        hop:add(f.record_hop_limit, record(0, 1))
+        hop:add(f.record_queue, record(1, 1))
+        hop:add(f.record_node, record(2, 2))
+        hop:add(f.record_ingress, record(4, 2))
+        hop:add(f.record_egress, record(6, 2))
+        hop:add(f.record_time, record(8, 4))
+        hop:add(f.record_transit, record(12, 4))
+    end
 end
 
 -- Says in which frame the same packet, over whatever path and hop, was seen first.
@@ -206,6 +275,12 @@ local function show(tvb, pinfo, tree)
     end
     if stream then
         show_stream(branch, stream)
+    end
+    if found and found.source_route and found.source_route:len() >= 4 then
+        show_source_route(branch, found.source_route)
+    end
+    if found and found.trace then
+        show_trace(branch, tvb, found.trace)
     end
     if wrong then
         show_fault(branch, wrong)

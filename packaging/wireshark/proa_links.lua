@@ -8,7 +8,7 @@ local KEY_LEN, ENTRY_LEN, RECORD_LEN, SIGNATURE_LEN, LINK_LEN = 5, 13, 20, 64, 1
 local links = Proto("proa_links", "Proa link state")
 
 local types = { [RECORD] = "record", [ACKNOWLEDGEMENT] = "acknowledgement", [SUMMARY] = "summary" }
-local kinds = { [1] = "links" }
+local kinds = { [1] = "links", [2] = "plan" }
 
 local f = {
     version = ProtoField.uint8("proa_links.version", "Version", base.DEC),
@@ -29,6 +29,11 @@ local f = {
     measured = ProtoField.bool("proa_links.measured", "Measured", 8, nil, 0x04),
     latency = ProtoField.uint32("proa_links.latency", "Latency in µs", base.DEC),
     loss = ProtoField.uint32("proa_links.loss", "Loss in ppm", base.DEC),
+    fingerprint = ProtoField.uint64("proa_links.fingerprint", "Fingerprint of the regions", base.HEX),
+    edge = ProtoField.uint16("proa_links.edge", "Edge region", base.DEC),
+    gateway = ProtoField.uint16("proa_links.gateway", "Gateway region", base.DEC),
+    path = ProtoField.uint16("proa_links.path", "Path", base.DEC),
+    via = ProtoField.uint16("proa_links.via", "Region", base.DEC),
     prefilter = ProtoField.uint64("proa_links.prefilter", "Prefilter", base.HEX),
 }
 links.fields = f
@@ -62,6 +67,25 @@ local function show_links(tree, body)
     end
 end
 
+local function show_plan(tree, body)
+    tree:add(f.fingerprint, body(0, 8))
+    tree:add(f.edge, body(8, 2))
+    tree:add(f.gateway, body(10, 2))
+    local at = 16
+    for _ = 1, body(12, 2):uint() do
+        local regions = body:len() - at >= 4 and body(at + 2, 2):uint()
+        if not regions or at + 4 + 2 * regions > body:len() then
+            return tree:add_proto_expert_info(malformed, "a path runs beyond the end")
+        end
+        local branch = tree:add(links, body(at, 4 + 2 * regions), "Path " .. body(at, 2):uint())
+        branch:add(f.path, body(at, 2))
+        for region = 1, regions do
+            branch:add(f.via, body(at + 2 + 2 * region, 2))
+        end
+        at = at + 4 + 2 * regions
+    end
+end
+
 local function show_record(tree, value)
     if value:len() < 4 + RECORD_LEN then
         return tree:add_proto_expert_info(malformed, "shorter than a record")
@@ -79,6 +103,8 @@ local function show_record(tree, value)
     end
     if kinds[record(0, 1):uint()] == "links" and body_len >= 4 then
         show_links(tree, record(RECORD_LEN, body_len))
+    elseif kinds[record(0, 1):uint()] == "plan" and body_len >= 16 then
+        show_plan(tree, record(RECORD_LEN, body_len))
     end
     if signed == 1 then
         tree:add(f.signature, record(RECORD_LEN + body_len, SIGNATURE_LEN))

@@ -21,6 +21,8 @@ pub fn may_cut(packet: &Packet) -> bool {
 pub struct Pieces {
     at: usize,
     end: usize,
+    /// Payload that a fragment has room for, bytes.
+    room: usize,
     /// Payload of every fragment but the last, bytes: a multiple of 8.
     step: usize,
     /// The packet's own flags and offset.
@@ -40,9 +42,10 @@ impl Pieces {
     /// `None` where an MTU leaves no room for 8 bytes, or `packet` is shorter than its header.
     pub fn of(packet: &[u8], mtu: u16) -> Option<Pieces> {
         let header = packet.first_chunk::<{ Ipv4::LEN }>()?;
-        let step = (mtu as usize).checked_sub(Ipv4::LEN)? & !7;
+        let room = (mtu as usize).checked_sub(Ipv4::LEN)?;
+        let step = room & !7;
         let field = u16::from_be_bytes([header[FRAGMENT_AT], header[FRAGMENT_AT + 1]]);
-        (step > 0).then_some(Pieces { at: Ipv4::LEN, end: packet.len(), step, field })
+        (step > 0).then_some(Pieces { at: Ipv4::LEN, end: packet.len(), room, step, field })
     }
 }
 
@@ -51,7 +54,7 @@ impl Iterator for Pieces {
 
     fn next(&mut self) -> Option<Piece> {
         let (at, left) = (self.at, self.end.checked_sub(self.at).filter(|left| *left > 0)?);
-        let fits = left <= self.step;
+        let fits = left <= self.room;
         let len = if fits { left } else { self.step };
         self.at += len;
         let more = if fits { self.field & MORE } else { MORE };

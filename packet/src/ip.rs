@@ -236,6 +236,7 @@ fn is_extension(next_header: u8) -> bool {
 #[cold]
 fn walk_extensions(packet: &[u8], parsed: &mut Packet) -> Result<(), Reason> {
     let mut at = parsed.transport_at as usize;
+    let mut fragments = 0;
     for count in 0.. {
         if !is_extension(parsed.protocol) || parsed.fragment == Fragment::Later {
             break;
@@ -248,7 +249,9 @@ fn walk_extensions(packet: &[u8], parsed: &mut Packet) -> Result<(), Reason> {
             packet.get(at..).and_then(|rest| rest.first_chunk::<8>()).ok_or(Reason::IpExtension)?;
         let len = match parsed.protocol {
             FRAGMENT => {
-                if parsed.fragment != Fragment::No {
+                // One is all that a source writes (RFC 8200 section 4.1); behind an atomic one a second would be another's.
+                fragments += 1;
+                if fragments > 1 {
                     return Err(Reason::IpExtension);
                 }
                 let field = u16::from_be_bytes([packet[at + 2], packet[at + 3]]);

@@ -161,6 +161,8 @@ reasons! {
     FragmentLimit => "fragment_limit",
     /// A message about link state was forged, ancient, of a stranger, or made no sense.
     LinkState => "link_state",
+    /// The packet's source route names a node twice, node 0 or an end of its way, or says that it has passed more hops than it has.
+    OverlaySourceRoute => "overlay_source_route",
 }
 
 impl Reason {

@@ -1,10 +1,18 @@
 //! ICMP errors that the node owes as an IP hop, built in place of the packet that caused them.
+//!
+//! Whoever forges a source has the errors sent to somebody else, so they must never add up to more bytes than came in for
+//! them. A quote is cut to what leaves the error no longer than its packet, though not below what RFC 792 and RFC 4443
+//! need to find the sender's socket: the IP header and eight bytes. What is longer even so (an IPv6 packet of less than 96
+//! bytes, an IPv4 packet of less than 56) is paid for by packets that were not answered.
 
+use crate::source_limit::SourceLimit;
+use foldhash::fast::FixedState;
 use packet::checksum;
 use packet::icmp;
 use packet::ip::{Fragment, Ipv4, Ipv6, Packet};
 use packet::transport::{ICMP, ICMPV6};
 use packet::{Addr, Headers, IpVersion, PacketBuf, Reason};
+use std::hash::BuildHasher;
 
 /// What to tell the sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +38,64 @@ const LEN_MAX_V4: usize = 576;
 const LEN_MAX_V6: usize = 1280;
 /// TTL of errors.
 const TTL: u8 = 64;
+
+/// Bytes of headers before the quote.
+const HEAD_V4: usize = Ipv4::LEN + 8;
+const HEAD_V6: usize = Ipv6::LEN + 8;
+
+/// Bytes of a packet that an error about it quotes, and of that error.
+fn lengths(packet: &Packet) -> (usize, usize) {
+    let (head, most) = match packet.version {
+        IpVersion::V4 => (HEAD_V4, LEN_MAX_V4),
+        IpVersion::V6 => (HEAD_V6, LEN_MAX_V6),
+    };
+    let len = packet.len as usize;
+    let least = packet.transport_at as usize + 8;
+    let quote = len.saturating_sub(head).max(least).min(most - head).min(len);
+    (quote, head + quote)
+}
+
+/// Limits the errors that one worker sends: in all, for each source, and in bytes.
+pub struct Answers {
+    all: TokenBucket,
+    sources: SourceLimit,
+    /// Bytes that came for nothing, by the sources' hash.
+    credits: Box<[u16]>,
+    hasher: FixedState,
+}
+
+/// Places of credits.
+const CREDITS: usize = 1024;
+/// Most bytes of credit: enough for the shortest packets, too little to save up for a burst.
+const CREDIT_MAX: u64 = 128;
+
+impl Answers {
+    /// So many a second in all, and an eighth of that for each source.
+    pub fn new(per_second: u64, seed: u64) -> Answers {
+        let each = u32::try_from(per_second / 8).unwrap_or(u32::MAX);
+        Answers {
+            all: TokenBucket::new(per_second),
+            sources: SourceLimit::new(each, seed),
+            credits: vec![0; CREDITS].into_boxed_slice(),
+            hasher: FixedState::with_seed(seed.rotate_left(7)),
+        }
+    }
+
+    /// Whether this packet may be answered.
+    pub fn take(&mut self, now_ns: u64, packet: &Packet) -> bool {
+        let place = self.hasher.hash_one(packet.src.to_bits()) as usize % CREDITS;
+        let Some(credit) = self.credits.get_mut(place) else { return false };
+        let have = u64::from(packet.len) + u64::from(*credit);
+        let (_, need) = lengths(packet);
+        let affordable = have >= need as u64;
+        if affordable && !(self.sources.take(now_ns, packet.src) && self.all.take(now_ns)) {
+            return false;
+        }
+        let left = if affordable { have - need as u64 } else { have };
+        *credit = left.min(CREDIT_MAX) as u16;
+        affordable
+    }
+}
 
 /// Limits a rate: so many a second, and as many at once.
 #[derive(Clone, Debug)]
@@ -72,7 +138,7 @@ pub fn may_answer(packet: &Packet) -> bool {
 pub fn turn_into<B: PacketBuf>(buf: &mut B, packet: &Packet, answer: Answer, source: Addr) -> bool {
     match packet.version {
         IpVersion::V4 => {
-            buf.truncate(LEN_MAX_V4 - Ipv4::LEN - 8);
+            buf.truncate(lengths(packet).0);
             let (kind, code, rest) = match answer {
                 Answer::TimeExceeded => (icmp::V4_TIME_EXCEEDED, 0, [0; 4]),
                 Answer::TooBig(mtu) => {
@@ -84,7 +150,7 @@ pub fn turn_into<B: PacketBuf>(buf: &mut B, packet: &Packet, answer: Answer, sou
                 && prepend_v4(buf, source.v4_bytes(), packet.src.v4_bytes())
         }
         IpVersion::V6 => {
-            buf.truncate(LEN_MAX_V6 - Ipv6::LEN - 8);
+            buf.truncate(lengths(packet).0);
             let (kind, rest) = match answer {
                 Answer::TimeExceeded => (icmp::V6_TIME_EXCEEDED, [0; 4]),
                 Answer::TooBig(mtu) => (icmp::V6_TOO_BIG, (mtu as u32).to_be_bytes()),
@@ -203,5 +269,46 @@ mod tests {
         assert_eq!(taken(&mut bucket, 1), 100);
         assert_eq!(taken(&mut bucket, 500_000_000), 49 + 1);
         assert_eq!(taken(&mut bucket, 10_000_000_000), 100);
+    }
+
+    #[test]
+    fn errors_never_add_up_to_more_than_what_caused_them() {
+        for version in [IpVersion::V4, IpVersion::V6] {
+            for payload in [0, 1, 12, 30, 47, 48, 49, 500, 1400] {
+                let mut answers = Answers::new(1_000_000, 3);
+                let original = udp(version, payload);
+                let packet = ip::parse(&original).unwrap();
+                let (mut received, mut sent, mut answered) = (0, 0, 0);
+                for at in 0..1000 {
+                    received += original.len();
+                    if answers.take(at * 1_000_000, &packet) {
+                        let mut buf = HeapBuf::detached(&original);
+                        assert!(turn_into(&mut buf, &packet, Answer::TimeExceeded, packet.dst));
+                        (sent, answered) = (sent + buf.len(), answered + 1);
+                    }
+                    assert!(sent <= received, "{version:?} {payload}: {sent} for {received}");
+                }
+                // The shortest there are: 28 bytes, of whose packets every second is answered.
+                assert!(answered >= 500, "{version:?} {payload}: {answered}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_source_that_floods_leaves_the_others_their_errors() {
+        let mut answers = Answers::new(1000, 3);
+        let (mut flood, mut other) = (udp(IpVersion::V4, 100), udp(IpVersion::V4, 100));
+        let packet = ip::parse(&flood).unwrap();
+        let answered = (0..10_000u64).filter(|at| answers.take(1 + at * 100_000, &packet)).count();
+        assert!((120..=140).contains(&answered), "{answered}");
+        let answered = (1..=200u8).filter(|host| {
+            other[12..16].copy_from_slice(&[198, 51, 100, *host]);
+            other[10..12].fill(0);
+            let sum = !checksum::sum(&other[..20]);
+            other[10..12].copy_from_slice(&sum.to_be_bytes());
+            answers.take(1_000_000_000, &ip::parse(&other).unwrap())
+        });
+        assert!(answered.count() >= 199);
+        flood.clear();
     }
 }

@@ -1,5 +1,6 @@
 //! What goes into the data path and what comes out of it.
 
+use crate::trace::{Seen, Stamp};
 use arrayvec::ArrayVec;
 use packet::Addr;
 
@@ -162,6 +163,10 @@ pub struct Output<B> {
     pub punts: ArrayVec<Punt<B>, BURST_MAX>,
     /// Packets for other workers.
     pub handoffs: ArrayVec<Handoff<B>, BURST_MAX>,
+    /// Hop records whose transit delay is not known yet; see [`Output::stamp`]. Those of the last burst only.
+    pub stamps: ArrayVec<Stamp, BURST_MAX>,
+    /// Hop records that ended here. Those of the last burst only.
+    pub seen: ArrayVec<Seen, BURST_MAX>,
 }
 
 impl<B> Default for Output<B> {
@@ -171,6 +176,8 @@ impl<B> Default for Output<B> {
             ports: 0,
             punts: ArrayVec::new(),
             handoffs: ArrayVec::new(),
+            stamps: ArrayVec::new(),
+            seen: ArrayVec::new(),
         }
     }
 }

@@ -13,12 +13,13 @@ use crate::known::{self, Answer, Known, Passing};
 use crate::seal;
 use crate::tables::{Local, Port};
 use crate::terminate::{self, Arrival};
+use crate::trace::Mark;
 use overlay::bfd;
 use overlay::linkstate;
 use overlay::plpmtud;
 use overlay::quality;
 use overlay::topology::{NodeId, RegionIndex};
-use overlay::wire::{self, GENEVE_PORT};
+use overlay::wire::{self, GENEVE_PORT, TracePlace};
 use packet::ethernet::{self, TYPE_ARP, TYPE_IPV4, TYPE_IPV6};
 use packet::icmp::{V6_NEIGHBOR_ADVERTISEMENT, V6_NEIGHBOR_SOLICITATION};
 use packet::ip::{self, Fragment, Packet};
@@ -31,6 +32,7 @@ enum Class {
     Ingress,
     Reply,
     Transit(Copy, Transit),
+    Traced(Copy, Transit, Mark),
     Arrival,
     Discovery,
     Local,
@@ -93,7 +95,7 @@ fn pass<P: BufPool>(
         Answer::Transit(transit) => {
             let place = Place { geneve_at: known::GENEVE_AT as u16, end: passing.end };
             let hop_limit_at = wire::HOP_LIMIT_AT as u16;
-            let copy = Copy { place, hop_limit_at, stream: passing.stream };
+            let copy = Copy { place, hop_limit_at, stream: passing.stream, source_route_at: 0 };
             intermediate::forward(buf, &copy, transit, context);
         }
         Answer::Arrival(way) => match way.arrival(known::FRAME_HEAD as u16, passing, context.tables) {
@@ -166,6 +168,7 @@ fn put<P: BufPool>(
     match class {
         Ok(Class::Ingress) => lanes.general.ingress.take(buf),
         Ok(Class::Transit(copy, transit)) => intermediate::forward(buf, &copy, &transit, context),
+        Ok(Class::Traced(copy, transit, mark)) => context.forward_traced(buf, &copy, &transit, mark),
         Ok(Class::Arrival) => settle(&mut lanes.arrivals, buf, port, context, Arrival::owner),
         Ok(Class::Reply) => settle(&mut lanes.general.replies, buf, port, context, Reply::owner),
         Ok(Class::Discovery) => context.punt(buf, port, Cause::NeighborDiscovery),
@@ -307,30 +310,38 @@ fn overlay_packet<P: BufPool>(
         return Err(Reason::OverlayNotMember);
     }
     seal::check_hop(context.keys, sender, geneve, &found)?;
-    // Only a header in the layout that senders write has all its fields where they are looked for.
+    // Only a header in the layout that senders write has all its fields where they are looked for, and neither extensions
+    // nor a trace, for which it has no room.
     let usual = found.hop_limit_at == wire::HOP_LIMIT_AT && found.inner_at == wire::HEADER_LEN;
     let known = known.filter(|_| usual && !found.control);
     if found.header.destination == tables.node {
-        let way = terminate::admit(sender, &found.header, tables)?;
+        let way = terminate::admit(sender, &found, geneve, tables)?;
         let passing = Passing::of(&found.header, place.end);
         let arrival = way.arrival(place.geneve_at + found.inner_at as u16, &passing, tables)?;
         // A probe came the same way as data, but is for the control thread and moves no stream's window.
         if found.control {
             return Ok(Class::Liveness);
         }
-        lanes.arrivals.note(arrival);
+        let at = |trace: TracePlace| (place.geneve_at + trace.at, trace.len);
+        lanes.arrivals.note(arrival.with_trace(found.trace.map(at)));
         if let Some((known, port)) = known {
             known.learn(port, data, Answer::of(sender, Destination::Arrival(way), context.keys));
         }
         Ok(Class::Arrival)
     } else {
-        let transit = intermediate::admit(outer.version, sender, &found.header, tables)?;
+        let transit = intermediate::admit(outer.version, sender, &found, geneve, tables)?;
         if let Some((known, port)) = known {
             let express = Express::of(&transit, tables);
             let to = express.map_or(Destination::Transit(transit), Destination::Express);
             known.learn(port, data, Answer::of(sender, to, context.keys));
         }
-        Ok(Class::Transit(Copy::of(place, &found), transit))
+        let copy = Copy::of(place, &found);
+        Ok(match found.trace {
+            Some(place) => {
+                Class::Traced(copy, transit, Mark { sender, hop_limit: found.header.hop_limit, place })
+            }
+            None => Class::Transit(copy, transit),
+        })
     }
 }
 

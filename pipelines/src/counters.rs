@@ -1,6 +1,7 @@
 //! What a worker counts. It alone writes; the control thread reads at any time.
 
 use crate::batch::{Cause, PORTS_MAX};
+use crate::trace::TraceCounters;
 use crate::way_counters::{WAYS_MAX, WayCounters};
 use crossbeam_utils::CachePadded;
 use packet::{Counter, Reason};
@@ -23,6 +24,8 @@ pub struct WorkerCounters {
     pub ways: Box<[WayCounters]>,
     /// The roles' own.
     pub roles: CachePadded<RoleCounters>,
+    /// Hop records.
+    pub traces: TraceCounters,
 }
 
 /// Frames through one port, as this worker saw them.
@@ -53,6 +56,8 @@ pub struct PathCounters {
     pub discarded: Counter,
     /// Copies older than the window.
     pub rogue: Counter,
+    /// Streams now in which the path owes its copies while others bring theirs.
+    pub silent: Counter,
 }
 
 /// What the roles do beyond forwarding.
@@ -90,8 +95,16 @@ pub struct RoleCounters {
     pub streams: Counter,
     /// Packets of which no copy came in time.
     pub lost: Counter,
-    /// Streams that began anew because nothing had passed for a while.
+    /// Times that a stream began anew: nothing had passed for a while, or its sender was in another life.
     pub resets: Counter,
+    /// Steps of sealed streams' sequence numbers beyond what is usual.
+    pub jumps: Counter,
+    /// Who made the last: source node × 65,536 + stream.
+    pub jumped: Counter,
+    /// Streams of which a path is silent now.
+    pub latent: Counter,
+    /// Latent errors found.
+    pub latent_errors: Counter,
 }
 
 impl Default for WorkerCounters {
@@ -103,6 +116,7 @@ impl Default for WorkerCounters {
             paths: (0..PATHS_MAX).map(|_| PathCounters::default()).collect(),
             ways: (0..WAYS_MAX).map(|_| WayCounters::default()).collect(),
             roles: CachePadded::default(),
+            traces: TraceCounters::default(),
         }
     }
 }

@@ -1,11 +1,12 @@
 //! Leaving the data path: transmit, punt, or drop.
 
-use crate::answer::{self, Answer, TokenBucket};
+use crate::answer::{self, Answer, Answers};
 use crate::batch::{Cause, Handoff, Output, PortIndex, Punt};
 use crate::counters::WorkerCounters;
 use crate::encapsulate::Sequences;
 use crate::fragments::Fragments;
 use crate::tables::{Egress, Tables};
+use crate::trace::Tracer;
 use overlay::seal::SealTable;
 use packet::ethernet::{self, HEADER_LEN, TYPE_IPV4, TYPE_IPV6, TYPE_VLAN, VLAN_LEN};
 use packet::ip::Packet;
@@ -34,9 +35,11 @@ pub struct Context<'a, P: BufPool> {
     /// Numbers of the streams that this worker sends.
     pub sequences: &'a mut Sequences,
     /// Bounds the ICMP errors that this worker sends.
-    pub answers: &'a mut TokenBucket,
+    pub answers: &'a mut Answers,
     /// Datagrams that come in fragments.
     pub fragments: &'a mut Fragments<P::Buf>,
+    /// The hop records under way.
+    pub tracer: &'a mut Tracer,
     /// Whether the burst comes from another worker.
     pub handed: bool,
 }
@@ -167,7 +170,7 @@ impl<P: BufPool> Context<'_, P> {
         let (Some(sender), true) = (sender, answer::may_answer(packet)) else {
             return self.drop(buf, reason);
         };
-        if !self.answers.take(self.now_ns) {
+        if !self.answers.take(self.now_ns, packet) {
             return self.drop(buf, Reason::AnswerLimited);
         }
         if buf.trim_front(at as usize).is_err() {

@@ -2,8 +2,8 @@
 
 use crate::emit::Context;
 use crate::seal;
-use crate::tables::{Copy, Departure, Flight, Link, PLAIN_COPY_LEN, Passenger};
-use overlay::wire::{HEADER_LEN, Header, PATH_SEQUENCE_MASK, stream_id};
+use crate::tables::{Copy, Departure, Extension, Flight, Link, PLAIN_COPY_LEN, Passenger};
+use overlay::wire::{COPIES_AT, COPIES_MASK, HEADER_LEN, Header, PATH_SEQUENCE_MASK, stream_id};
 use packet::{BufPool, IpVersion, PacketBuf, Reason};
 
 /// The sequence numbers of all streams that one worker sends.
@@ -35,7 +35,7 @@ impl Sequences {
 
     /// The next number on a path to a destination.
     #[inline(always)]
-    fn take_on_path(&mut self, way: u32) -> u32 {
+    pub fn take_on_path(&mut self, way: u32) -> u32 {
         self.on_path.get_mut(way as usize).map_or(0, |next| {
             *next = next.wrapping_add(1);
             *next
@@ -49,6 +49,17 @@ impl Sequences {
         *next += 1;
         Some(sequence)
     }
+}
+
+/// Puts an option before what the overlay's header will stand before.
+#[cold]
+fn extend<B: PacketBuf>(buf: &mut B, extension: &Extension) -> Result<(), Reason> {
+    let bytes = extension.bytes();
+    buf.prepend(bytes.len()).map_err(|_| Reason::NoHeadroom)?;
+    if let Some(place) = buf.data_mut().get_mut(..bytes.len()) {
+        place.copy_from_slice(bytes);
+    }
+    Ok(())
 }
 
 impl<P: BufPool> Context<'_, P> {
@@ -74,9 +85,13 @@ impl<P: BufPool> Context<'_, P> {
             return self.drop(buf, Reason::OverlayUnknownNode);
         };
         let stream = stream_id(self.sequences.worker, bucket);
-        if flight.sealed {
+        if flight.sampled.takes(sequence) {
             finish(buf.data_mut());
-            return self.replicate_sealed(flight, version, stream, sequence, buf);
+            return self.replicate_traced(flight, version, stream, sequence, buf);
+        }
+        if flight.is_prepared {
+            finish(buf.data_mut());
+            return self.replicate_prepared(flight, version, stream, sequence, buf);
         }
         for copy in &flight.others {
             // A copy for which there is no buffer counts as made and dropped, so that the counters add up.
@@ -118,7 +133,7 @@ impl<P: BufPool> Context<'_, P> {
         match self.pool.copy(buf) {
             Some(mut twin) => {
                 finish(twin.data_mut());
-                self.send_any_copy(copy, version, stream, sequence, 0, twin);
+                self.send_any_copy(copy, version, stream, sequence, 0, true, twin);
             }
             None => self.counters.drop(Reason::NoBuffer),
         }
@@ -139,9 +154,9 @@ impl<P: BufPool> Context<'_, P> {
         self.transmit(departure.egress.hop.port, buf);
     }
 
-    /// Seals a packet that has its number, and sends the copies.
+    /// Seals a packet that has its number, or puts its extension before it, and sends the copies.
     #[inline(never)]
-    fn replicate_sealed(
+    fn replicate_prepared(
         &mut self,
         flight: &Flight,
         version: IpVersion,
@@ -149,10 +164,24 @@ impl<P: BufPool> Context<'_, P> {
         sequence: u64,
         mut buf: P::Buf,
     ) {
-        let epoch = match self.seal(flight.destination, version, stream, sequence, &mut buf) {
+        let epoch = match self.prepare(flight, version, stream, sequence, &mut buf) {
             Ok(epoch) => epoch,
             Err(reason) => return self.drop(buf, reason),
         };
+        self.replicate_ready(flight, version, stream, sequence, epoch, buf);
+    }
+
+    /// Sends the copies of a packet that is complete but for their headers.
+    #[inline(always)]
+    pub fn replicate_ready(
+        &mut self,
+        flight: &Flight,
+        version: IpVersion,
+        stream: u16,
+        sequence: u64,
+        epoch: u8,
+        buf: P::Buf,
+    ) {
         for copy in &flight.others {
             self.counters.roles.copies_made.add(1);
             match self.pool.copy(&buf) {
@@ -174,9 +203,24 @@ impl<P: BufPool> Context<'_, P> {
     ) -> Result<Passenger, Reason> {
         let sequence = self.sequences.take(flight.number, bucket).ok_or(Reason::OverlayUnknownNode)?;
         let stream = stream_id(self.sequences.worker, bucket);
-        let epoch =
-            if flight.sealed { self.seal(flight.destination, version, stream, sequence, buf)? } else { 0 };
+        let epoch = self.prepare(flight, version, stream, sequence, buf)?;
         Ok(Passenger { version, stream, sequence, epoch, path_sequence: 0 })
+    }
+
+    /// Does to a packet what is done once, before it is copied; returns the key epoch that it is sealed under.
+    fn prepare(
+        &mut self,
+        flight: &Flight,
+        version: IpVersion,
+        stream: u16,
+        sequence: u64,
+        buf: &mut P::Buf,
+    ) -> Result<u8, Reason> {
+        let epoch = if flight.sealed { self.seal(flight, version, stream, sequence, buf)? } else { 0 };
+        if let Some(extension) = &flight.extension {
+            extend(buf, extension)?;
+        }
+        Ok(epoch)
     }
 
     /// Authenticates a copy for its first link.
@@ -184,11 +228,19 @@ impl<P: BufPool> Context<'_, P> {
         &self,
         departure: &Departure,
         passenger: Passenger,
+        told: bool,
         buf: &mut P::Buf,
     ) -> Result<(), Reason> {
         let Passenger { version, stream, sequence, epoch, path_sequence } = passenger;
+        if departure.extended {
+            let at = departure.template.header_len() - HEADER_LEN;
+            let geneve = buf.data_mut().get_mut(at..).ok_or(Reason::OverlayTruncated)?;
+            return seal::authenticate(self.keys, departure.next, geneve);
+        }
+        let copies = if told { departure.header.copies } else { 0 };
         let path_sequence = path_sequence & PATH_SEQUENCE_MASK;
-        let header = Header { inner: version, stream, sequence, epoch, path_sequence, ..departure.header };
+        let header =
+            Header { inner: version, stream, sequence, epoch, copies, path_sequence, ..departure.header };
         let at = departure.template.header_len() - HEADER_LEN;
         let geneve = buf.data_mut().get_mut(at..).ok_or(Reason::OverlayTruncated)?;
         seal::authenticate_own(self.keys, departure.next, header, geneve)
@@ -215,11 +267,12 @@ impl<P: BufPool> Context<'_, P> {
         for copy in fitting {
             self.counters.roles.copies_made.add(1);
             match self.pool.copy(&buf) {
-                Some(twin) => self.send_any_copy(copy, version, stream, sequence, epoch, twin),
+                // Not told how many: what the others do not carry is not owed.
+                Some(twin) => self.send_any_copy(copy, version, stream, sequence, epoch, false, twin),
                 None => self.counters.drop(Reason::NoBuffer),
             }
         }
-        self.send_any_copy(last, version, stream, sequence, epoch, buf);
+        self.send_any_copy(last, version, stream, sequence, epoch, false, buf);
     }
 
     /// Puts the outer headers of one path before a copy and transmits it.
@@ -237,7 +290,7 @@ impl<P: BufPool> Context<'_, P> {
         mut buf: P::Buf,
     ) {
         let Some(departure) = self.straight(copy) else {
-            return self.send_any_copy(copy, version, stream, sequence, epoch, buf);
+            return self.send_any_copy(copy, version, stream, sequence, epoch, true, buf);
         };
         let total = (PLAIN_COPY_LEN + buf.len()) as u16;
         let Ok(head) = buf.prepend_array() else {
@@ -249,8 +302,9 @@ impl<P: BufPool> Context<'_, P> {
         self.leave(copy, departure, buf);
     }
 
-    /// The same for a copy of any kind.
+    /// The same for a copy of any kind, which tells how many copies there are of its packet or not.
     #[inline(never)]
+    #[allow(clippy::too_many_arguments)] // see above
     fn send_any_copy(
         &mut self,
         copy: &Copy,
@@ -258,6 +312,7 @@ impl<P: BufPool> Context<'_, P> {
         stream: u16,
         sequence: u64,
         epoch: u8,
+        told: bool,
         mut buf: P::Buf,
     ) {
         let Some(departure) = copy.departure(stream) else {
@@ -269,8 +324,12 @@ impl<P: BufPool> Context<'_, P> {
         let path_sequence = self.sequences.take_on_path(copy.way);
         let passenger = Passenger { version, stream, sequence, epoch, path_sequence };
         departure.template.write_copy(buf.data_mut(), Link::source_port(stream), passenger);
+        let geneve_at = departure.template.header_len() - HEADER_LEN;
+        if !told && let Some(byte) = buf.data_mut().get_mut(geneve_at + COPIES_AT) {
+            *byte &= !COPIES_MASK;
+        }
         if self.keys.peer(departure.next).is_some()
-            && let Err(reason) = self.authenticate_copy(departure, passenger, &mut buf)
+            && let Err(reason) = self.authenticate_copy(departure, passenger, told, &mut buf)
         {
             return self.drop(buf, reason);
         }

@@ -1,6 +1,6 @@
 //! One worker's whole data path.
 
-use crate::answer::TokenBucket;
+use crate::answer::Answers;
 use crate::batch::{Burst, Lane, Output, PortIndex};
 use crate::classify;
 use crate::counters::WorkerCounters;
@@ -13,8 +13,9 @@ use crate::gateway::{self, Reply, Request};
 use crate::known::Known;
 use crate::tables::Tables;
 use crate::terminate::{self, Arrival};
+use crate::trace::Tracer;
 use nat::Nat;
-use overlay::elimination::Elimination;
+use overlay::elimination::{Elimination, Totals, Watching};
 use overlay::seal::SealTable;
 use packet::ip::Packet;
 use packet::plain::Plain;
@@ -77,6 +78,8 @@ pub struct Setup {
     pub streams: usize,
     /// Elimination window of each, packets.
     pub window: usize,
+    /// How received streams are watched.
+    pub watching: Watching,
     /// Flows idle for so long are forgotten, seconds.
     pub flow_idle_s: u32,
     /// ICMP errors a second at most.
@@ -85,6 +88,8 @@ pub struct Setup {
     pub seed: u64,
     /// First sequence number of the streams that this worker sends; see [`overlay::wire::initial_sequence`].
     pub first_sequence: u64,
+    /// Nanoseconds from 1970 to the zero of the clock that packets are processed by.
+    pub unix_offset_ns: u64,
 }
 
 /// Takes packets of one form of headers through the roles.
@@ -123,8 +128,9 @@ pub struct Forwarder<P: BufPool> {
     known: Known,
     keys: Arc<SealTable>,
     sequences: Sequences,
-    answers: TokenBucket,
+    answers: Answers,
     fragments: Fragments<P::Buf>,
+    tracer: Tracer,
     lanes: Lanes<P::Buf>,
 }
 
@@ -151,16 +157,18 @@ impl<P: BufPool> Forwarder<P> {
             known: Known::default(),
             keys: Arc::default(),
             sequences: Sequences::new(setup.first_sequence, setup.worker),
-            answers: TokenBucket::new(setup.answers_per_second),
+            answers: Answers::new(setup.answers_per_second, setup.seed.rotate_left(29)),
             fragments: Fragments::new(
                 setup.seed.rotate_left(17),
                 setup.worker,
                 setup.workers,
                 tables.roles.gateway,
             ),
+            tracer: Tracer::new(setup.unix_offset_ns),
             lanes: Lanes::default(),
             tables: tables.clone(),
         };
+        forwarder.elimination.watch(setup.watching);
         forwarder.swap_tables(tables);
         Ok(forwarder)
     }
@@ -221,9 +229,12 @@ impl<P: BufPool> Forwarder<P> {
             sequences,
             answers,
             fragments,
+            tracer,
             lanes,
             ..
         } = self;
+        out.stamps.clear();
+        out.seen.clear();
         let now_s = (now_ns / 1_000_000_000) as u32;
         let (worker, workers) = (*worker, *workers);
         let mut context = Context {
@@ -239,6 +250,7 @@ impl<P: BufPool> Forwarder<P> {
             sequences,
             answers,
             fragments,
+            tracer,
             handed,
         };
         let context = &mut context;
@@ -276,9 +288,21 @@ impl<P: BufPool> Forwarder<P> {
         let Self { fragments, counters, .. } = self;
         fragments.sweep(now_s, |reason| WorkerCounters::drop(counters, reason));
         counters.roles.fragments_held.set(fragments.held() as u64);
-        self.elimination.sweep(now_ns, SWEEP_PLACES);
-        self.counters.roles.lost.set(self.elimination.lost());
-        self.counters.roles.resets.set(self.elimination.resets());
+        let paths = &self.counters.paths;
+        self.elimination.sweep(now_ns, SWEEP_PLACES, |path, silent| {
+            if let Some(path) = paths.get(path as usize) {
+                let streams = path.silent.get();
+                path.silent.set(if silent { streams + 1 } else { streams.saturating_sub(1) });
+            }
+        });
+        let Totals { lost, resets, jumps, jumped, latent, latent_errors } = self.elimination.totals();
+        let roles = &self.counters.roles;
+        roles.lost.set(lost);
+        roles.resets.set(resets);
+        roles.jumps.set(jumps);
+        roles.jumped.set(u64::from(jumped.0) << 16 | u64::from(jumped.1));
+        roles.latent.set(latent);
+        roles.latent_errors.set(latent_errors);
         self.counters.roles.flows.set(self.flows.len() as u64);
         self.counters.roles.streams.set(self.elimination.len() as u64);
     }

@@ -305,7 +305,7 @@ fn answer_to_client<P: BufPool, H: Headers>(
         Ok(flight) if answer::may_answer(packet) => flight,
         _ => return Err((buf, what.reason())),
     };
-    if !context.answers.take(context.now_ns) {
+    if !context.answers.take(context.now_ns, packet) {
         return Err((buf, Reason::AnswerLimited));
     }
     // The client knows this node by its virtual IP only.

@@ -6,8 +6,9 @@ use crate::emit::Context;
 use crate::known::{self, Passing};
 use crate::seal;
 use crate::tables::{LINK_LEN_MAX, Link, Tables, Template};
+use overlay::protocol::Protocol;
 use overlay::topology::{NodeId, PathId};
-use overlay::wire::{self, Header, Located};
+use overlay::wire::{self, Header, Located, SourceRoute};
 use packet::{BufPool, IpVersion, PacketBuf, Reason};
 
 /// Where copies of one sender, path and destination go next.
@@ -25,15 +26,22 @@ enum Next {
     Link(u16),
     /// One of those to the next region on a path, by stream: towards its edge or its gateway, by IP version.
     Several { path: PathId, towards: u8, family: u8 },
+    /// One of those towards a destination, by stream.
+    Any { protocol: Protocol, version: IpVersion, destination: NodeId },
 }
 
 impl Transit {
+    /// The link by which copies of a stream leave.
     #[inline(always)]
-    fn link<'a>(&self, tables: &'a Tables, stream: u16) -> Option<&'a Link> {
+    pub fn link<'a>(&self, tables: &'a Tables, stream: u16) -> Option<&'a Link> {
         let number = match self.next {
             Next::Link(number) => number,
             Next::Several { path, towards, family } => {
                 let several = tables.path(path)?.next.get(towards as usize)?.get(family as usize)?;
+                *several.get(wire::bucket(stream) as usize % several.len().max(1))?
+            }
+            Next::Any { protocol, version, destination } => {
+                let several = tables.next_hops_of.onward(protocol, version, destination);
                 *several.get(wire::bucket(stream) as usize % several.len().max(1))?
             }
         };
@@ -41,13 +49,15 @@ impl Transit {
     }
 }
 
-/// Finds out where a copy goes next.
+/// Finds out where a copy goes next; `found` was located in `geneve`.
 pub fn admit(
     version: IpVersion,
     sender: NodeId,
-    header: &Header,
+    found: &Located,
+    geneve: &[u8],
     tables: &Tables,
 ) -> Result<Transit, Reason> {
+    let header = &found.header;
     if !tables.roles.intermediate {
         return Err(Reason::WrongRole);
     }
@@ -55,6 +65,9 @@ pub fn admit(
         return Err(Reason::OverlayHopLimit);
     }
     let destination = tables.peer(header.destination).ok_or(Reason::OverlayUnknownNode)?;
+    if header.path.0 == 0 {
+        return admit_without_path(version, sender, found, geneve, tables);
+    }
     let path = tables.path(header.path).ok_or(Reason::OverlayUnknownPath)?;
     // The destination's region says which end of the path the copy goes to.
     let towards = match destination.region {
@@ -78,6 +91,62 @@ pub fn admit(
         }
     };
     Ok(Transit { next, last, path_slot: path.slot })
+}
+
+/// Finds out where a packet goes next that names no path: its protocol and this node's own table say so (D6).
+#[cold]
+fn admit_without_path(
+    version: IpVersion,
+    sender: NodeId,
+    found: &Located,
+    geneve: &[u8],
+    tables: &Tables,
+) -> Result<Transit, Reason> {
+    let header = &found.header;
+    let path_slot = tables.pathless.ok_or(Reason::OverlayUnknownPath)?;
+    let protocol = Protocol::of(header.protocol).ok_or(Reason::OverlayProtocol)?;
+    tables.peer(header.source).ok_or(Reason::OverlayUnknownNode)?;
+    // A packet that is back at its source has gone in a circle.
+    if header.source == tables.node {
+        return Err(Reason::OverlayWrongHop);
+    }
+    let link = |to: NodeId| -> Result<Next, Reason> {
+        let to = tables.peer(to).ok_or(Reason::OverlayUnknownNode)?;
+        to.link[(version == IpVersion::V6) as usize].map(Next::Link).ok_or(Reason::NoRoute)
+    };
+    let destination = header.destination;
+    match protocol {
+        Protocol::SourceRoute => {
+            let ends = [header.source, destination];
+            let route = SourceRoute::read(geneve, found.extensions.source_route_at, ends)?;
+            if route.hop(route.passed()) != Some(tables.node) || route.before(header.source) != Some(sender) {
+                return Err(Reason::OverlayWrongHop);
+            }
+            let next = route.after(destination).ok_or(Reason::OverlaySourceRoute)?;
+            let is_hop = next == destination || tables.peer(next).is_some_and(|next| next.intermediate);
+            let next_link = if is_hop { link(next)? } else { return Err(Reason::OverlayUnknownNode) };
+            Ok(Transit { next: next_link, last: next == destination, path_slot })
+        }
+        Protocol::Shortest | Protocol::Cleanest => {
+            let may_send =
+                sender == header.source || tables.peer(sender).is_some_and(|peer| peer.intermediate);
+            if !may_send || !tables.is_beside(sender) {
+                return Err(Reason::OverlayWrongHop);
+            }
+            match tables.next_hops_of.onward(protocol, version, destination) {
+                [] => Err(Reason::NoRoute),
+                [only] => {
+                    let last = tables.links.get(*only as usize).is_some_and(|link| link.to == destination);
+                    Ok(Transit { next: Next::Link(*only), last, path_slot })
+                }
+                _ => {
+                    Ok(Transit { next: Next::Any { protocol, version, destination }, last: false, path_slot })
+                }
+            }
+        }
+        // From one end to the other, it is nobody else's.
+        Protocol::Replicate | Protocol::Direct => Err(Reason::OverlayWrongHop),
+    }
 }
 
 /// A way by one link of untagged Ethernet and IPv4, of copies that came in by such a link: nothing moves, and all that
@@ -183,12 +252,19 @@ pub struct Copy {
     pub hop_limit_at: u16,
     /// Its stream.
     pub stream: u16,
+    /// Where its source route stands, bytes from GENEVE's start; 0 if it has none.
+    pub source_route_at: u16,
 }
 
 impl Copy {
     /// Of a header that was read option by option.
     pub fn of(place: Place, found: &Located) -> Copy {
-        Copy { place, hop_limit_at: found.hop_limit_at as u16, stream: found.header.stream }
+        Copy {
+            place,
+            hop_limit_at: found.hop_limit_at as u16,
+            stream: found.header.stream,
+            source_route_at: found.extensions.source_route_at,
+        }
     }
 }
 
@@ -214,6 +290,10 @@ pub fn forward<P: BufPool>(mut buf: P::Buf, copy: &Copy, transit: &Transit, cont
     link.template.write_link(frame, source_port);
     let geneve = frame.get_mut(link_len..).unwrap_or_default();
     let done = wire::decrement_hop_limit(geneve, copy.hop_limit_at as usize)
+        .and_then(|_| match copy.source_route_at {
+            0 => Ok(()),
+            at => SourceRoute::pass(geneve, at),
+        })
         .and_then(|_| seal::authenticate(context.keys, link.to, geneve));
     if let Err(reason) = done {
         return context.drop(buf, reason);

@@ -14,8 +14,8 @@ use crate::terminate::Way;
 use overlay::seal::SealTable;
 use overlay::topology::NodeId;
 use overlay::wire::{
-    AUTHENTICATOR_AT, EPOCH_AT, GENEVE_PORT, HEADER_LEN, HOP_LIMIT_AT, Header, PATH_SEQUENCE_MASK,
-    SEQUENCE_AT, STREAM_AT,
+    AUTHENTICATOR_AT, COPIES_AT, COPIES_MASK, EPOCH_AT, GENEVE_PORT, HEADER_LEN, HOP_LIMIT_AT, Header,
+    PATH_SEQUENCE_MASK, SEQUENCE_AT, STREAM_AT,
 };
 use packet::ip::Ipv4;
 use packet::{IpVersion, checksum, ethernet};
@@ -77,6 +77,8 @@ pub struct Passing {
     pub epoch: u8,
     /// The copy's number on its path.
     pub path_sequence: u32,
+    /// How many copies left its sender; 0 if that is not known.
+    pub copies: u8,
 }
 
 /// The ways that one worker remembers.
@@ -108,12 +110,13 @@ const MASK_FIRST: [u8; 32] = {
 };
 
 /// The bytes from [`REST_AT`] on that decide: all but UDP's source port, length and checksum, and the hop limit,
-/// authenticator, stream, sequence and path sequence of the overlay.
+/// authenticator, number of copies, stream, sequence and path sequence of the overlay.
 const MASK_REST: [u8; 64] = {
     let mut mask = [0xff; 64];
     set(&mut mask, GENEVE_AT - 8 - REST_AT, GENEVE_AT - 6 - REST_AT, 0);
     set(&mut mask, GENEVE_AT - 4 - REST_AT, GENEVE_AT - REST_AT, 0);
     let overlay = GENEVE_AT - REST_AT;
+    mask[overlay + COPIES_AT] = !COPIES_MASK;
     set(&mut mask, overlay + HOP_LIMIT_AT, overlay + HOP_LIMIT_AT + 1, 0);
     set(&mut mask, overlay + AUTHENTICATOR_AT, overlay + AUTHENTICATOR_AT + 8, 0);
     set(&mut mask, overlay + STREAM_AT, overlay + STREAM_AT + 2, 0);
@@ -175,8 +178,9 @@ impl Known {
         let inner = if head[GENEVE_AT + 2] == 0x08 { IpVersion::V4 } else { IpVersion::V6 };
         let at = GENEVE_AT + EPOCH_AT;
         let word = u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+        let copies = head[GENEVE_AT + COPIES_AT] & COPIES_MASK;
         let (epoch, path_sequence) = ((word >> 24) as u8, word & PATH_SEQUENCE_MASK);
-        Some((answer, Passing { end: end as u16, stream, sequence, inner, epoch, path_sequence }))
+        Some((answer, Passing { end: end as u16, stream, sequence, inner, epoch, path_sequence, copies }))
     }
 
     /// Remembers the answer for a frame as [`Known::find`] takes it.
@@ -196,8 +200,8 @@ impl Known {
 impl Passing {
     /// Of a header that was read field by field, in a packet that ends there.
     pub fn of(header: &Header, end: u16) -> Passing {
-        let Header { stream, sequence, inner, epoch, path_sequence, .. } = *header;
-        Passing { end, stream, sequence, inner, epoch, path_sequence }
+        let Header { stream, sequence, inner, epoch, path_sequence, copies, .. } = *header;
+        Passing { end, stream, sequence, inner, epoch, path_sequence, copies }
     }
 }
 

@@ -34,8 +34,10 @@ mod mss;
 mod oversize;
 mod seal;
 pub mod slow;
+pub mod source_limit;
 pub mod tables;
 mod terminate;
+pub mod trace;
 pub mod way_counters;
 
 pub use batch::{BURST_MAX, Burst, Cause, Handoff, Output, PORTS_MAX, PortIndex, Punt, TX_MAX};

@@ -14,7 +14,7 @@ use overlay::linkstate::{self, Flood, Kind, LINKS_MAX, LinkNow, Member, PORT, Re
 use overlay::neighbors::Neighbors;
 use overlay::plan::Quality;
 use overlay::routing::LinkView;
-use overlay::topology::{IpVersion, NodeId, Topology};
+use overlay::topology::{IpVersion, NodeId, Planned, Topology};
 use packet::{Addr, Reason};
 
 use crate::PortIndex;
@@ -116,7 +116,13 @@ impl LinkState {
             let links = neighbors.of(node).len() * VERSIONS.len();
             // A piece more, so that a node whose topology is newer than ours is heard.
             let pieces = links.div_ceil(LINKS_MAX) as u16 + 1;
-            Member { identity: identities.get(&node).copied(), pieces }
+            let is_planner = |planned: &Planned| {
+                let this = topology.node(node).filter(|this| this.roles.gateway);
+                this.is_some_and(|this| this.region == planned.gateway)
+            };
+            let plans =
+                if topology.planned.iter().any(is_planner) { topology.regions.len() as u16 } else { 0 };
+            Member { identity: identities.get(&node).copied(), pieces, plans }
         };
         let members = topology.nodes.iter().map(|node| (node.id, member(node.id))).collect();
         let near = if topology.liveness.is_some() { neighbors.of(node) } else { Vec::new() };
@@ -239,6 +245,11 @@ impl LinkState {
     /// Grows whenever a view has changed.
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// What is held, for who says something himself, with what is known of links over an IP version.
+    pub fn flood_and_view(&mut self, version: IpVersion) -> (&mut Flood, &LinkView) {
+        (&mut self.flood, &self.views[(version == IpVersion::V6) as usize])
     }
 
     /// What is held, to be shown.

@@ -4,9 +4,10 @@
 //! way for the next. Where a neighbour has no key, packets of the link carry none.
 
 use crate::emit::Context;
-use overlay::seal::{SealTable, Shared, TAG_LEN, tail};
+use crate::tables::Flight;
+use overlay::seal::{Hop, HopKey, SealTable, Shared, TAG_LEN, tail};
 use overlay::topology::NodeId;
-use overlay::wire::{self, Header, Located, PROTOCOL_REPLICATE};
+use overlay::wire::{self, EXTENSIONS_LEN_MAX, Header, Located};
 use packet::{BufPool, IpVersion, PacketBuf, Reason};
 
 /// Checks the authenticator of a packet that a neighbour sent: before anything else is done with it, so that what is
@@ -23,7 +24,13 @@ pub fn check_hop(keys: &SealTable, sender: NodeId, geneve: &[u8], found: &Locate
         return if none { Ok(()) } else { Err(Reason::OverlayUnexpectedKey) };
     };
     let hop = geneve.get(found.inner_at..).and_then(tail).ok_or(Reason::OverlayForgedHop)?;
-    if peer.hop_in(epoch)?.check(&found.header, &hop) { Ok(()) } else { Err(Reason::OverlayForgedHop) }
+    let key = peer.hop_in(epoch)?;
+    let right = if found.extensions.is_empty() {
+        key.check(&found.header, &hop)
+    } else {
+        over(key, geneve, found, &hop) ^ found.header.authenticator == 0
+    };
+    if right { Ok(()) } else { Err(Reason::OverlayForgedHop) }
 }
 
 /// Authenticates a packet for the neighbour that it goes to next. `geneve` is the whole UDP payload, complete but for
@@ -52,8 +59,18 @@ pub fn authenticate_found(
     };
     let key = peer.hop_out()?;
     let hop = geneve.get(found.inner_at..).and_then(tail).ok_or(Reason::OverlayTruncated)?;
-    let authenticator = key.authenticator(&found.header, &hop);
+    let authenticator = if found.extensions.is_empty() {
+        key.authenticator(&found.header, &hop)
+    } else {
+        over(key, geneve, found, &hop)
+    };
     wire::write_hop(geneve, found.hop_limit_at, key.epoch(), authenticator)
+}
+
+/// The authenticator of a packet that may have extensions.
+fn over(key: &HopKey, geneve: &[u8], found: &Located, hop: &Hop) -> u64 {
+    let mut covered = [0; EXTENSIONS_LEN_MAX];
+    key.authenticator_over(&found.header, hop, found.extensions.covered(geneve, &mut covered))
 }
 
 /// The same for a header that was just written in the sender's layout, and is known.
@@ -98,16 +115,16 @@ impl<P: BufPool> Context<'_, P> {
     #[inline(never)]
     pub fn seal(
         &mut self,
-        destination: NodeId,
+        flight: &Flight,
         version: IpVersion,
         stream: u16,
         sequence: u64,
         buf: &mut P::Buf,
     ) -> Result<u8, Reason> {
-        let sealer = self.keys.peer(destination).ok_or(Reason::OverlayNoKey)?.sealer()?;
+        let sealer = self.keys.peer(flight.destination).ok_or(Reason::OverlayNoKey)?.sealer()?;
         let len = buf.len();
         buf.append(TAG_LEN).map_err(|_| Reason::NoTailroom)?;
-        let shared = Shared { protocol: PROTOCOL_REPLICATE, inner: version, stream, sequence };
+        let shared = Shared { protocol: flight.protocol, inner: version, stream, sequence };
         let (inner, behind) = buf.data_mut().split_at_mut_checked(len).ok_or(Reason::NoTailroom)?;
         let tag = sealer.seal(&shared, inner)?;
         behind.copy_from_slice(&tag);

@@ -10,12 +10,14 @@ use crate::gateway::Request;
 use crate::known::Passing;
 use crate::seal;
 use crate::tables::{Local, Tables};
+use crate::trace::{Outcome, Seen};
 use nat::Nat;
 use overlay::elimination::{Elimination, StreamIndex, StreamKey};
-use overlay::seal::Shared;
+use overlay::protocol::Protocol;
+use overlay::seal::{PeerKeys, SealTable, Shared};
 use overlay::topology::NodeId;
 use overlay::window::Verdict;
-use overlay::wire::{self, Header, PROTOCOL_REPLICATE};
+use overlay::wire::{self, Header, Located, SourceRoute};
 use packet::ip::{self, Packet};
 use packet::plain::Plain;
 use packet::{BufPool, Headers, IpVersion, PacketBuf, Reason};
@@ -32,6 +34,8 @@ pub struct Way {
     path_slot: u16,
     /// Where what the sender's worker 0 puts on the path is counted.
     counted_at: u32,
+    /// The number of the routing protocol.
+    protocol: u8,
 }
 
 /// A copy that reached its destination.
@@ -51,12 +55,22 @@ pub struct Arrival {
     /// Where its sender's worker is counted on this path, and its number there.
     counted_at: u32,
     path_sequence: u32,
+    /// How many copies left its sender.
+    copies: u8,
+    /// The number of the routing protocol.
+    protocol: u8,
     place: Option<StreamIndex>,
+    /// Where the data of its trace starts, bytes from the frame's start, and its length; 0 and 0 for nearly all.
+    trace: (u16, u16),
 }
 
-/// Checks that a copy came over its path, from one end to the other.
-pub fn admit(sender: NodeId, header: &Header, tables: &Tables) -> Result<Way, Reason> {
+/// Checks that a copy came over its path, from one end to the other; `found` was located in `geneve`.
+pub fn admit(sender: NodeId, found: &Located, geneve: &[u8], tables: &Tables) -> Result<Way, Reason> {
+    let header = &found.header;
     let source = tables.peer(header.source).ok_or(Reason::OverlayUnknownNode)?;
+    if header.path.0 == 0 {
+        return admit_without_path(sender, found, geneve, tables);
+    }
     let path = tables.path(header.path).ok_or(Reason::OverlayUnknownPath)?;
     // It must have come the whole path: from its other end, and from the region next to this one.
     let before = match source.region {
@@ -69,18 +83,53 @@ pub fn admit(sender: NodeId, header: &Header, tables: &Tables) -> Result<Way, Re
     }
     let counted = path.incoming.iter().find(|(node, _)| *node == header.source);
     let counted_at = counted.map_or(NOT_COUNTED, |(_, first)| *first);
-    Ok(Way { source: header.source, workers: source.workers, path_slot: path.slot, counted_at })
+    let (workers, path_slot, protocol) = (source.workers, path.slot, header.protocol);
+    Ok(Way { source: header.source, workers, path_slot, counted_at, protocol })
+}
+
+/// Checks that a packet without a path came from where its protocol sends it: by an intermediate that is beside this node
+/// (D10), by the last hop of its source route, or straight from its source.
+#[cold]
+fn admit_without_path(
+    sender: NodeId,
+    found: &Located,
+    geneve: &[u8],
+    tables: &Tables,
+) -> Result<Way, Reason> {
+    let &Header { source, destination, protocol, .. } = &found.header;
+    let peer = tables.peer(source).ok_or(Reason::OverlayUnknownNode)?;
+    let path_slot = tables.pathless.ok_or(Reason::OverlayUnknownPath)?;
+    if !tables.is_facing(source) {
+        return Err(Reason::OverlayUnknownPath);
+    }
+    let from_there = match Protocol::of(protocol).ok_or(Reason::OverlayProtocol)? {
+        Protocol::SourceRoute => {
+            let at = found.extensions.source_route_at;
+            let route = SourceRoute::read(geneve, at, [source, destination])?;
+            route.passed() == route.count() && route.before(source) == Some(sender)
+        }
+        Protocol::Direct => sender == source,
+        Protocol::Shortest | Protocol::Cleanest => {
+            let passes_on = tables.peer(sender).is_some_and(|peer| peer.intermediate);
+            passes_on && sender != source && tables.is_beside(sender)
+        }
+        Protocol::Replicate => false,
+    };
+    if !from_there {
+        return Err(Reason::OverlayWrongHop);
+    }
+    Ok(Way { source, workers: peer.workers, path_slot, counted_at: NOT_COUNTED, protocol })
 }
 
 impl Way {
     /// A copy that came this way, of a stream that its sender may send. `inner_at` is where the inner packet starts.
     #[inline(always)]
     pub fn arrival(&self, inner_at: u16, passing: &Passing, tables: &Tables) -> Result<Arrival, Reason> {
-        let Passing { end, stream, sequence, inner, epoch, path_sequence } = *passing;
+        let Passing { end, stream, sequence, inner, epoch, path_sequence, copies } = *passing;
         if wire::bucket(stream) as u16 >= tables.streams || wire::worker(stream) as u16 >= self.workers {
             return Err(Reason::OverlayUnknownStream);
         }
-        let Way { source, path_slot, counted_at, .. } = *self;
+        let Way { source, path_slot, counted_at, protocol, .. } = *self;
         let counted_at = counted_at + u32::from(wire::worker(stream));
         Ok(Arrival {
             source,
@@ -93,12 +142,20 @@ impl Way {
             path_slot,
             counted_at,
             path_sequence,
+            copies,
+            protocol,
             place: None,
+            trace: (0, 0),
         })
     }
 }
 
 impl Arrival {
+    /// The same with a trace, if it has one: where its data starts, bytes from the frame's start, and its length.
+    pub fn with_trace(self, trace: Option<(u16, u16)>) -> Arrival {
+        Arrival { trace: trace.unwrap_or_default(), ..self }
+    }
+
     /// The worker that has the stream.
     #[inline(always)]
     pub fn owner(&self, workers: u16) -> Option<u16> {
@@ -124,6 +181,12 @@ impl Arrival {
     }
 }
 
+/// The number of the life that a node is in, by its keys.
+#[inline(never)]
+fn life_of(keys: &SealTable, source: NodeId) -> u16 {
+    keys.peer(source).map_or(0, PeerKeys::life)
+}
+
 /// Eliminates and decapsulates a lane of copies.
 #[inline(always)]
 pub fn run<P: BufPool>(
@@ -147,22 +210,40 @@ pub fn run<P: BufPool>(
         let Some(mut recovery) = elimination.recovery(place) else {
             return context.drop(buf, Reason::OverlayUnknownStream);
         };
+        let mut verdict = recovery.look(entry.sequence);
+        // Another life of its sender has other keys, and a window of its own as soon as one of its packets opens.
+        let life = if entry.epoch != 0 { life_of(context.keys, entry.source) } else { 0 };
+        let another_life = recovery.life() != life;
+        if another_life {
+            verdict = Verdict::Pass;
+        }
         let Some(path) = context.counters.paths.get(entry.path_slot as usize) else {
             return context.drop(buf, Reason::OverlayUnknownPath);
         };
-        let verdict = recovery.look(entry.sequence);
+        let traced = entry.trace.0 != 0;
+        if traced {
+            let seen = Seen::arrival(entry.source, entry.stream, entry.sequence, entry.path_slot);
+            context.trace_begins(seen, &buf, entry.trace.0, entry.trace.1);
+        }
         if !verdict.passes() {
-            recovery.refuse(verdict);
+            recovery.refuse(verdict, entry.path_slot);
             return refuse(buf, entry, verdict, path, context);
         }
         if buf.keep(entry.inner_at as usize, (entry.end - entry.inner_at) as usize).is_err() {
             return context.drop(buf, Reason::OverlayTruncated);
         }
         if entry.epoch != 0 {
-            let Arrival { source, stream, sequence, inner, epoch, .. } = *entry;
-            let shared = Shared { protocol: PROTOCOL_REPLICATE, inner, stream, sequence };
+            let Arrival { source, stream, sequence, inner, epoch, protocol, .. } = *entry;
+            let shared = Shared { protocol, inner, stream, sequence };
             if let Err(reason) = seal::open(context.keys, source, epoch, shared, &mut buf) {
                 return context.drop(buf, reason);
+            }
+            if another_life {
+                elimination.begin(place, life);
+                recovery = match elimination.recovery(place) {
+                    Some(recovery) => recovery,
+                    None => return context.drop(buf, Reason::OverlayUnknownStream),
+                };
             }
         }
         // Only a copy that is whole may take its sequence number, or a damaged one would cost the good one.
@@ -170,8 +251,11 @@ pub fn run<P: BufPool>(
             && let Some(packet) =
                 Plain::read(buf.data()).filter(|packet| packet.total_len() as usize == buf.len())
         {
-            recovery.pass(entry.sequence, verdict);
+            recovery.pass(entry.sequence, verdict, entry.path_slot, entry.copies);
             entry.count_passed(verdict, path, context.counters);
+            if traced {
+                context.trace_ends(Outcome::Won, buf.data());
+            }
             return hand_on(buf, packet, true, entry, plain, nat, context);
         }
         hand_on_any(buf, entry, verdict, elimination, path, general, nat, context);
@@ -187,12 +271,19 @@ fn refuse<P: BufPool>(
     path: &PathCounters,
     context: &mut Context<P>,
 ) {
+    let traced = entry.trace.0 != 0;
     if verdict == Verdict::Discard {
         path.discarded.add(1);
         entry.count(context.counters);
+        if traced {
+            context.trace_ends(Outcome::Lost, &[]);
+        }
         context.drop(buf, Reason::Duplicate);
     } else {
         path.rogue.add(1);
+        if traced {
+            context.trace_ends(Outcome::Late, &[]);
+        }
         context.drop(buf, Reason::Rogue);
     }
 }
@@ -214,9 +305,12 @@ fn hand_on_any<P: BufPool>(
     match ip::parse(buf.data()) {
         Ok(packet) if packet.version == entry.inner && packet.len as usize == buf.len() => {
             if let Some(mut recovery) = entry.place.and_then(|place| elimination.recovery(place)) {
-                recovery.pass(entry.sequence, verdict);
+                recovery.pass(entry.sequence, verdict, entry.path_slot, entry.copies);
             }
             entry.count_passed(verdict, path, context.counters);
+            if entry.trace.0 != 0 {
+                context.trace_ends(Outcome::Won, buf.data());
+            }
             hand_on(buf, packet, false, entry, general, nat, context);
         }
         _ => context.drop(buf, Reason::OverlayInner),

@@ -126,7 +126,8 @@ fn the_overlay_is_two_hops_that_tell_when_ttl_or_size_runs_out() {
         let v6 = client.contains(':');
         for (ttl, node) in [(1, EDGE), (2, GATEWAY)] {
             let mut lab = Lab::new();
-            let mut request = frame(EDGE, client, 7, vip, 80, 6, b"");
+            // An error about a shorter packet would be longer than it.
+            let mut request = frame(EDGE, client, 7, vip, 80, 6, &[7; 40]);
             if v6 {
                 request[14 + 7] = ttl;
             } else {
@@ -223,6 +224,7 @@ fn an_unresolved_next_hop_is_the_control_threads() {
         previous: None,
         dead: &pipelines::tables::Dead::default(),
         mtus: &pipelines::tables::Mtus::default(),
+        hops: &Default::default(),
         neighbors_only: false,
     };
     let tables = pipelines::Tables::compile(&input).unwrap();

@@ -56,6 +56,7 @@ impl Net {
                 seed: 3,
                 previous: None,
                 dead: &Dead::default(),
+                hops: &Default::default(),
                 neighbors_only: false,
                 mtus: &pipelines::tables::Mtus::default(),
             })

@@ -67,6 +67,7 @@ fn compile(
         previous,
         dead,
         mtus,
+        hops: &Default::default(),
         neighbors_only: previous.is_some(),
     };
     Arc::new(Tables::compile(&input).unwrap())
@@ -364,6 +365,7 @@ fn a_neighbour_whose_ethernet_address_is_not_known_costs_nothing() {
         previous: None,
         dead: &Dead::default(),
         mtus: &Default::default(),
+        hops: &Default::default(),
         neighbors_only: false,
     };
     let tables = Tables::compile(&input).unwrap();

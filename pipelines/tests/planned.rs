@@ -40,6 +40,7 @@ fn refusal(topology: &Topology) -> Option<Violation> {
         previous: None,
         dead: &Default::default(),
         mtus: &Default::default(),
+        hops: &Default::default(),
         neighbors_only: false,
     });
     match compiled {

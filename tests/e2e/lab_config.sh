@@ -9,6 +9,10 @@ gateway_workers=1
 seal=none           # how both applications are carried: none or aes-256-gcm, with a key for each node
 key_rotation=""     # seconds, as the topology file writes it; empty for the default
 extra_topology=""   # appended to the topology file
+window=65536        # elimination window of every node
+extra_node=""       # tables appended to every node file
+plan=""             # how many paths to plan over links of extra_topology, instead of the two written ones
+declare -A trace=() # more lines for the applications "web" and "single"
 
 # Where everything is. All addresses are from the ranges reserved for documentation, but for the private origins.
 client_v4=198.51.100.2 client_v6=2001:db8:c::2
@@ -44,8 +48,12 @@ write_topology() {
 		name = "paris-frankfurt"
 		edge = "paris"
 		gateway = "frankfurt"
-		paths = [{ id = 1, via = ["london"] }, { id = 2, via = ["madrid"] }]
 	END
+    if [[ -n $plan ]]; then
+        printf 'plan = %s\n' "$plan"
+    else
+        printf 'paths = [{ id = 1, via = ["london"] }, { id = 2, via = ["madrid"] }]\n'
+    fi
     write_application web "$vip_v4" "$vip_v6" "$copies"
     write_application single "$single_v4" "$single_v6" 1
     printf '%s\n' "$extra_topology"
@@ -81,6 +89,7 @@ write_application() {
 		copies = $4
 		seal = "$seal"
 		underlay = "$underlay"
+		${trace[$1]:-}
 	END
 }
 
@@ -108,12 +117,14 @@ write_node() {
 		[limits]
 		flows = 16384
 		sessions = 16384
+		window = $window
 
 		[control]
 		socket = "$LAB_DIR/$1.sock"
 		metrics = "127.0.0.1:9464"
 	END
     [[ $seal == none ]] || printf '\n[key]\nfile = "%s"\n' "$LAB_DIR/$1.key"
+    printf '\n%s\n' "$extra_node"
     write_port wan0 0 "$underlay_mtu" "$workers" "${node_v4[$1]}/24" "${node_v6[$1]}/64"
     case $1 in
         edge) write_port lan0 1 1500 "$workers" "$edge_v4/24" "$edge_v6/64" ;;

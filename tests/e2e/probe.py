@@ -48,6 +48,8 @@ class Tally:
         self.seen = bytearray(count)
         self.received = self.duplicated = self.reordered = self.foreign = 0
         self.highest = -1
+        self.last_ns = None
+        self.gap_ns = 0
         self.round_trips_ns = []
 
     def take(self, data, now_ns):
@@ -62,6 +64,8 @@ class Tally:
             self.reordered += sequence < self.highest
             self.highest = max(self.highest, sequence)
             self.round_trips_ns.append(now_ns - sent_ns)
+            self.gap_ns = max(self.gap_ns, now_ns - (self.last_ns or now_ns))
+            self.last_ns = now_ns
 
     def report(self):
         round_trips = sorted(self.round_trips_ns)
@@ -79,6 +83,8 @@ class Tally:
             "duplicated": self.duplicated,
             "reordered": self.reordered,
             "foreign": self.foreign,
+            "lost_in_a_row": max(map(len, bytes(self.seen).split(b"\x01"))),
+            "gap_ms": self.gap_ns // 1_000_000,
             "rtt_us_p50": percentile_us(0.5),
             "rtt_us_p99": percentile_us(0.99),
         }

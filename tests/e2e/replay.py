@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Sends captured frames again, as they are or with one changed bit each: what somebody on the wire can do.
 
-  replay.py CAPTURE INTERFACE DESTINATION-MAC [--changed] [--repeat N]
+  replay.py CAPTURE INTERFACE DESTINATION-MAC [--changed] [--shuffled] [--repeat N] [--pace N]
 
 Takes the overlay's frames (UDP port 6081) to this station out of a classic pcap file and prints how many were sent.
 """
@@ -30,7 +30,7 @@ def frames(path, mac):
 
 def changed(frame, rng):
     """One bit of what the authenticator or the seal covers; GENEVE's reserved bits are ignored, so they are left."""
-    places = [*range(GENEVE_AT + 14, GENEVE_AT + 28), *range(GENEVE_AT + 32, GENEVE_AT + 37), *range(GENEVE_AT + 40, len(frame))]
+    places = [*range(GENEVE_AT + 12, GENEVE_AT + 28), *range(GENEVE_AT + 32, len(frame))]
     at = rng.choice(places)
     return frame[:at] + bytes([frame[at] ^ 1 << rng.randrange(8)]) + frame[at + 1 :]
 
@@ -41,7 +41,9 @@ def main():
     parser.add_argument("interface")
     parser.add_argument("mac")
     parser.add_argument("--changed", action="store_true")
+    parser.add_argument("--shuffled", action="store_true", help="in another order each time")
     parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument("--pace", type=int, default=PACE, help="frames in 2 ms; 0 for as fast as it goes")
     args = parser.parse_args()
     rng = random.Random(1)
     captured = list(frames(args.capture, bytes.fromhex(args.mac.replace(":", ""))))
@@ -49,10 +51,12 @@ def main():
     out.bind((args.interface, 0))
     sent = 0
     for _ in range(args.repeat):
+        if args.shuffled:
+            rng.shuffle(captured)
         for frame in captured:
             out.send(changed(frame, rng) if args.changed else frame)
             sent += 1
-            if sent % PACE == 0:
+            if args.pace and sent % args.pace == 0:
                 time.sleep(0.002)
     print(sent)
 

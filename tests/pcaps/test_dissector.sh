@@ -42,7 +42,7 @@ check() {
     fi
 }
 
-good="$(fields frame.number proa.overlay proa.inner proa.version proa.protocol proa.hop_limit proa.source \
+good="$(fields frame.number proa.overlay proa.inner proa.version proa.copies proa.protocol proa.hop_limit proa.source \
     proa.destination proa.authenticator proa.worker proa.bucket proa.path proa.epoch proa.path_sequence \
     proa.sequence proa.copy_of)"
 for capture in ipv4 ipv6 accepted; do
@@ -55,6 +55,14 @@ for capture in ipv4 ipv6 accepted; do
     show "$capture" -Y '!(tcp.dstport == 80 || tcp.srcport == 80 || udp.dstport == 443 || icmp || icmpv6)' > "$out/actual"
     check "$capture: inner packets" /dev/null "$out/actual"
 done
+
+# Of each record its own fields; what lies is told to be ignored.
+records="$(fields frame.number proa.trace.sent proa.trace.overflow proa.trace.filled proa.record.hop_limit proa.record.queue \
+    proa.record.node proa.record.ingress proa.record.egress proa.record.time proa.record.transit)"
+# shellcheck disable=SC2046  # a list of options
+show traces -Y '!proa.trace.ignored' $(echo "$records" | sed s/occurrence=f/occurrence=a/) > "$out/actual"
+show traces -Y proa.trace.ignored -T fields -e frame.number | sed 's/$/|ignored/' >> "$out/actual"
+check "traces: hop records" traces.expected "$out/actual"
 
 # shellcheck disable=SC2046  # a list of options
 show malformed $(fields frame.number proa.drop) > "$out/actual"
@@ -74,7 +82,8 @@ text2pcap -q -u 4796,4796 "$out/linkstate.txt" "$out/linkstate.pcap" 2> /dev/nul
 links_dissector=../../packaging/wireshark/proa_links.lua
 tshark -X "lua_script:$links_dissector" -r "$out/linkstate.pcap" -T fields -E 'separator=|' -E aggregator=, \
     -e frame.number -e proa_links.sender -e proa_links.overlay -e proa_links.item -e proa_links.origin \
-    -e proa_links.sequence -e proa_links.neighbour -e proa_links.latency -e proa_links.loss > "$out/actual" 2> "$out/errors"
+    -e proa_links.sequence -e proa_links.neighbour -e proa_links.latency -e proa_links.loss \
+    -e proa_links.path -e proa_links.via > "$out/actual" 2> "$out/errors"
 check "linkstate: fields" linkstate.expected "$out/actual"
 tshark -X "lua_script:$links_dissector" -r "$out/linkstate.pcap" -Y 'proa_links.malformed || _ws.malformed || !proa_links' \
     > "$out/actual" 2>> "$out/errors"

@@ -32,6 +32,7 @@ pub(super) fn compile(
         previous,
         dead,
         mtus: &Default::default(),
+        hops: &Default::default(),
         neighbors_only,
     })
     .unwrap()
@@ -61,10 +62,12 @@ pub(super) fn forwarder(
         },
         streams: 2048,
         window: setup.window,
+        watching: overlay::elimination::Watching::default(),
         flow_idle_s: 30,
         answers_per_second: 1000,
         seed,
         first_sequence: initial_sequence(EPOCH_MS + now / 1_000_000),
+        unix_offset_ns: EPOCH_MS * 1_000_000,
     };
     Forwarder::new(&setup, tables.clone(), counters.clone()).unwrap()
 }
@@ -83,5 +86,6 @@ pub(super) fn slow_config(setup: &NodeSetup, topology: &Topology, tables: &Table
         answered: held.chain(this.nat_pool.iter().flat_map(pool_addresses)).collect(),
         next_hops: tables.next_hops.clone(),
         neighbors_max: 256,
+        seed: 3,
     }
 }

@@ -8,10 +8,12 @@
 use super::plan::{Families, NodePlan, Plan, Shape, StationPlan, StationRole};
 use super::random::Random;
 use ipnetwork::IpNetwork;
+use overlay::protocol::Protocol;
 use overlay::topology::{
-    Application, IpVersion, Node, NodeId, Origin, Path, PathId, PathSet, Region, RegionIndex, Roles, Rss,
-    Service, Topology, Vip,
+    Application, IpVersion, Node, NodeId, Origin, Path, PathId, PathSet, Region, RegionIndex, Roles, Routing,
+    Rss, Sampling, Service, Topology, Vip,
 };
+use overlay::wire::SourceRoute;
 use packet::Mac;
 use pipelines::tables::{Interface, Route};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -50,7 +52,7 @@ impl Plan {
             buffers: shape.buffers,
             wan_mtu,
             lan_mtu: shape.lan_mtu,
-            inner_mtu: shape.lan_mtu.min(wan_mtu - 96),
+            inner_mtu: shape.lan_mtu.min(wan_mtu - 96 - extensions(shape)),
         };
         let mut draw = Draw {
             random,
@@ -67,6 +69,15 @@ impl Plan {
         draw.plan
     }
 }
+
+/// Bytes that the largest extension of the protocols takes.
+fn extensions(shape: &Shape) -> u16 {
+    let routed = shape.protocols.contains(&Protocol::SourceRoute);
+    if routed { SourceRoute::option_len(HOPS) as u16 } else { 0 }
+}
+
+/// Hops of a source route at most.
+const HOPS: usize = 2;
 
 /// Network of clients behind their router, one for each IP version.
 fn behind(number: u64) -> [IpAddr; 2] {
@@ -267,6 +278,11 @@ impl Draw<'_> {
                 Families::V6 => IpVersion::V6,
                 _ => *self.random.pick(&[IpVersion::V4, IpVersion::V6]),
             };
+            let trace = Sampling {
+                one_in: *self.random.pick(&[0, 1, 3, 1000]),
+                hops_max: self.random.within(1..=u64::from(Sampling::HOPS_MAX)) as u8,
+            };
+            let routing = self.routing();
             self.plan.topology.applications.push(Application {
                 name: format!("application-{number}"),
                 vips,
@@ -276,8 +292,24 @@ impl Draw<'_> {
                 copies,
                 underlay,
                 seal: overlay::topology::Seal::None,
+                trace,
+                routing,
             });
         }
+    }
+
+    /// A protocol for each direction, with hops for a source route.
+    fn routing(&mut self) -> Routing {
+        if self.shape.protocols == [Protocol::Replicate] {
+            return Routing::default();
+        }
+        let protocols = self.shape.protocols.clone();
+        let [to_origin, to_client] = [(); 2].map(|()| *self.random.pick(&protocols));
+        let mut hops = self.plan.with_role(|roles| roles.intermediate);
+        self.random.shuffle(&mut hops);
+        hops.truncate(self.random.within(1..=HOPS as u64) as usize);
+        let hops = hops.into_iter().map(|node| self.plan.topology.nodes[node].id).collect();
+        Routing { to_origin, to_client, hops }
     }
 
     /// Some origins of a region, at least one of each IP version.

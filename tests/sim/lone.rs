@@ -54,10 +54,12 @@ impl Lone {
             },
             streams: 1024,
             window: 1024,
+            watching: overlay::elimination::Watching::default(),
             flow_idle_s: 300,
             answers_per_second: 1000,
             seed: 7,
             first_sequence: 1 << 40,
+            unix_offset_ns: 0,
         };
         let counters = Arc::new(WorkerCounters::default());
         Lone {
@@ -135,6 +137,7 @@ fn compile(
             previous,
             dead: &pipelines::tables::Dead::default(),
             mtus: &pipelines::tables::Mtus::default(),
+            hops: &Default::default(),
             neighbors_only: false,
         })
         .unwrap()

@@ -10,6 +10,7 @@ use packet::heap::{HeapBuf, HeapPool};
 use packet::{Addr, BufPool, Counter, Mac, PacketBuf, Reason};
 use pipelines::slow::SlowPath;
 use pipelines::tables::{Interface, Tables};
+use pipelines::trace::Seen;
 use pipelines::{Burst, Cause, Forwarder, Handoff, Output, PortIndex, Punt, WorkerCounters};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -18,6 +19,8 @@ use std::sync::Arc;
 const BURST: usize = 32;
 /// Frames that wait in a receive queue, a hand-off ring, or for the control side.
 const QUEUE: usize = 512;
+/// Hop records that are kept.
+const TRACES_MAX: usize = 4096;
 
 /// What a node is made with.
 #[derive(Clone, Debug)]
@@ -62,6 +65,8 @@ pub struct Node {
     pub missed: u64,
     /// Frames that other workers did not take for want of room.
     pub handoffs_lost: u64,
+    /// Hop records that ended here, the first so many.
+    pub traces: Vec<Seen>,
     pub(super) workers: Vec<Worker>,
     pub(super) slow: SlowPath,
     pub(super) punts: VecDeque<Punt<HeapBuf>>,
@@ -115,6 +120,7 @@ impl Node {
             pool,
             missed: 0,
             handoffs_lost: 0,
+            traces: Vec::new(),
             workers: workers.collect(),
             slow_version: slow.version(),
             slow,
@@ -236,6 +242,9 @@ impl Node {
             at.forwarder.process(now, port, burst, &mut self.pool, out);
         }
         assert!(burst.is_empty(), "{name}: a burst was left");
+        out.stamp(now);
+        let room = TRACES_MAX - self.traces.len();
+        self.traces.extend(out.seen.drain(..).take(room));
         for (port, frames) in out.tx.iter_mut().enumerate() {
             assert_eq!(out.ports >> port & 1 == 1, !frames.is_empty(), "{name}: the ports' bits");
             at.tally.transmitted += frames.len() as u64;

@@ -1,6 +1,7 @@
 //! What is simulated: an overlay and the hosts around it.
 
 use ipnetwork::IpNetwork;
+use overlay::protocol::Protocol;
 use overlay::topology::{NodeId, RegionIndex, Roles, Topology};
 use packet::Mac;
 use pipelines::tables::Interface;
@@ -35,6 +36,8 @@ pub struct Shape {
     pub paths_min: u64,
     /// Copies of each packet; never more than paths.
     pub copies: RangeInclusive<u64>,
+    /// Routing protocols that applications have, each direction its own.
+    pub protocols: Vec<Protocol>,
     /// Workers of each node.
     pub workers: RangeInclusive<u64>,
     /// Applications.
@@ -66,6 +69,7 @@ impl Default for Shape {
             gateways: 1..=2,
             paths_min: 2,
             copies: 1..=3,
+            protocols: vec![Protocol::Replicate],
             workers: 1..=3,
             applications: 1..=3,
             underlay: Families::Any,

@@ -71,7 +71,8 @@ pub fn replay(mut config: Config, input: &Path, output: &Path, options: &Options
     let seen = look(&names, input, options)?;
     let macs = macs(&names, options, &seen.macs)?;
     let first = seen.first.unwrap_or_default();
-    let start = Start { seed: 1, unix_ms: first.as_millis() as u64 };
+    let unix_offset_ns = (first.as_nanos() as u64).wrapping_sub(WARM_UP_NS);
+    let start = Start { seed: 1, unix_ms: first.as_millis() as u64, unix_offset_ns };
     let mut node = Sandbox::new(0, config, &macs, start)?;
     let neighborhood = Neighborhood::new(options.neighbors.iter().copied());
     let mut writer = Writer::create(output, &names)?;

@@ -9,6 +9,7 @@ use super::keys;
 use super::names::{ApplicationLinks, Links, PathSetLinks, Unique};
 use crate::problems::{At, Problems, error, warning};
 use crate::reader::counted;
+use crate::routing;
 use crate::topology_file::{RawApplication, RawNode, TopologyFile};
 
 /// The topology with what its references lead to.
@@ -41,6 +42,7 @@ pub(crate) fn check(file: &TopologyFile, links: &Links, p: &mut Problems) {
         vips(application, ends, &overlay, p);
         services(application, p);
         origins(application, p);
+        routing::check(application, &ends.hops, file, p);
         pools(application, ends, &overlay, &mut told, p);
         let nodes = on_the_way(ends, &overlay);
         underlay(application, ends, &nodes, &overlay, p);
@@ -207,7 +209,8 @@ fn on_the_way(ends: &ApplicationLinks, overlay: &Overlay<'_>) -> Vec<usize> {
     let Some(gateway) = ends.gateway else { return Vec::new() };
     let edges: Vec<usize> = ends.vip_nodes.iter().flatten().copied().collect();
     let gateways = overlay.gateways(gateway).map(|(position, _)| position);
-    let mut nodes: Vec<usize> = edges.iter().copied().chain(gateways).collect();
+    let hops = ends.hops.iter().flatten().copied();
+    let mut nodes: Vec<usize> = edges.iter().copied().chain(gateways).chain(hops).collect();
     let regions: HashSet<usize> =
         edges.iter().filter_map(|edge| overlay.links.node_regions.get(*edge).copied().flatten()).collect();
     for set in regions.iter().filter_map(|region| overlay.sets.get(&(*region, gateway))) {

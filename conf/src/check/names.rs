@@ -35,6 +35,8 @@ pub(crate) struct ApplicationLinks {
     pub(crate) gateway: Option<usize>,
     /// By virtual IP: the node that holds it.
     pub(crate) vip_nodes: Vec<Option<usize>>,
+    /// By hop of its source route: the node.
+    pub(crate) hops: Vec<Option<usize>>,
 }
 
 /// Tells what is given twice, and what every reference leads to.
@@ -80,7 +82,9 @@ pub(crate) fn check(file: &TopologyFile, p: &mut Problems) -> Links {
             let name = vip.value.node.as_ref();
             vip_nodes.push(name.and_then(|name| find("node", &nodes, name, nodes_known, p)));
         }
-        applications.push(ApplicationLinks { gateway, vip_nodes });
+        let hops = application.value.source_route.iter().flat_map(|route| &route.value.items);
+        let hops = hops.map(|name| find("node", &nodes, name, nodes_known, p)).collect();
+        applications.push(ApplicationLinks { gateway, vip_nodes, hops });
     }
     Links { node_regions, links, risks, path_sets, applications }
 }

@@ -42,7 +42,8 @@ impl Transform for NotNull {
             schema.insert("type".to_owned(), one);
         }
         if let Some(Value::Array(variants)) = schema.get("anyOf")
-            && let [Value::Object(one), _null] = variants.as_slice()
+            && let [Value::Object(one), null] = variants.as_slice()
+            && null.get("type").is_some_and(|kind| kind == "null")
         {
             let one = one.clone();
             schema.remove("anyOf");
@@ -147,9 +148,9 @@ fn schemas_know_the_readers_keys() {
     let everywhere = |text: &str| {
         let mut out = format!("{stranger}\n");
         for line in text.lines() {
-            // The commented-out `rss` counts too.
-            let line =
-                line.strip_prefix("# rss").map_or_else(|| line.to_owned(), |rest| format!("rss{rest}"));
+            // The commented-out `rss` and `route` count too.
+            let counts = ["# rss = ", "# route = "].iter().any(|key| line.starts_with(key));
+            let line = if counts { line.replacen("# ", "", 1) } else { line.to_owned() };
             out += &line.replace("{ ", &format!("{{ {stranger}, "));
             out += "\n";
             if line.starts_with('[') {

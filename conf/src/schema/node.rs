@@ -20,14 +20,33 @@ pub(super) struct NodeFile {
     /// DPDK ports.
     #[schemars(length(min = 1, max = 16))]
     port: Vec<Port>,
+    /// Where packets go next on this node's own word, by protocols that are hop by hop.
+    #[schemars(length(max = 1024))]
+    route: Option<Vec<NextHop>>,
     /// Capacities, allocated at start.
     limits: Option<Limits>,
+    /// How received streams are watched.
+    elimination: Option<Elimination>,
     /// How long idle state is kept, in seconds.
     timeouts: Option<Timeouts>,
     /// The operator's way in.
     control: Option<Control>,
     /// Who this node is; needed where the topology has its public key.
     key: Option<Key>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct NextHop {
+    /// The routing protocol.
+    #[schemars(extend("enum" = ["shortest", "cleanest"]))]
+    protocol: String,
+    /// The edge or gateway that packets are for.
+    #[schemars(regex(pattern = NAME))]
+    destination: String,
+    /// The node to send them to.
+    #[schemars(regex(pattern = NAME))]
+    next: String,
 }
 
 #[derive(JsonSchema)]
@@ -123,6 +142,23 @@ struct Limits {
     /// Neighbours remembered.
     #[schemars(range(min = 16, max = 65_536), extend("default" = 4096))]
     neighbors: Option<u32>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Elimination {
+    /// An unsealed stream that passes nothing for so many milliseconds begins anew.
+    #[schemars(range(min = 100, max = 3_600_000), extend("default" = 2000))]
+    reset_ms: Option<u32>,
+    /// How long a test for paths that have fallen silent takes, in milliseconds.
+    #[schemars(range(min = 100, max = 3_600_000), extend("default" = 2000))]
+    latent_period_ms: Option<u32>,
+    /// Copies that may be owed in it.
+    #[schemars(range(min = 1, max = 1_000_000_000), extend("default" = 100))]
+    latent_difference: Option<u32>,
+    /// Largest step of a sealed stream's sequence that raises no alarm.
+    #[schemars(range(min = 1, max = 4_294_967_295u32), extend("default" = 1_048_576))]
+    jump: Option<u32>,
 }
 
 #[derive(JsonSchema)]

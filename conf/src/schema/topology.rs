@@ -208,15 +208,61 @@ struct Application {
     /// The servers; each serves the virtual IPs of its own IP version.
     #[schemars(length(min = 1, max = 256))]
     origins: Vec<Origin>,
-    /// How many copies of each packet leave, each over a path of its own.
+    /// How many copies of each packet leave, each over a path of its own. May be left out where nothing is replicated.
     #[schemars(range(min = 1, max = 8))]
-    copies: u8,
+    copies: Option<u8>,
     /// The IP version between nodes. If left out: IPv4 where edge and gateways have it.
     #[schemars(extend("enum" = ["ipv4", "ipv6"]))]
     underlay: Option<String>,
     /// How packets are protected between edge and gateway; "none" leaves them open to who is on the path.
     #[schemars(extend("enum" = ["aes-256-gcm", "none"], "default" = "aes-256-gcm"))]
     seal: Option<String>,
+    /// The routing protocol of both directions, or of each. If left out: "replicate".
+    routing: Option<Routing>,
+    /// The hops of "source-route": intermediate nodes from edge to gateway; back the other way round.
+    #[schemars(length(min = 1, max = 8), inner(regex(pattern = NAME)))]
+    source_route: Option<Vec<String>>,
+    /// Which packets carry records of their hops, for `proactl path trace`.
+    trace: Option<Trace>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum Routing {
+    Both(RoutingProtocol),
+    Each(Directions),
+}
+
+/// The routing protocol of each direction.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Directions {
+    /// From clients to origins.
+    to_origin: Option<RoutingProtocol>,
+    /// From origins to clients.
+    to_client: Option<RoutingProtocol>,
+}
+
+/// How packets find their ways.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "kebab-case")]
+enum RoutingProtocol {
+    Shortest,
+    Replicate,
+    Cleanest,
+    SourceRoute,
+    Direct,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Trace {
+    /// One in so many packets; 0 for none.
+    #[schemars(range(min = 0, max = 1_000_000_000), extend("default" = 1000))]
+    one_in: Option<u32>,
+    /// Links of a path that are recorded at most.
+    #[schemars(range(min = 1, max = 8), extend("default" = 8))]
+    hops_max: Option<u8>,
 }
 
 #[derive(JsonSchema)]

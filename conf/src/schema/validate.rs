@@ -39,6 +39,10 @@ pub(super) fn faults(schema: &Value, value: &Value, at: &str) -> Vec<String> {
                     check(schema["properties"].get(key).is_some(), &format!("{key} is unknown"));
                 }
             }
+            "anyOf" => {
+                let fits = |schema: &Value| self::faults(schema, value, at).is_empty();
+                check(rule.as_array().unwrap().iter().any(fits), "anyOf");
+            }
             "properties" | "items" | "pattern" | "default" | "description" | "title" | "$schema"
             | "minLength" | "maxLength" => {}
             other => panic!("the schema uses {other}, which is not checked here"),
@@ -72,6 +76,9 @@ pub(super) fn keys(schema: &Value, tables: &mut Vec<Vec<String>>) {
     }
     if let Some(items) = schema.get("items") {
         keys(items, tables);
+    }
+    for variant in schema.get("anyOf").and_then(Value::as_array).into_iter().flatten() {
+        keys(variant, tables);
     }
 }
 

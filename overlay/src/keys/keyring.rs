@@ -62,6 +62,15 @@ impl Own {
     }
 }
 
+/// A life of a node.
+struct Life {
+    identity: PublicIdentity,
+    /// When it began, Unix milliseconds, by the node's word.
+    life: u64,
+    /// Its number among those of the node that were met.
+    number: u16,
+}
+
 /// The keys of a node.
 pub struct Keyring {
     settings: Settings,
@@ -70,6 +79,8 @@ pub struct Keyring {
     /// Our epochs, the oldest first: one to [`EPOCHS_MAX`].
     own: Vec<Own>,
     peers: BTreeMap<NodeId, Peer>,
+    /// The last life of each node that ever was a peer: one that is taken out and in again must not seem to start anew.
+    lives: BTreeMap<NodeId, Vec<Life>>,
     /// The table that was compiled last, and the one that workers read.
     generation: u64,
     published: u64,
@@ -86,6 +97,7 @@ impl Keyring {
             life: now.unix_ms.max(1),
             own: Vec::with_capacity(EPOCHS_MAX + 1),
             peers: BTreeMap::new(),
+            lives: BTreeMap::new(),
             generation: 0,
             published: 0,
             changed: true,
@@ -141,6 +153,10 @@ impl Keyring {
             return Err(Rejected::BadSignature);
         }
         peer.take(key, now);
+        let identity = peer.identity;
+        if kind == Introduced::Life {
+            self.number_life(key, identity);
+        }
         self.changed = true;
         Ok(kind)
     }
@@ -150,7 +166,29 @@ impl Keyring {
         if key.overlay_id != self.settings.overlay_id {
             return Err(Rejected::OtherOverlay);
         }
-        self.peers.get(&key.node).ok_or(Rejected::UnknownNode)?.screen(key, now)
+        let peer = self.peers.get(&key.node).ok_or(Rejected::UnknownNode)?;
+        let kind = peer.screen(key, now)?;
+        if self.life_of(key.node, peer.identity).is_some_and(|last| key.life < last.life) {
+            Err(Rejected::Replayed)
+        } else {
+            Ok(kind)
+        }
+    }
+
+    /// Gives a peer's life a number that no life of it had before; the same one if it is only met again.
+    fn number_life(&mut self, key: &SignedKey, identity: PublicIdentity) {
+        if self.life_of(key.node, identity).is_some_and(|last| last.life == key.life) {
+            return;
+        }
+        let lives = self.lives.entry(key.node).or_default();
+        // 0 is no life. Who has met 65,535 lives of a node without a packet of a stream takes the next for the first.
+        let last = lives.iter().map(|life| life.number).max().unwrap_or(0);
+        lives.retain(|life| life.identity != identity);
+        lives.push(Life { identity, life: key.life, number: last.checked_add(1).unwrap_or(1) });
+    }
+
+    fn life_of(&self, node: NodeId, identity: PublicIdentity) -> Option<&Life> {
+        self.lives.get(&node)?.iter().find(|life| life.identity == identity)
     }
 
     /// What [`Keyring::acknowledged`] would say if the signature held. `false` where it says nothing new.
@@ -266,7 +304,10 @@ impl Keyring {
             derive_pairs(overlay_id, &self.own, peer);
             peer.sending = sending(peer).map(|(ours, _)| ours);
         }
-        let peers = self.peers.iter().map(|(node, peer)| (*node, keys_of(peer)));
+        let peers = self.peers.iter().map(|(node, peer)| {
+            let life = self.life_of(*node, peer.identity).map_or(0, |life| life.number);
+            (*node, keys_of(life, peer))
+        });
         Some(SealTable::new(generation, peers))
     }
 
@@ -342,8 +383,9 @@ fn sending(peer: &Peer) -> Option<(Epoch, &Arc<Pair>)> {
     peer.pairs.iter().find(|(a, b, _)| (*a, *b) == ends).map(|(ours, _, pair)| (*ours, pair))
 }
 
-fn keys_of(peer: &Peer) -> PeerKeys {
+fn keys_of(life: u16, peer: &Peer) -> PeerKeys {
     PeerKeys::new(
+        life,
         sending(peer).map(|(_, pair)| pair.clone()),
         peer.pairs.iter().map(|(_, _, pair)| pair.clone()),
     )

@@ -9,6 +9,7 @@ use super::neighbor::{FIRST, LAST, Neighbor};
 use super::record::{self, Key, Kind, Record};
 use super::{AGE_MS_MAX, PAUSE_MS, REFRESH_MS};
 use crate::keys::{CLOCK_SLACK_S, Identity, Now, PublicIdentity};
+use crate::plans::Paths;
 use crate::topology::NodeId;
 
 /// Who takes part.
@@ -27,6 +28,8 @@ pub struct Member {
     pub identity: Option<PublicIdentity>,
     /// Pieces that its links may take.
     pub pieces: u16,
+    /// Regions whose path sets it may plan: all below this.
+    pub plans: u16,
 }
 
 /// Why something of a message was not taken.
@@ -106,7 +109,8 @@ struct Held {
 
 struct Content {
     bytes: Arc<[u8]>,
-    links: Links,
+    /// Where it is about links.
+    links: Option<Links>,
 }
 
 /// What this node says.
@@ -257,7 +261,7 @@ impl Flood {
         if record.sequence > now.unix_ms.saturating_add(slack_ms) {
             return Err(Refused::Future);
         }
-        let links = Links::parse(record.body).ok_or(Refused::BadRecord)?;
+        let links = read(key.kind, record.body).ok_or(Refused::BadRecord)?;
         match member.identity {
             None if record.is_signed() => return Err(Refused::Forged),
             None => {}
@@ -377,10 +381,10 @@ impl Flood {
     pub fn links(&self) -> impl Iterator<Item = (NodeId, LinkNow)> + '_ {
         let pieces = |origin| {
             let first = self.held.get(&Key { origin, kind: Kind::Links, index: 0 });
-            first.and_then(|held| Some(held.content.as_ref()?.links.pieces)).unwrap_or(0)
+            first.and_then(|held| Some(held.content.as_ref()?.links.as_ref()?.pieces)).unwrap_or(0)
         };
         let told = self.held.iter().filter_map(move |(key, held)| {
-            let links = &held.content.as_ref()?.links;
+            let links = held.content.as_ref()?.links.as_ref()?;
             (key.index < pieces(key.origin)).then_some((key.origin, links))
         });
         told.flat_map(|(origin, links)| links.links.iter().map(move |link| (origin, *link)))
@@ -402,7 +406,7 @@ impl Flood {
             let written =
                 record::write(self.settings.overlay_id, key, sequence, &own.body, self.identity.as_ref());
             let Some(bytes) = written else { continue };
-            let Some(links) = Links::parse(&own.body) else { continue };
+            let Some(links) = read(key.kind, &own.body) else { continue };
             let content = Content { bytes: bytes.into(), links };
             self.hold(key, Held { sequence, made_ms: now.monotonic_ms as i64, content: Some(content) });
             self.counters.originated += 1;
@@ -411,8 +415,11 @@ impl Flood {
     }
 
     fn hold(&mut self, key: Key, held: Held) {
-        let links = |held: &Held| held.content.as_ref().map(|content| content.links.clone());
-        self.version += u64::from(self.held.get(&key).and_then(links) != links(&held));
+        let body = |held: &Held| {
+            let content = held.content.as_ref()?;
+            Record::parse(&content.bytes).map(|record| record.body.to_vec())
+        };
+        self.version += u64::from(self.held.get(&key).and_then(body) != body(&held));
         self.held.insert(key, held);
     }
 
@@ -453,7 +460,18 @@ impl Own {
 
 /// Whether a member may say something of this key.
 fn within(key: Key, member: &Member) -> bool {
-    key.index < member.pieces
+    match key.kind {
+        Kind::Links => key.index < member.pieces,
+        Kind::Plan => key.index < member.plans,
+    }
+}
+
+/// Reads a body: its links, if it is about links; none where it makes no sense.
+fn read(kind: Kind, body: &[u8]) -> Option<Option<Links>> {
+    match kind {
+        Kind::Links => Links::parse(body).map(Some),
+        Kind::Plan => Paths::parse(body).map(|_| None),
+    }
 }
 
 /// Puts into a message what a neighbour is owed, as much as fits.

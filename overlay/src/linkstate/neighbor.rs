@@ -22,7 +22,7 @@ const ACKNOWLEDGEMENTS_MAX: usize = 1024;
 
 /// Before all keys, and after them.
 pub(super) const FIRST: Key = Key { origin: NodeId(0), kind: Kind::Links, index: 0 };
-pub(super) const LAST: Key = Key { origin: NodeId(u16::MAX), kind: Kind::Links, index: u16::MAX };
+pub(super) const LAST: Key = Key { origin: NodeId(u16::MAX), kind: Kind::Plan, index: u16::MAX };
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pending {

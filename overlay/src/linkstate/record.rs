@@ -39,11 +39,13 @@ const DOMAIN: &[u8] = b"proa overlay v1 link state";
 pub enum Kind {
     /// The origin's links; the index counts pieces.
     Links = 1,
+    /// The paths of a set, planned by its owner; the index is the edge region's.
+    Plan = 2,
 }
 
 impl Kind {
     fn of(byte: u8) -> Option<Kind> {
-        [Kind::Links].into_iter().find(|kind| *kind as u8 == byte)
+        [Kind::Links, Kind::Plan].into_iter().find(|kind| *kind as u8 == byte)
     }
 }
 

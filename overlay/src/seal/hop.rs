@@ -7,7 +7,7 @@
 //! |routing protoc.|   hop limit   |IP version 4, 6|   key epoch   |  0
 //! |          source node          |       destination node        |  4
 //! |           stream              |             path              |  8
-//! |     length of the payload     |   link epoch  |    version    | 12
+//! |     length of the payload     |   link epoch  |copies |version| 12
 //! |                           sequence                            | 16
 //! |                                                               | 20
 //! |                 last 16 bytes of the payload                  | 24
@@ -16,13 +16,15 @@
 //! +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 //! ```
 //!
-//! SipHash-2-4 over these 43 bytes (the last three cost nothing: they share the block of the length): a pseudo-random function made for short inputs, with a 128-bit key and 64 bits of
+//! SipHash-2-4 over these 43 bytes (the last three cost nothing: they share the block of the length), and over the data of
+//! the packet's extensions behind them, if it has any: a pseudo-random function made for short inputs, with a 128-bit key and 64 bits of
 //! output. Being one, it needs no nonce: a replayed or twice forwarded packet costs the key nothing. The tag stands
 //! for the whole sealed packet, so an intermediate's work does not grow with the packet. The overlay's number is
 //! bound by the key; the source and destination nodes are those of the packet, not of the link.
 
 use crate::topology::IpVersion;
-use crate::wire::{Header, VERSION};
+use crate::wire::{COPIES_MASK, Header, VERSION};
+use core::hash::Hasher;
 use siphasher::sip::SipHasher24;
 use zeroize::Zeroize;
 
@@ -66,6 +68,19 @@ impl HopKey {
     /// The authenticator of a packet as it goes over the link: with the hop limit that it has there.
     #[inline(always)]
     pub fn authenticator(&self, header: &Header, hop: &Hop) -> u64 {
+        SipHasher24::new_with_key(&self.key).hash(&self.input(header, hop))
+    }
+
+    /// The same for a packet with extensions; `extensions` is what is covered of them, and comes last.
+    pub fn authenticator_over(&self, header: &Header, hop: &Hop, extensions: &[u8]) -> u64 {
+        let mut hasher = SipHasher24::new_with_key(&self.key);
+        hasher.write(&self.input(header, hop));
+        hasher.write(extensions);
+        hasher.finish()
+    }
+
+    #[inline(always)]
+    fn input(&self, header: &Header, hop: &Hop) -> [u8; 43] {
         let version = match header.inner {
             IpVersion::V4 => 4,
             IpVersion::V6 => 6,
@@ -80,6 +95,7 @@ impl HopKey {
             | (header.path.0 as u64) << 32
             | (hop.payload_len as u64) << 16
             | (self.epoch as u64) << 8
+            | ((header.copies & COPIES_MASK) as u64) << 4
             | VERSION as u64;
         let mut input = [0; 43];
         input[..8].copy_from_slice(&route.to_be_bytes());
@@ -87,7 +103,7 @@ impl HopKey {
         input[16..24].copy_from_slice(&header.sequence.to_be_bytes());
         input[24..40].copy_from_slice(&hop.tail);
         input[40..].copy_from_slice(&header.path_sequence.to_be_bytes()[1..]);
-        SipHasher24::new_with_key(&self.key).hash(&input)
+        input
     }
 
     /// Whether the header's authenticator is the right one. Takes the same time for every wrong one.
@@ -114,6 +130,7 @@ mod tests {
             vni: 1,
             inner: IpVersion::V4,
             protocol: 2,
+            copies: 2,
             hop_limit: 8,
             source: NodeId(1),
             destination: NodeId(4),
@@ -138,6 +155,7 @@ mod tests {
         let others = [
             Header { inner: IpVersion::V6, ..good },
             Header { protocol: 3, ..good },
+            Header { copies: 3, ..good },
             Header { hop_limit: 7, ..good },
             Header { source: NodeId(2), ..good },
             Header { destination: NodeId(5), ..good },
@@ -159,6 +177,15 @@ mod tests {
         assert_ne!(HopKey::new([9; 16], 0x35).authenticator(&good, &hop()), value);
         // What stands in the field is no input of it.
         assert_eq!(key.authenticator(&Header { authenticator: value, ..good }, &hop()), value);
+    }
+
+    #[test]
+    fn extensions_are_covered_and_none_change_nothing() {
+        let key = HopKey::new([9; 16], 0x34);
+        let over = |extensions: &[u8]| key.authenticator_over(&header(), &hop(), extensions);
+        assert_eq!(over(&[]), key.authenticator(&header(), &hop()));
+        assert_ne!(over(&[0]), over(&[]));
+        assert_ne!(over(&[1, 0, 0, 0, 0, 11]), over(&[1, 1, 0, 0, 0, 11]));
     }
 
     #[test]

@@ -39,11 +39,25 @@ pub struct PeerKeys {
     sending: Option<Arc<Pair>>,
     /// What we take, by the name that packets give it, the newest first.
     taken: Vec<(u8, Arc<Pair>)>,
+    /// The number of the life that the peer is in.
+    life: u16,
 }
 
 impl PeerKeys {
-    pub(crate) fn new(sending: Option<Arc<Pair>>, pairs: impl Iterator<Item = Arc<Pair>>) -> PeerKeys {
-        PeerKeys { sending, taken: pairs.map(|pair| (pair.opener.epoch(), pair)).collect() }
+    pub(crate) fn new(
+        life: u16,
+        sending: Option<Arc<Pair>>,
+        pairs: impl Iterator<Item = Arc<Pair>>,
+    ) -> PeerKeys {
+        PeerKeys { sending, taken: pairs.map(|pair| (pair.opener.epoch(), pair)).collect(), life }
+    }
+
+    /// The number of the life that the peer is in, another one each time that it starts anew; 0 before it has told one.
+    /// What opens with these keys was sealed in this life: those of the life before are gone, with everything that
+    /// was recorded in it.
+    #[inline(always)]
+    pub fn life(&self) -> u16 {
+        self.life
     }
 
     /// Seals packets to the peer.

@@ -6,6 +6,7 @@ fn header() -> Header {
         vni: 1,
         inner: IpVersion::V4,
         protocol: PROTOCOL_REPLICATE,
+        copies: 0,
         hop_limit: HOP_LIMIT_DEFAULT,
         source: NodeId(1),
         destination: NodeId(4),
@@ -93,7 +94,7 @@ fn any_order_and_unknown_options_that_may_be_skipped() {
 
 #[test]
 fn bits_that_a_receiver_ignores() {
-    for (at, bits) in [(1, 0x3f), (7, 0xff), (12, 0x0f), (15, 0xff)] {
+    for (at, bits) in [(1, 0x3f), (7, 0xff), (15, 0xff)] {
         let mut bytes = written(&header());
         bytes[at] |= bits;
         assert_eq!(Header::parse(&bytes), Ok((header(), HEADER_LEN)), "byte {at}");
@@ -182,7 +183,9 @@ fn single_fields_have_their_reasons() {
     assert_eq!(refused(8, 0xfe), Reason::OverlayOption);
     assert_eq!(refused(12, 0x00), Reason::OverlayVersion);
     assert_eq!(refused(12, 0x20), Reason::OverlayVersion);
-    assert_eq!(refused(13, 1), Reason::OverlayProtocol);
+    assert_eq!(refused(13, 9), Reason::OverlayProtocol);
+    assert_eq!(refused(13, 1), Reason::OverlayUnknownPath);
+    assert_eq!(refused(13, 7), Reason::OverlayUnknownPath);
     assert_eq!(refused(17, 0), Reason::OverlayUnknownNode);
     assert_eq!(refused(19, 0), Reason::OverlayUnknownNode);
     assert_eq!(refused(27, 1), Reason::OverlayUnexpectedKey);

@@ -1,8 +1,9 @@
 //! Reads a header option by option: for every layout but the sender's own.
 
 use super::{
-    CONTROL, CONTROL_AT, CRITICAL, GENEVE_LEN, HOP_LIMIT_IN_ROUTE, Located, OPTION_CLASS, OPTION_DATA_LEN,
-    OPTION_HEADER_LEN, TYPE_ROUTE, TYPE_STREAM, VERSION, decode,
+    CONTROL, CONTROL_AT, CRITICAL, Extensions, GENEVE_LEN, HOP_LIMIT_IN_ROUTE, Located, OPTION_CLASS,
+    OPTION_DATA_LEN, OPTION_HEADER_LEN, SourceRoute, TYPE_ROUTE, TYPE_SOURCE_ROUTE, TYPE_STREAM, TracePlace,
+    VERSION, decode, trace::TYPE_TRACE,
 };
 use packet::Reason;
 
@@ -32,11 +33,15 @@ pub(super) fn locate(geneve: &[u8]) -> Result<Located, Reason> {
     let (Some((route_at, route)), Some(stream), false) = (found.route, found.stream, found.faulty) else {
         return Err(Reason::OverlayOption);
     };
+    let header = decode(head, route, stream)?;
+    found.extensions.check(header.protocol)?;
     Ok(Located {
-        header: decode(head, route, stream)?,
+        header,
         hop_limit_at: GENEVE_LEN + route_at + HOP_LIMIT_IN_ROUTE,
         inner_at: GENEVE_LEN + options_len,
         control: head[CONTROL_AT] & CONTROL != 0,
+        extensions: found.extensions,
+        trace: found.trace,
     })
 }
 
@@ -49,6 +54,10 @@ struct Found<'a> {
     route: Option<(usize, &'a [u8; OPTION_DATA_LEN])>,
     /// The stream option's data.
     stream: Option<&'a [u8; OPTION_DATA_LEN]>,
+    /// The options that only some protocols have.
+    extensions: Extensions,
+    /// The first trace option's data.
+    trace: Option<TracePlace>,
     /// An option is unknown and critical, twice there, of a wrong length, or runs beyond the end.
     faulty: bool,
 }
@@ -80,6 +89,15 @@ impl<'a> Found<'a> {
                     let data = data.try_into().ok();
                     found.faulty |= data.is_none() || found.stream.is_some();
                     found.stream = data;
+                }
+                TYPE_SOURCE_ROUTE if ours => {
+                    let twice = found.extensions.source_route_at != 0;
+                    found.faulty |= twice || !SourceRoute::is_sized(data);
+                    found.extensions.source_route_at = (GENEVE_LEN + data_at) as u16;
+                }
+                TYPE_TRACE if ours => {
+                    let place = TracePlace { at: (GENEVE_LEN + data_at) as u16, len: data.len() as u16 };
+                    found.trace = found.trace.or(Some(place));
                 }
                 _ => found.faulty |= kind & TYPE_CRITICAL != 0,
             }

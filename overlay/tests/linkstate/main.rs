@@ -7,6 +7,7 @@
 mod draw;
 mod hostile;
 mod network;
+mod planning;
 
 use network::{DETECTION_MS, Network};
 use proa_overlay::plan::Quality;

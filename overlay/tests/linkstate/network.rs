@@ -64,6 +64,12 @@ impl Network {
                 pairs.push([a, b]);
             }
         }
+        Network::of(draw.next(), count, pairs, loss_percent, signed)
+    }
+
+    /// These links, with nodes that may all be planners.
+    pub fn of(seed: u64, count: usize, pairs: Vec<[usize; 2]>, loss_percent: u64, signed: bool) -> Network {
+        let mut draw = Draw(seed);
         let edges = pairs.into_iter().map(|ends| Edge {
             ends,
             alive: true,
@@ -97,7 +103,8 @@ impl Network {
         let settings = Settings { overlay_id: 1, node: id(node) };
         let mut flood = Flood::new(settings, self.signed.then(|| identity(node)));
         let count = self.clocks_ms.len();
-        let member = |node| Member { identity: self.signed.then(|| identity(node).public()), pieces: 1 };
+        let member =
+            |node| Member { identity: self.signed.then(|| identity(node).public()), pieces: 1, plans: 1 };
         let members = (0..count).map(|node| (id(node), member(node))).collect();
         let neighbors: Vec<NodeId> = self.neighbors(node).map(|(_, other)| id(other)).collect();
         flood.reconfigure(members, &neighbors);

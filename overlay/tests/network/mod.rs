@@ -215,6 +215,7 @@ impl World {
             vni: OVERLAY,
             inner: IpVersion::V4,
             protocol: PROTOCOL_REPLICATE,
+            copies: 0,
             hop_limit: 8,
             source: from,
             destination: to,

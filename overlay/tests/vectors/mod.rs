@@ -2,7 +2,8 @@
 
 use packet::Reason;
 use proa_overlay::topology::{IpVersion, NodeId, PathId};
-use proa_overlay::wire::{Header, Located};
+use proa_overlay::wire::trace::{Record, Trace};
+use proa_overlay::wire::{Extensions, Header, Located, TracePlace};
 use std::collections::BTreeMap;
 
 /// The vectors that a receiver accepts.
@@ -41,6 +42,7 @@ impl Vector {
                     other => panic!("[{}] inner = {other}", self.name),
                 },
                 protocol: self.number("protocol"),
+                copies: self.number("copies"),
                 hop_limit: self.number("hop_limit"),
                 source: NodeId(self.number("source")),
                 destination: NodeId(self.number("destination")),
@@ -54,7 +56,46 @@ impl Vector {
             hop_limit_at: self.number("hop_limit_at"),
             inner_at: self.number("inner_at"),
             control: self.fields.get("control") == Some(&"yes"),
+            extensions: Extensions {
+                source_route_at: self
+                    .fields
+                    .get("source_route_at")
+                    .map_or(0, |_| self.number("source_route_at")),
+            },
+            trace: self
+                .fields
+                .get("trace_at")
+                .map(|_| TracePlace { at: self.number("trace_at"), len: self.number("trace_len") }),
         }
+    }
+
+    /// What a receiver reads from a vector's trace option; `None` where that is malformed.
+    pub fn trace(&self) -> Option<Trace> {
+        if self.fields.get("trace") == Some(&"malformed") {
+            return None;
+        }
+        let record = |number: usize| {
+            let numbers = self.fields.get(format!("record_{number}").as_str())?;
+            let numbers: Vec<u32> = numbers.split(' ').map(|word| word.parse().expect("a number")).collect();
+            let [hop_limit, queue, node, ingress, egress, time_us, transit_ns] = numbers[..] else {
+                panic!("[{}] record_{number}", self.name)
+            };
+            let node_of = |number: u32| NodeId(number as u16);
+            Some(Record {
+                hop_limit: hop_limit as u8,
+                queue: queue as u8,
+                node: node_of(node),
+                ingress: node_of(ingress),
+                egress: node_of(egress),
+                time_us,
+                transit_ns,
+            })
+        };
+        Some(Trace {
+            sent_ns: self.number("trace_sent"),
+            overflow: self.fields.get("trace_overflow") == Some(&"yes"),
+            records: (1..).map_while(record).collect(),
+        })
     }
 
     /// Why an invalid vector is dropped.

@@ -131,6 +131,7 @@ impl Path {
             vni: tables.overlay_id,
             inner: self.version,
             protocol: PROTOCOL_REPLICATE,
+            copies: 0,
             hop_limit: HOP_LIMIT_DEFAULT,
             source: tables.node,
             destination: self.peer,

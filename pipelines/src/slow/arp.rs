@@ -41,7 +41,7 @@ impl SlowPath {
                 if !is_for_us {
                     return Ok(());
                 }
-                if !self.arp_rate.take(now_ns) {
+                if !self.arp_rate.take(now_ns, sender) {
                     return Err(Reason::AnswerLimited);
                 }
                 self.send_arp(

@@ -41,7 +41,7 @@ impl SlowPath {
         if checksum::sum_onto(start, message) != 0xffff {
             return Err(Reason::SlowPath);
         }
-        if !self.echo_rate.take(now_ns) {
+        if !self.echo_rate.take(now_ns, packet.src) {
             return Err(Reason::AnswerLimited);
         }
         let mut reply = message.to_vec();

@@ -31,12 +31,33 @@ use neighbor::{Action, Neighbors};
 use own::Own;
 
 use crate::PortIndex;
+use crate::source_limit::SourceLimit;
 
 /// Frames waiting for [`SlowPath::poll_frame`] at most; what comes on top is dropped.
 const FRAMES_MAX: usize = 4096;
 
 /// Answers to ARP, to neighbour discovery and to echo requests, each, per second.
 const ANSWERS_PER_SECOND: u32 = 1000;
+
+/// Of these, as many for each source.
+const ANSWERS_PER_SOURCE: u32 = 250;
+
+/// One kind of answers' rates: for each source, and then in all.
+struct Rate {
+    all: Bucket,
+    sources: SourceLimit,
+}
+
+impl Rate {
+    fn new(seed: u64) -> Rate {
+        let sources = SourceLimit::new(ANSWERS_PER_SOURCE, seed);
+        Rate { all: Bucket::new(ANSWERS_PER_SECOND), sources }
+    }
+
+    fn take(&mut self, now_ns: u64, source: Addr) -> bool {
+        self.sources.take(now_ns, source) && self.all.take(now_ns)
+    }
+}
 
 /// One of the node's ports, as the slow path sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +82,8 @@ pub struct Config {
     pub next_hops: Vec<(PortIndex, Addr)>,
     /// Neighbours remembered at most, beside those in `next_hops`.
     pub neighbors_max: usize,
+    /// Seeds the hashes of what others choose.
+    pub seed: u64,
 }
 
 /// What the slow path has done since it was made.
@@ -85,9 +108,9 @@ pub struct SlowPath {
     neighbors: Neighbors,
     announcements: Announcements,
     out: VecDeque<(PortIndex, Vec<u8>)>,
-    arp_rate: Bucket,
-    ndp_rate: Bucket,
-    echo_rate: Bucket,
+    arp_rate: Rate,
+    ndp_rate: Rate,
+    echo_rate: Rate,
     counters: Counters,
     drops: [u64; Reason::COUNT],
 }
@@ -101,9 +124,9 @@ impl SlowPath {
             neighbors: Neighbors::new(config.neighbors_max),
             announcements: Announcements::default(),
             out: VecDeque::new(),
-            arp_rate: Bucket::new(ANSWERS_PER_SECOND),
-            ndp_rate: Bucket::new(ANSWERS_PER_SECOND),
-            echo_rate: Bucket::new(ANSWERS_PER_SECOND),
+            arp_rate: Rate::new(config.seed),
+            ndp_rate: Rate::new(config.seed.rotate_left(21)),
+            echo_rate: Rate::new(config.seed.rotate_left(42)),
             counters: Counters::default(),
             drops: [0; Reason::COUNT],
         };

@@ -79,7 +79,7 @@ impl SlowPath {
         if !is_for_us {
             return Ok(());
         }
-        if !self.ndp_rate.take(now_ns) {
+        if !self.ndp_rate.take(now_ns, packet.src) {
             return Err(Reason::AnswerLimited);
         }
         // RFC 4861 section 7.2.4: whoever has no address yet is answered through the group of all nodes.

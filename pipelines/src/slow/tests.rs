@@ -22,6 +22,7 @@ fn config(vlan: Option<u16>) -> Config {
         answered: vec![addr("192.0.2.77"), addr("203.0.113.5"), addr("2001:db8:1::77")],
         next_hops: Vec::new(),
         neighbors_max: 4,
+        seed: 3,
     }
 }
 

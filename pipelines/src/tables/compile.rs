@@ -2,6 +2,7 @@
 
 use super::dead::Dead;
 use super::flight::{Copy, Flight};
+use super::hops::{self, Hops, NextHops};
 use super::link::Link;
 use super::mtus::Mtus;
 use super::registry::{Registry, number};
@@ -16,7 +17,7 @@ use ipnetwork::IpNetwork;
 use overlay::plan::{self, Refused};
 use overlay::seal::TAG_LEN;
 use overlay::topology::{self, IpVersion, NodeId, PathSet, RegionIndex, Seal, Topology};
-use overlay::wire::{HEADER_LEN, HOP_LIMIT_DEFAULT, Header, PROTOCOL_REPLICATE};
+use overlay::wire::{COPIES_MASK, HEADER_LEN, HOP_LIMIT_DEFAULT, Header, PROTOCOL_REPLICATE};
 use packet::transport::{ICMP, ICMPV6, TCP, UDP};
 use packet::{Addr, Mac};
 use std::net::IpAddr;
@@ -39,6 +40,8 @@ pub struct Input<'a> {
     pub dead: &'a Dead,
     /// What links and paths were found to carry.
     pub mtus: &'a Mtus,
+    /// What next hops follow from.
+    pub hops: &'a Hops,
     /// Whether only neighbours, what is dead or MTUs changed since `previous`: flows then stay compiled.
     pub neighbors_only: bool,
 }
@@ -110,6 +113,10 @@ impl Tables {
             members: AddressTable::new(input.seed),
             peers: Vec::new(),
             paths: Vec::new(),
+            next_hops_of: NextHops::default(),
+            pathless: None,
+            beside: hops::beside(topology, this.region),
+            facing: vec![false; topology.regions.len()],
             links: Vec::new(),
             flights: Vec::new(),
             returns: HashMap::with_hasher(hasher()),
@@ -124,6 +131,7 @@ impl Tables {
         tables.add_local(topology, this, interfaces);
         tables.add_peers(topology, this, input.mtus);
         tables.add_paths(topology, input.dead)?;
+        tables.add_ways(topology, input.dead, input.hops);
         tables.add_applications(topology, input.dead);
         for interface in interfaces.iter().zip(0..) {
             let hops = interface.0.routes.iter().map(|route| (PortIndex(interface.1), Addr::from(route.via)));
@@ -187,12 +195,17 @@ impl Tables {
             if self.peers.len() <= place {
                 self.peers.resize(place + 1, None);
             }
-            self.peers[place] = Some(Peer { region: node.region, workers: node.workers, link });
+            self.peers[place] = Some(Peer {
+                region: node.region,
+                intermediate: node.roles.intermediate,
+                workers: node.workers,
+                link,
+            });
         }
     }
 
     fn add_paths(&mut self, topology: &Topology, dead: &Dead) -> Result<(), CompileError> {
-        for set in &topology.path_sets {
+        for set in topology.path_sets.iter().chain(&topology.beside) {
             for path in &set.paths {
                 let slot = number(&mut self.registry.paths, path.id);
                 if self.registry.paths.len() > PATHS_MAX {
@@ -356,6 +369,10 @@ impl Tables {
         towards_gateway: bool,
         dead: &Dead,
     ) -> Option<u16> {
+        let protocol = application.routing.towards(towards_gateway);
+        if !protocol.has_path() {
+            return self.add_routed(application, destination, towards_gateway);
+        }
         let version = application.underlay;
         let sealed = application.seal != Seal::None;
         let tag = if sealed { TAG_LEN } else { 0 };
@@ -365,6 +382,7 @@ impl Tables {
             first.map_or_else(Vec::new, |region| tables.intermediates(topology, *region, version, dead))
         };
         let chosen = dead.choose(set, count, destination, version);
+        let told = chosen.len().min(usize::from(COPIES_MASK)) as u8;
         let mut copies = Vec::new();
         for path in chosen {
             let links = links(self, path, dead);
@@ -376,6 +394,7 @@ impl Tables {
                 vni: self.overlay_id,
                 inner: IpVersion::V4,
                 protocol: PROTOCOL_REPLICATE,
+                copies: told,
                 hop_limit: HOP_LIMIT_DEFAULT,
                 source: self.node,
                 destination,
@@ -388,7 +407,8 @@ impl Tables {
             };
             let path_slot = number(&mut self.registry.paths, path.id);
             let way = self.registry.way(path.id, destination);
-            copies.push(Copy::new(path_slot, way, mtu, links(), header));
+            let hops = path.via.len() as u8 + 1;
+            copies.push(Copy::new(path_slot, way, mtu, hops, links(), header, 0));
         }
         // Paths that come and go must not change what the configuration allows for: those that are preferred count,
         // dead or alive, with the MTUs of their ports.
@@ -399,7 +419,15 @@ impl Tables {
         let mut copies = copies.into_iter();
         let first = copies.next()?;
         let number = number(&mut self.registry.destinations, destination);
-        self.flights.push(Flight::new(destination, number, first, copies.collect(), most, sealed));
+        self.flights.push(Flight::new(
+            destination,
+            number,
+            first,
+            copies.collect(),
+            most,
+            sealed,
+            application.trace,
+        ));
         Some(self.flights.len() as u16 - 1)
     }
 }

@@ -21,6 +21,11 @@ impl Dead {
         }
     }
 
+    /// Whether a neighbouring node is not reached.
+    pub(super) fn has_link(&self, node: NodeId, version: IpVersion) -> bool {
+        self.links.contains(&(node, version))
+    }
+
     /// The first `copies` paths of a set over which a node is reached, or, if there is none, the first of all.
     pub(super) fn choose<'a>(
         &self,

@@ -3,8 +3,10 @@
 use super::link::Link;
 use super::routes::Egress;
 use super::template::{COPY_LEN_MAX, Template};
-use overlay::topology::NodeId;
-use overlay::wire::{HEADER_LEN, Header};
+use overlay::sampling::Threshold;
+use overlay::seal::TAG_LEN;
+use overlay::topology::{NodeId, Sampling};
+use overlay::wire::{HEADER_LEN, Header, PROTOCOL_REPLICATE, SOURCE_ROUTE_LEN_MAX, SourceRoute};
 use packet::IpVersion;
 
 /// The copies of a packet to one node for one application.
@@ -22,6 +24,37 @@ pub struct Flight {
     pub mtu: u16,
     /// Whether packets are sealed before they are copied.
     pub sealed: bool,
+    /// Whether anything is done to packets before they are copied.
+    pub is_prepared: bool,
+    /// The number of the routing protocol.
+    pub protocol: u8,
+    /// What stands between the overlay's header and the inner packet, the same in every packet.
+    pub extension: Option<Box<Extension>>,
+    /// Which packets carry records of their hops.
+    pub sampled: Threshold,
+    /// Links that they record at most.
+    pub hops_max: u8,
+}
+
+/// An option of some protocols, as it leaves the sender.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extension {
+    bytes: [u8; SOURCE_ROUTE_LEN_MAX],
+    len: u8,
+}
+
+impl Extension {
+    /// A source route over these nodes.
+    pub fn source_route(hops: &[NodeId]) -> Extension {
+        let mut bytes = [0; SOURCE_ROUTE_LEN_MAX];
+        let len = SourceRoute::write(hops, &mut bytes) as u8;
+        Extension { bytes, len }
+    }
+
+    /// The option with its header.
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len as usize).unwrap_or_default()
+    }
 }
 
 /// What every IPv6 link must carry (RFC 8200 section 5).
@@ -37,10 +70,38 @@ impl Flight {
         others: Vec<Copy>,
         most: Option<u16>,
         sealed: bool,
+        trace: Sampling,
     ) -> Flight {
         let most = most.unwrap_or(u16::MAX).min(first.mtu);
         let mtu = others.iter().fold(most, |mtu, copy| mtu.min(copy.mtu));
-        Flight { destination, number, first, others, mtu, sealed }
+        let (sampled, hops_max) = (Threshold::one_in(trace.one_in), trace.hops_max);
+        let (protocol, extension) = (PROTOCOL_REPLICATE, None);
+        let is_prepared = sealed;
+        Flight {
+            destination,
+            number,
+            first,
+            others,
+            mtu,
+            sealed,
+            is_prepared,
+            protocol,
+            extension,
+            sampled,
+            hops_max,
+        }
+    }
+
+    /// The same by another routing protocol. Only on paths is known how many hops there are to be recorded.
+    pub fn routed(self, protocol: u8, extension: Option<Extension>) -> Flight {
+        let is_prepared = self.sealed || extension.is_some();
+        let (sampled, extension) = (Threshold::one_in(0), extension.map(Box::new));
+        Flight { is_prepared, protocol, extension, sampled, ..self }
+    }
+
+    /// Bytes that sealing adds to a packet.
+    pub fn seal_len(&self) -> usize {
+        if self.sealed { TAG_LEN } else { 0 }
     }
 
     /// The copies, one for each path.
@@ -68,6 +129,8 @@ pub struct Copy {
     pub way: u32,
     /// Bytes that an inner packet may have on this path.
     pub mtu: u16,
+    /// Links of the path.
+    pub hops: u8,
     /// Headers to the node of the path's first intermediate region; `None` where no link leads there.
     departure: Option<Departure>,
     /// Headers to the other nodes of that region, if there are more: a stream takes one of all.
@@ -88,30 +151,37 @@ pub struct Departure {
     pub next: NodeId,
     /// The overlay's header in the template.
     pub header: Header,
+    /// Whether extensions stand behind it.
+    pub extended: bool,
 }
 
 impl Copy {
-    /// A copy over a path with this slot, numbered in the registry, with this MTU for inner packets, by one of these
-    /// links, with this overlay header.
+    /// A copy over a path of so many links with this slot, numbered in the registry, with this MTU for inner packets, by one of
+    /// these links, with this overlay header and so many bytes of extensions behind it.
     pub fn new<'a>(
         path_slot: u16,
         way: u32,
         mtu: u16,
+        hops: u8,
         links: impl Iterator<Item = &'a Link>,
         header: Header,
+        extension_len: usize,
     ) -> Copy {
         let mut bytes = [0; HEADER_LEN];
         header.write(&mut bytes);
+        // GENEVE counts its options in words.
+        bytes[0] += (extension_len / 4) as u8;
         let mut departures = links.map(|link| Departure {
             template: link.template.with(&bytes),
             egress: link.egress,
             next: link.to,
             header,
+            extended: extension_len > 0,
         });
         let (departure, others) = (departures.next(), departures.collect::<Vec<_>>());
         let is_plain = |first: &Departure| first.template.is_plain() && first.egress.mac.is_some();
         let straight = others.is_empty() && departure.as_ref().is_some_and(is_plain);
-        Copy { path_slot, way, mtu, departure, others, straight }
+        Copy { path_slot, way, mtu, hops, departure, others, straight }
     }
 
     /// How all packets leave, where nothing is left to be decided: their headers are those of

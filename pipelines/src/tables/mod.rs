@@ -8,16 +8,19 @@ mod addresses;
 mod compile;
 mod dead;
 mod flight;
+mod hops;
 mod link;
 mod mtus;
 mod registry;
+mod routed;
 mod routes;
 mod template;
 
 pub use addresses::AddressTable;
 pub use compile::{CompileError, Input, pool_addresses};
 pub use dead::Dead;
-pub use flight::{Copy, Departure, Flight};
+pub use flight::{Copy, Departure, Extension, Flight};
+pub use hops::{Hops, NextHops};
 pub use link::Link;
 pub use mtus::Mtus;
 pub use registry::{Incoming, Registry};
@@ -49,6 +52,8 @@ pub enum Local {
 pub struct Peer {
     /// Where it stands.
     pub region: RegionIndex,
+    /// Whether it passes packets on between others.
+    pub intermediate: bool,
     /// How many workers it spreads received streams over, and so how many sending workers it has at most.
     pub workers: u16,
     /// Links to it, by IP version (4, 6); `None` for this node itself and where it has no such address.
@@ -193,6 +198,14 @@ pub struct Tables {
     pub peers: Vec<Option<Peer>>,
     /// Paths by number; `None` where no path has it. Numbers reach far: a place takes a word.
     pub paths: Vec<Option<Box<PathEntry>>>,
+    /// Where packets that name no path go next.
+    pub next_hops_of: NextHops,
+    /// The slot that packets without a path are counted in; `None` where no application sends any.
+    pub pathless: Option<u16>,
+    /// Regions that packets without a path may come from, by number: those beside this node's.
+    pub beside: Vec<bool>,
+    /// Regions whose packets end here, by number: those at the other end of a path set.
+    pub facing: Vec<bool>,
     /// Outer headers to each neighbouring node.
     pub links: Vec<Link>,
     /// How packets reach a node that takes them out of the overlay.
@@ -226,6 +239,23 @@ impl Tables {
     #[inline(always)]
     pub fn path(&self, id: overlay::topology::PathId) -> Option<&PathEntry> {
         self.paths.get(id.0 as usize)?.as_deref()
+    }
+
+    /// Whether a node's region is among some.
+    #[inline]
+    fn is_in(&self, id: NodeId, regions: &[bool]) -> bool {
+        let region = self.peer(id).and_then(|peer| regions.get(peer.region.0 as usize));
+        region.copied().unwrap_or(false)
+    }
+
+    /// Whether packets without a path may come from a node: it is beside this one.
+    pub fn is_beside(&self, id: NodeId) -> bool {
+        self.is_in(id, &self.beside)
+    }
+
+    /// Whether packets of a node may end here: it is at the other end of a path set.
+    pub fn is_facing(&self, id: NodeId) -> bool {
+        self.is_in(id, &self.facing)
     }
 
     /// The number of a virtual IP's service.

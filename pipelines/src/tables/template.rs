@@ -293,7 +293,7 @@ mod tests {
             let egress = Egress { hop, mac: Some(Mac(mac)), source: Mac([2; 6]), vlan: 0, mtu: 9_216 };
             // What stands in a header that a template is made from must not come through.
             let header = Header {
-                vni: vni.into(), inner: IpVersion::V6, protocol: PROTOCOL_REPLICATE, hop_limit,
+                vni: vni.into(), inner: IpVersion::V6, protocol: PROTOCOL_REPLICATE, copies: 3, hop_limit,
                 source: NodeId(nodes.0), destination: NodeId(nodes.1), authenticator: 0, stream: stale.0,
                 path: PathId(path), epoch: 7, path_sequence: 9, sequence: stale.1,
             };

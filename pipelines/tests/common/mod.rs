@@ -6,6 +6,7 @@ use overlay::topology::*;
 use packet::heap::{HeapBuf, HeapPool};
 use packet::{Addr, Mac, PacketBuf, Reason, checksum};
 use pipelines::tables::{Input, Interface};
+use pipelines::trace::Seen;
 use pipelines::{Burst, Cause, Forwarder, Output, PortIndex, Setup, Tables, WorkerCounters};
 pub use proa_pipelines as pipelines;
 use std::net::IpAddr;
@@ -19,6 +20,8 @@ pub const GATEWAY: usize = 3;
 pub const UNDERLAY: PortIndex = PortIndex(0);
 pub const OUTSIDE: PortIndex = PortIndex(1);
 pub const SECOND: u64 = 1_000_000_000;
+/// How long a node has a packet.
+pub const TRANSIT_NS: u64 = 700;
 
 pub fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -81,6 +84,8 @@ pub fn topology() -> Topology {
             copies: 2,
             underlay: IpVersion::V4,
             seal: overlay::topology::Seal::None,
+            trace: overlay::topology::Sampling::default(),
+            routing: Default::default(),
         }],
         ..Topology::default()
     }
@@ -116,6 +121,29 @@ pub fn neighbors() -> Vec<(PortIndex, Addr, Mac)> {
 }
 
 pub fn tables(topology: &Topology, node: usize, previous: Option<&Tables>) -> Tables {
+    tables_with(topology, node, previous, &[])
+}
+
+pub fn tables_with(
+    topology: &Topology,
+    node: usize,
+    previous: Option<&Tables>,
+    detours: &[Detour],
+) -> Tables {
+    compile(topology, node, previous, detours, &pipelines::tables::Dead::default())
+}
+
+pub fn tables_without(topology: &Topology, node: usize, dead: &pipelines::tables::Dead) -> Tables {
+    compile(topology, node, None, &[], dead)
+}
+
+fn compile(
+    topology: &Topology,
+    node: usize,
+    previous: Option<&Tables>,
+    detours: &[Detour],
+    dead: &pipelines::tables::Dead,
+) -> Tables {
     let input = Input {
         topology,
         node: NodeId(node as u16 + 1),
@@ -123,8 +151,9 @@ pub fn tables(topology: &Topology, node: usize, previous: Option<&Tables>) -> Ta
         neighbors: &neighbors(),
         seed: 3,
         previous,
-        dead: &pipelines::tables::Dead::default(),
+        dead,
         mtus: &pipelines::tables::Mtus::default(),
+        hops: &pipelines::tables::Hops { detours: detours.to_vec(), ..Default::default() },
         neighbors_only: false,
     };
     Tables::compile(&input).unwrap()
@@ -134,6 +163,8 @@ pub struct Node_ {
     pub forwarder: Forwarder<HeapPool>,
     pub counters: Arc<WorkerCounters>,
     pub out: Output<HeapBuf>,
+    /// Traces that ended here.
+    pub seen: Vec<Seen>,
 }
 
 impl Node_ {
@@ -158,13 +189,15 @@ impl Node_ {
             nat,
             streams: 64,
             window: 1024,
+            watching: overlay::elimination::Watching::default(),
             flow_idle_s: 300,
             answers_per_second: 100,
             seed: 9,
             first_sequence: 1 << 40,
+            unix_offset_ns: 1_700_000_000 * SECOND,
         };
         let forwarder = Forwarder::new(&setup, tables, counters.clone()).unwrap();
-        Node_ { forwarder, counters, out: Output::default() }
+        Node_ { forwarder, counters, out: Output::default(), seen: Vec::new() }
     }
 }
 
@@ -196,8 +229,10 @@ impl Lab {
     pub fn give(&mut self, node: usize, port: PortIndex, frame: &[u8]) -> Vec<Sent> {
         let mut burst = Burst::new();
         burst.push(self.pool.with(frame).unwrap());
-        let Node_ { forwarder, out, .. } = &mut self.nodes[node];
+        let Node_ { forwarder, out, seen, .. } = &mut self.nodes[node];
         forwarder.process(self.now_ns, port, &mut burst, &mut self.pool, out);
+        out.stamp(self.now_ns + TRANSIT_NS);
+        seen.append(&mut out.seen.drain(..).collect());
         assert!(burst.is_empty());
         let mut sent = Vec::new();
         for (number, queue) in out.tx.iter_mut().enumerate() {

@@ -14,6 +14,7 @@ pub mod nat;
 mod reply;
 pub mod seeds;
 pub mod stamp;
+pub mod trace;
 pub mod wire;
 mod world;
 
@@ -29,6 +30,7 @@ pub const TARGETS: &[Target] = &[
     ("frame", frame::run),
     ("bfd", bfd::run),
     ("stamp", stamp::run),
+    ("trace", trace::run),
     ("keys", keys::run),
     ("linkstate", linkstate::run),
 ];

@@ -22,6 +22,7 @@ fn node() -> Flood {
     let member = |node: NodeId| Member {
         identity: (node != NODES[2]).then(|| identity(node).public()),
         pieces: 1,
+        plans: 0,
     };
     flood.reconfigure(NODES.iter().map(|node| (*node, member(*node))).collect(), &NODES[1..]);
     flood

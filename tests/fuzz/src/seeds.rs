@@ -1,7 +1,7 @@
 //! The seeds of each target's corpus, made from test vectors, captures and example files.
 
 use crate::world::{EDGE, GATEWAY, MID, examples};
-use crate::{frame, keys, linkstate, nat};
+use crate::{frame, keys, linkstate, nat, trace};
 use etherparse::PacketBuilder;
 use std::path::Path;
 
@@ -27,6 +27,7 @@ pub fn of(target: &str, root: &Path) -> Vec<Seed> {
         "frame" => scenes(root),
         "bfd" => handshakes(),
         "stamp" => answers(),
+        "trace" => trace::seeds(),
         "keys" => keys::seeds(),
         "linkstate" => linkstate::seeds(),
         _ => Vec::new(),

@@ -1,6 +1,6 @@
 //! The overlay's header: any bytes may come as UDP payload.
 
-use overlay::wire::{HEADER_LEN, Header, decrement_hop_limit, locate};
+use overlay::wire::{HEADER_LEN, HOPS_MAX, Header, Located, SourceRoute, decrement_hop_limit, locate};
 use packet::Reason;
 
 /// What is accepted lies inside the packet, survives a rewrite in the sender's layout, and loses exactly one hop.
@@ -9,9 +9,13 @@ pub fn run(data: &[u8]) {
     assert!(found.inner_at <= data.len() && found.hop_limit_at < found.inner_at);
     assert_eq!(data[found.hop_limit_at], found.header.hop_limit);
 
-    let mut written = [0xa5; HEADER_LEN];
-    found.header.write(&mut written);
-    assert_eq!(Header::parse(&written), Ok((found.header, HEADER_LEN)));
+    if found.extensions.is_empty() {
+        let mut written = [0xa5; HEADER_LEN];
+        found.header.write(&mut written);
+        assert_eq!(Header::parse(&written), Ok((found.header, HEADER_LEN)));
+    } else {
+        source_route(data, &found);
+    }
 
     let mut forwarded = data.to_vec();
     match decrement_hop_limit(&mut forwarded, found.hop_limit_at) {
@@ -26,4 +30,17 @@ pub fn run(data: &[u8]) {
     // One byte less of header is refused; one byte less of inner packet changes nothing.
     assert_eq!(locate(&data[..found.inner_at]), Ok(found));
     assert_eq!(locate(&data[..found.inner_at - 1]), Err(Reason::OverlayTruncated));
+}
+
+/// A source route that is believed has a hop before and, until all are passed, one after; passing one changes one byte.
+fn source_route(data: &[u8], found: &Located) {
+    let at = found.extensions.source_route_at;
+    let ends = [found.header.source, found.header.destination];
+    let Ok(route) = SourceRoute::read(data, at, ends) else { return };
+    assert!((1..=HOPS_MAX).contains(&route.count()) && route.passed() <= route.count());
+    assert!(route.before(found.header.source).is_some());
+    assert!(route.passed() == route.count() || route.after(found.header.destination).is_some());
+    let mut passed = data.to_vec();
+    assert_eq!(SourceRoute::pass(&mut passed, at), Ok(()));
+    assert_eq!(passed.iter().zip(data).filter(|(after, before)| after != before).count(), 1);
 }

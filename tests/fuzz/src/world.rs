@@ -80,6 +80,7 @@ pub fn compile(
         previous,
         dead: &pipelines::tables::Dead::default(),
         mtus: &pipelines::tables::Mtus::default(),
+        hops: &Default::default(),
         neighbors_only: false,
     };
     Tables::compile(&input).expect("a checked configuration compiles")
@@ -194,10 +195,12 @@ impl World {
                 },
                 streams: PLACES,
                 window: 64,
+                watching: overlay::elimination::Watching::default(),
                 flow_idle_s: 300,
                 answers_per_second: 10,
                 seed: 1,
                 first_sequence: 1 << 60,
+                unix_offset_ns: 0,
             };
             Forwarder::new(&setup, tables.clone(), counters.clone()).expect("the setup is right")
         })
@@ -218,6 +221,7 @@ impl World {
                 answered: pool(&plans()[node as usize].config),
                 next_hops: tables.next_hops.clone(),
                 neighbors_max: PLACES,
+                seed: 3,
             };
             SlowPath::new(now_ns, &config)
         })

@@ -132,6 +132,11 @@ fn stamp() {
 }
 
 #[test]
+fn trace() {
+    smoke("trace");
+}
+
+#[test]
 fn keys() {
     smoke("keys");
 }

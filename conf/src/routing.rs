@@ -1,0 +1,180 @@
+//! How packets find their ways: the routing protocols of an application, and a node's own word on next hops.
+
+use overlay::protocol::Protocol;
+use overlay::topology::{Detour, NodeId, Routing, Topology};
+use overlay::wire::HOPS_MAX;
+use toml::de::DeValue;
+
+use crate::check::addresses::title;
+use crate::check::names::Unique;
+use crate::problems::{At, Problems, error};
+use crate::reader::{Item, List, Table, table};
+use crate::topology_file::{RawApplication, RawNode, TopologyFile};
+use crate::values::{name, word};
+
+/// Detours of a node at most.
+pub(crate) const DETOURS_MAX: usize = 1024;
+
+/// The protocols of both directions.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RawRouting {
+    pub(crate) to_origin: Option<Protocol>,
+    pub(crate) to_client: Option<Protocol>,
+}
+
+impl RawRouting {
+    /// Whether copies are sent in either direction.
+    pub(crate) fn replicates(&self) -> bool {
+        [self.to_origin, self.to_client].map(Option::unwrap_or_default).contains(&Protocol::Replicate)
+    }
+}
+
+/// A node's own word on where packets go next.
+#[derive(Clone, Debug)]
+pub(crate) struct RawDetour {
+    pub(crate) protocol: Option<At<Protocol>>,
+    pub(crate) destination: Option<At<String>>,
+    pub(crate) next: Option<At<String>>,
+}
+
+const PROTOCOLS: &[(&str, Protocol)] = &[
+    ("shortest", Protocol::Shortest),
+    ("replicate", Protocol::Replicate),
+    ("cleanest", Protocol::Cleanest),
+    ("source-route", Protocol::SourceRoute),
+    ("direct", Protocol::Direct),
+];
+const HOP_BY_HOP: &[(&str, Protocol)] = &[("shortest", Protocol::Shortest), ("cleanest", Protocol::Cleanest)];
+
+/// A protocol for both directions, or one for each.
+pub(crate) fn routing(item: &Item<'_>, p: &mut Problems) -> Option<RawRouting> {
+    if matches!(item.value, DeValue::Table(_)) {
+        return table(item, "`routing`", p, |t, p| RawRouting {
+            to_origin: t.optional("to_origin", p, word(PROTOCOLS)).map(|at| at.value),
+            to_client: t.optional("to_client", p, word(PROTOCOLS)).map(|at| at.value),
+        });
+    }
+    let both = Some(word(PROTOCOLS)(item, p)?);
+    Some(RawRouting { to_origin: both, to_client: both })
+}
+
+/// An entry of a node file's list.
+pub(crate) fn detour(item: &Item<'_>, p: &mut Problems) -> Option<RawDetour> {
+    table(item, "[[route]]", p, |t: &mut Table<'_>, p| RawDetour {
+        protocol: t.required("protocol", "protocol = \"shortest\", or \"cleanest\"", p, word(HOP_BY_HOP)),
+        destination: t.required("destination", "destination = \"…\", an edge or gateway node", p, name),
+        next: t.required("next", "next = \"…\", the node to send to", p, name),
+    })
+}
+
+impl RawApplication {
+    fn protocols(&self) -> [Protocol; 2] {
+        let routing = self.routing.as_ref().map(|at| at.value).unwrap_or_default();
+        [routing.to_origin, routing.to_client].map(Option::unwrap_or_default)
+    }
+
+    /// Whether any of its packets are carried by a protocol.
+    pub(crate) fn uses(&self, protocol: Protocol) -> bool {
+        self.protocols().contains(&protocol)
+    }
+}
+
+/// The positions of an application's hops; tells those that can not be one.
+pub(crate) fn check(
+    application: &At<RawApplication>,
+    hops: &[Option<usize>],
+    file: &TopologyFile,
+    p: &mut Problems,
+) {
+    let raw = &application.value;
+    let who = title("application", &raw.name);
+    let written = raw.source_route.as_ref();
+    match (written, raw.uses(Protocol::SourceRoute)) {
+        (None, true) => {
+            let place = raw.routing.as_ref().map_or(application.place, |at| at.place);
+            error(place, format!("{who} is routed by its source, but names no hops"))
+                .help(p, "add source_route = [\"…\"], the intermediate nodes from edge to gateway");
+        }
+        (Some(written), false) => {
+            error(written.place, format!("{who} names hops, but no packet of it is routed by its source"))
+                .help(p, "set routing = \"source-route\", or remove source_route");
+        }
+        _ => {}
+    }
+    let Some(written) = written else { return };
+    if written.value.items.is_empty() && written.value.complete {
+        error(written.place, "`source_route` is empty")
+            .help(p, "name 1 to 8 intermediate nodes: no packet goes straight by this protocol");
+    }
+    let mut unique = Unique::default();
+    for (name, position) in written.value.items.iter().zip(hops) {
+        let message = || format!("`{}` is named twice: the packets would go in a circle", name.value);
+        unique.add(name.value.as_str(), name.place, message, "name every hop once", p);
+        let node = position.and_then(|position| file.nodes.items.get(position));
+        if node.is_some_and(|node| node.value.roles.as_ref().is_some_and(|roles| !roles.value.intermediate)) {
+            error(name.place, format!("node `{}` is a hop, but no intermediate", name.value))
+                .help(p, "name an intermediate node, or add \"intermediate\" to its roles");
+        }
+    }
+}
+
+/// Tells a node's detours that lead nowhere.
+pub(crate) fn detours(detours: &List<RawDetour>, this: &RawNode, topology: &TopologyFile, p: &mut Problems) {
+    let find = |name: &At<String>| {
+        let mut nodes = topology.nodes.items.iter().map(|node| &node.value);
+        nodes.find(|node| node.name.as_ref().is_some_and(|own| own.value == name.value))
+    };
+    let mut unique = Unique::default();
+    for detour in &detours.items {
+        let (Some(destination), Some(next)) = (&detour.value.destination, &detour.value.next) else {
+            continue;
+        };
+        for name in [destination, next].into_iter().filter(|name| find(name).is_none()) {
+            if topology.nodes.complete {
+                error(name.place, format!("there is no node `{}`", name.value))
+                    .help(p, "name a node of the topology");
+            }
+        }
+        let is_end = |node: &RawNode| node.roles.as_ref().is_none_or(|at| at.value.edge || at.value.gateway);
+        if find(destination).is_some_and(|node| !is_end(node)) {
+            error(
+                destination.place,
+                format!("packets end at no node `{}`: it is no edge or gateway", destination.value),
+            )
+            .help(p, "name an edge or a gateway");
+        }
+        let passes = |node: &RawNode| node.roles.as_ref().is_none_or(|at| at.value.intermediate);
+        let is_own = this.name.as_ref().is_some_and(|own| own.value == next.value);
+        if is_own || (next.value != destination.value && find(next).is_some_and(|node| !passes(node))) {
+            error(next.place, format!("`{}` is not a node that could pass packets on", next.value))
+                .help(p, "name another node that is an intermediate, or the destination itself");
+        }
+        if let Some(protocol) = &detour.value.protocol {
+            let message =
+                || format!("packets to `{}` by this protocol have a next node already", destination.value);
+            let key = (protocol.value, destination.value.as_str());
+            unique.add(key, detour.place, message, "keep one of them", p);
+        }
+    }
+}
+
+/// What an application's packets are routed by.
+pub(crate) fn build(raw: &RawApplication, hops: &[Option<usize>], topology: &Topology) -> Option<Routing> {
+    let [to_origin, to_client] = raw.protocols();
+    let hop = |position: &Option<usize>| Some(topology.nodes.get((*position)?)?.id);
+    let hops: Vec<NodeId> = hops.iter().take(HOPS_MAX).map(hop).collect::<Option<_>>()?;
+    Some(Routing { to_origin, to_client, hops })
+}
+
+/// A node's detours.
+pub(crate) fn build_detours(detours: &List<RawDetour>, topology: &Topology) -> Option<Vec<Detour>> {
+    let id = |name: &Option<At<String>>| {
+        let name = &name.as_ref()?.value;
+        Some(topology.nodes.iter().find(|node| node.name == *name)?.id)
+    };
+    let build = |at: &At<RawDetour>| {
+        let RawDetour { protocol, destination, next } = &at.value;
+        Some(Detour { protocol: protocol.as_ref()?.value, destination: id(destination)?, next: id(next)? })
+    };
+    detours.items.iter().map(build).collect()
+}

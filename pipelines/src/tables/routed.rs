@@ -1,0 +1,89 @@
+//! Flights of protocols without a path: one copy, to the next hop that the protocol gives.
+
+use super::Tables;
+use super::dead::Dead;
+use super::flight::{Copy, Extension, Flight};
+use super::hops::{Hops, NextHops};
+use super::link::Link;
+use super::registry::number;
+use overlay::protocol::Protocol;
+use overlay::seal::TAG_LEN;
+use overlay::topology::{self, IpVersion, NodeId, PathId, Seal, Topology};
+use overlay::wire::{HEADER_LEN, HOP_LIMIT_DEFAULT, Header};
+use packet::IpVersion as Inner;
+
+/// What stands in the place of a path's number in packets without one.
+pub const NO_PATH: PathId = PathId(0);
+
+impl Tables {
+    /// What packets without a path need: next hops, and who may send them here.
+    pub(super) fn add_ways(&mut self, topology: &Topology, dead: &Dead, hops: &Hops) {
+        for set in &topology.path_sets {
+            for (here, there) in [(set.edge, set.gateway), (set.gateway, set.edge)] {
+                if here == self.region
+                    && let Some(facing) = self.facing.get_mut(there.0 as usize)
+                {
+                    *facing = true;
+                }
+            }
+        }
+        let pathless = topology.applications.iter().any(|application| {
+            let routing = &application.routing;
+            !routing.to_origin.has_path() || !routing.to_client.has_path()
+        });
+        self.pathless = pathless.then(|| number(&mut self.registry.paths, NO_PATH));
+        let link = |to: NodeId, version: IpVersion| self.peer(to)?.link[(version == IpVersion::V6) as usize];
+        self.next_hops_of = NextHops::compile(topology, self.node, dead, hops, link);
+    }
+
+    /// The flight of an application's packets to a node; `None` for a source route without hops.
+    pub(super) fn add_routed(
+        &mut self,
+        application: &topology::Application,
+        destination: NodeId,
+        towards_gateway: bool,
+    ) -> Option<u16> {
+        let version = application.underlay;
+        let protocol = application.routing.towards(towards_gateway);
+        let mut hops = application.routing.hops.clone();
+        if !towards_gateway {
+            hops.reverse();
+        }
+        let to_node = |node: NodeId| self.peer(node)?.link[(version == IpVersion::V6) as usize];
+        let (links, extension) = match protocol {
+            Protocol::SourceRoute => {
+                let first = to_node(*hops.first()?);
+                (first.into_iter().collect(), Some(Extension::source_route(&hops)))
+            }
+            Protocol::Direct => (to_node(destination).into_iter().collect(), None),
+            _ => (self.next_hops_of.first(protocol, version, destination).to_vec(), None),
+        };
+        let extension_len = extension.as_ref().map_or(0, |extension| extension.bytes().len());
+        let sealed = application.seal != Seal::None;
+        let own = HEADER_LEN + extension_len + if sealed { TAG_LEN } else { 0 };
+        let links = || links.iter().filter_map(|link: &u16| self.links.get(*link as usize));
+        let room = |link: &Link| link.mtu().saturating_sub(link.ip_len(own) as u16);
+        let mtu = links().map(room).min().unwrap_or(u16::MAX);
+        let header = Header {
+            vni: self.overlay_id,
+            inner: Inner::V4,
+            protocol: protocol.id(),
+            copies: 1,
+            hop_limit: HOP_LIMIT_DEFAULT,
+            source: self.node,
+            destination,
+            authenticator: 0,
+            stream: 0,
+            path: NO_PATH,
+            epoch: 0,
+            path_sequence: 0,
+            sequence: 0,
+        };
+        let way = self.registry.way(NO_PATH, destination);
+        let copy = Copy::new(self.pathless?, way, mtu, 1, links(), header, extension_len);
+        let number = number(&mut self.registry.destinations, destination);
+        let flight = Flight::new(destination, number, copy, Vec::new(), None, sealed, application.trace);
+        self.flights.push(flight.routed(protocol.id(), extension));
+        Some(self.flights.len() as u16 - 1)
+    }
+}
