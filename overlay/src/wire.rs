@@ -33,7 +33,7 @@ pub mod trace;
 mod walk;
 
 pub use extension::{DATA_LEN_MAX as EXTENSIONS_LEN_MAX, Extensions};
-pub use hop::{link_epoch, write_hop};
+pub use hop::{AUTHENTICATOR_AT, link_epoch, write_hop};
 pub use source_route::{HOPS_MAX, SOURCE_ROUTE_LEN_MAX, SourceRoute};
 
 use crate::protocol::Protocol;

@@ -73,9 +73,13 @@ impl<B, T: Copy> Lane<B, T> {
     /// Takes all packets out, in their order.
     #[inline(always)]
     pub fn drain(&mut self, mut each: impl FnMut(B, &T)) {
-        for (buf, found) in self.bufs.drain(..).zip(&self.found) {
+        // Zipped, both iterators would be kept in memory.
+        let mut bufs = self.bufs.drain(..);
+        for found in &self.found {
+            let Some(buf) = bufs.next() else { break };
             each(buf, found);
         }
+        drop(bufs);
         self.found.clear();
     }
 }

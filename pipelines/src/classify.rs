@@ -6,6 +6,7 @@ use crate::emit::Context;
 use crate::forwarder::{Lanes, Stores};
 use crate::gateway::Reply;
 use crate::intermediate::{self, Copy, Express, Transit};
+use crate::keyed::Destination;
 use crate::keys;
 use crate::known::{self, Answer, Known, Passing};
 use crate::seal;
@@ -102,6 +103,7 @@ fn pass<P: BufPool>(
             }),
             Err(reason) => context.drop(buf, reason),
         },
+        Answer::Keyed(keyed) => keyed.pass(port, buf, passing, lanes, context),
     }
 }
 
@@ -195,7 +197,7 @@ fn put<P: BufPool>(
 
 /// Notes what was found about a packet and takes it; see [`settle`].
 #[inline(always)]
-fn keep<P: BufPool, T: core::marker::Copy>(
+pub fn keep<P: BufPool, T: core::marker::Copy>(
     lane: &mut Lane<P::Buf, T>,
     found: T,
     buf: P::Buf,
@@ -335,9 +337,10 @@ fn overlay_packet<P: BufPool>(
         return Err(Reason::OverlayNotMember);
     }
     seal::check_hop(context.keys, sender, geneve, &found)?;
-    // A link with a key is checked packet by packet. Only a header in the layout that senders write has all its fields where they are looked for.
+    // Only a header in the layout that senders write has all its fields where they are looked for, and neither extensions
+    // nor a trace, for which it has no room.
     let usual = found.hop_limit_at == wire::HOP_LIMIT_AT && found.inner_at == wire::HEADER_LEN;
-    let known = known.filter(|_| usual && !found.control && context.keys.peer(sender).is_none());
+    let known = known.filter(|_| usual && !found.control);
     if found.header.destination == tables.node {
         let way = terminate::admit(sender, &found, geneve, tables)?;
         let passing = Passing::of(&found.header, place.end);
@@ -349,14 +352,15 @@ fn overlay_packet<P: BufPool>(
         let at = |trace: TracePlace| (place.geneve_at + trace.at, trace.len);
         lanes.arrivals.note(arrival.with_trace(found.trace.map(at)));
         if let Some((known, port)) = known {
-            known.learn(port, data, Answer::Arrival(way));
+            known.learn(port, data, Answer::of(sender, Destination::Arrival(way), context.keys));
         }
         Ok(Class::Arrival)
     } else {
         let transit = intermediate::admit(outer.version, sender, &found, geneve, tables)?;
         if let Some((known, port)) = known {
-            let express = Express::of(&transit, tables, context.keys);
-            known.learn(port, data, express.map_or(Answer::Transit(transit), Answer::Express));
+            let express = Express::of(&transit, tables);
+            let to = express.map_or(Destination::Transit(transit), Destination::Express);
+            known.learn(port, data, Answer::of(sender, to, context.keys));
         }
         let copy = Copy::of(place, &found);
         Ok(match found.trace {

@@ -102,12 +102,34 @@ impl<P: BufPool> Context<'_, P> {
     /// Puts an Ethernet header before an IP packet and transmits it.
     #[inline(always)]
     pub fn deliver(&mut self, egress: &Egress, version: IpVersion, mut buf: P::Buf) {
+        let (Some(mac), 0) = (egress.mac, egress.vlan) else {
+            return self.deliver_any(egress, version, buf);
+        };
+        let Ok(head) = buf.prepend_array::<HEADER_LEN>() else {
+            return self.drop(buf, Reason::NoHeadroom);
+        };
+        put_untagged(head, egress.source, mac, version);
+        self.transmit(egress.hop.port, buf);
+    }
+
+    /// The same with a tag, or where the next hop's Ethernet address is not known yet.
+    #[inline(never)]
+    fn deliver_any(&mut self, egress: &Egress, version: IpVersion, mut buf: P::Buf) {
         let put = put_ethernet(egress.source, egress.vlan, egress.mac.unwrap_or_default(), version, &mut buf);
         match put {
             Ok(()) => self.transmit_to(egress, buf),
             Err(reason) => self.drop(buf, reason),
         }
     }
+}
+
+/// Writes an untagged Ethernet header.
+#[inline(always)]
+fn put_untagged(head: &mut [u8; HEADER_LEN], source: Mac, destination: Mac, version: IpVersion) {
+    let ether_type = if version == IpVersion::V4 { TYPE_IPV4 } else { TYPE_IPV6 };
+    head[..6].copy_from_slice(&destination.0);
+    head[6..12].copy_from_slice(&source.0);
+    head[12..].copy_from_slice(&ether_type.to_be_bytes());
 }
 
 /// Puts an Ethernet header, tagged unless `vlan` is 0, before an IP packet.

@@ -215,7 +215,8 @@ impl<P: BufPool> Forwarder<P> {
         self.forward(now_ns, port, burst, pool, out, false);
     }
 
-    #[inline]
+    /// Never inlined, so that it is there once, and its stages are inlined into it because nobody else calls them.
+    #[inline(never)]
     fn forward(
         &mut self,
         now_ns: u64,

@@ -80,16 +80,21 @@ fn may_speak(service: &Service, edge: NodeId, epoch: u8) -> Result<(), Reason> {
 
 impl<H: Headers> Request<H> {
     /// Whether a packet out of the overlay may go to an origin: to a virtual IP that its edge holds. The caller has
-    /// seen that its source is none of this node's addresses. Its session is looked for from here on.
+    /// seen that its source is none of this node's addresses, and goes on with [`Request::look_up`].
+    ///
+    /// Of a plain packet only the source could keep it out, and that is asked when its session is made: no session has
+    /// a source that can not be answered.
     #[inline(always)]
     pub fn admit(
         packet: H,
+        is_plain: bool,
         edge: NodeId,
         epoch: u8,
         tables: &Tables,
-        nat: &Nat,
     ) -> Result<Request<H>, Reason> {
-        may_enter(&packet)?;
+        if !is_plain {
+            may_enter(&packet)?;
+        }
         if packet.icmp_kind() == Kind::EchoReply && packet.fragment() != Fragment::Later {
             return Err(Reason::NatIcmp);
         }
@@ -110,11 +115,16 @@ impl<H: Headers> Request<H> {
         may_speak(service, edge, epoch)?;
         let echo = packet.icmp_kind() != Kind::Other;
         let port = if echo { 0 } else { packet.dst_port() };
-        let mut request =
-            Request { packet, edge, service: service_id(number, port), hash: 0, guess: Guess::default() };
-        request.hash = nat.hash(&request.key());
-        nat.prefetch(request.hash);
-        Ok(request)
+        Ok(Request { packet, edge, service: service_id(number, port), hash: 0, guess: Guess::default() })
+    }
+
+    /// Begins to look for its session. A step by itself: within [`Request::admit`]'s result the hash would be written
+    /// byte by byte, and reading it whole would wait for the cache.
+    #[inline(always)]
+    pub fn look_up(mut self, nat: &Nat) -> Request<H> {
+        self.hash = nat.hash(&self.key());
+        nat.prefetch(self.hash);
+        self
     }
 
     #[inline(always)]
@@ -155,11 +165,11 @@ fn request<P: BufPool, H: Headers>(
     if packet.fragment() != Fragment::No || !packet.is_common() {
         return pieces::request(buf, entry, nat, context);
     }
-    let session = match session(entry, nat, context) {
-        Ok(session) => session,
+    let (session, way) = match session(entry, nat, context) {
+        Ok(found) => found,
         Err(reason) => return refuse(buf, reason, entry, context),
     };
-    let origin = context.tables.origins.get(Way::of(nat.tag(session)).origin as usize);
+    let origin = context.tables.origins.get(way.origin as usize);
     let Some(egress) = origin.and_then(|origin| origin.egress.as_ref()) else {
         return Err((buf, Reason::NoRoute));
     };
@@ -169,12 +179,13 @@ fn request<P: BufPool, H: Headers>(
     if packet.total_len() > egress.mtu || (packet.version() == IpVersion::V6 && egress_is_v4(origin)) {
         return pieces::request(buf, entry, nat, context);
     }
-    if let Err(reason) = nat.forward(Seconds(context.now_s), session, buf.data_mut(), packet) {
+    let bytes = buf.data_mut();
+    lower_ttl(bytes, packet);
+    if let Err(reason) = nat.forward(Seconds(context.now_s), session, bytes, packet) {
         return Err((buf, reason));
     }
-    ip::decrement_ttl(buf.data_mut());
     if mss::may_announce(packet) {
-        let back = context.tables.flights.get(Way::of(nat.tag(session)).flight as usize);
+        let back = context.tables.flights.get(way.flight as usize);
         mss::clamp_leaving(buf.data_mut(), packet.packet(), back);
     }
     context.counters.roles.gateway_forward.add(1);
@@ -199,6 +210,16 @@ fn refuse<P: BufPool, H: Headers>(
         return Err((buf, reason));
     }
     answer_to_client(buf, &entry.packet.packet(), entry, Answer::Unreachable(what, reason), context)
+}
+
+/// Takes one from a packet's TTL, before it is translated: the TTL shares a word with the checksum, and loading a word
+/// that was just written in part waits for the cache.
+#[inline(always)]
+fn lower_ttl(bytes: &mut [u8], packet: &impl Headers) {
+    match bytes.first_chunk_mut() {
+        Some(header) if packet.version() == IpVersion::V4 => ip::decrement_ttl_v4(header),
+        _ => ip::decrement_ttl(bytes),
+    }
 }
 
 /// A client's ICMP error about a packet from its origin. It fits every port, being short.
@@ -249,20 +270,19 @@ fn session<P: BufPool, H: Headers>(
     entry: &Request<H>,
     nat: &mut Nat,
     context: &Context<P>,
-) -> Result<SessionIndex, Reason> {
+) -> Result<(SessionIndex, Way), Reason> {
     let key = entry.key();
-    match nat.find_guessed(entry.guess, entry.hash, &key) {
-        Some(session) => {
-            let way = Way::of(nat.tag(session));
-            if way.epoch != context.tables.epoch {
-                let flight = return_flight(context.tables, entry.edge, entry.service)?;
-                let way = Way { epoch: context.tables.epoch, edge: entry.edge, flight, ..way };
-                nat.set_tag(session, way.tag());
-            }
-            Ok(session)
-        }
-        None => create(&entry.packet.packet(), entry.edge, (entry.hash, key), nat, context),
+    let session = match nat.find_guessed(entry.guess, entry.hash, &key) {
+        Some(session) => session,
+        None => create(&entry.packet.packet(), entry.edge, (entry.hash, key), nat, context)?,
+    };
+    let mut way = Way::of(nat.tag(session));
+    if way.epoch != context.tables.epoch {
+        let flight = return_flight(context.tables, entry.edge, entry.service)?;
+        way = Way { epoch: context.tables.epoch, edge: entry.edge, flight, ..way };
+        nat.set_tag(session, way.tag());
     }
+    Ok((session, way))
 }
 
 /// The flight back to a client's edge.
@@ -281,6 +301,9 @@ fn create<P: BufPool>(
     nat: &mut Nat,
     context: &Context<P>,
 ) -> Result<SessionIndex, Reason> {
+    if !packet.source_is_forwardable() {
+        return Err(Reason::IpAddress);
+    }
     let new = new_session(packet, edge, key.service, context.tables)?;
     let (number, port) = service_parts(key.service);
     let application = context.tables.application_of(number, port).map(usize::from);
@@ -531,12 +554,13 @@ fn reply<P: BufPool, H: Headers>(
     if buf.keep(bytes_at, packet.total_len() as usize).is_err() {
         return Err((buf, Reason::IpTruncated));
     }
+    let bytes = buf.data_mut();
+    lower_ttl(bytes, packet);
     if packet.icmp_kind() != Kind::Error
-        && let Err(reason) = nat.reverse(now, session, buf.data_mut(), packet)
+        && let Err(reason) = nat.reverse(now, session, bytes, packet)
     {
         return Err((buf, reason));
     }
-    ip::decrement_ttl(buf.data_mut());
     if mss::may_announce(packet) {
         mss::clamp(buf.data_mut(), packet.packet(), flight.mtu);
     }

@@ -7,9 +7,8 @@ use crate::known::{self, Passing};
 use crate::seal;
 use crate::tables::{LINK_LEN_MAX, Link, Tables, Template};
 use overlay::protocol::Protocol;
-use overlay::seal::SealTable;
 use overlay::topology::{NodeId, PathId};
-use overlay::wire::{self, Located, SourceRoute};
+use overlay::wire::{self, Header, Located, SourceRoute};
 use packet::{BufPool, IpVersion, PacketBuf, Reason};
 
 /// Where copies of one sender, path and destination go next.
@@ -159,24 +158,31 @@ pub struct Express {
     frame_max: u16,
     port: PortIndex,
     path_slot: u16,
+    next: NodeId,
 }
 
 impl Express {
     /// The express way of a transit, if it has one.
-    pub fn of(transit: &Transit, tables: &Tables, keys: &SealTable) -> Option<Express> {
+    pub fn of(transit: &Transit, tables: &Tables) -> Option<Express> {
         let Next::Link(number) = transit.next else { return None };
         let link = tables.links.get(number as usize)?;
-        let same_kind = link.template.is_plain() && link.egress.mac.is_some() && keys.peer(link.to).is_none();
+        let same_kind = link.template.is_plain() && link.egress.mac.is_some();
         let spread_by_stream_alone = !transit.last || !link.is_steered();
         (same_kind && spread_by_stream_alone).then_some(Express {
             template: link.template,
             frame_max: link.mtu().saturating_add(link.template.ip_at() as u16),
             port: link.egress.hop.port,
             path_slot: transit.path_slot,
+            next: link.to,
         })
     }
 
-    /// Sends a copy on, as [`forward`] does.
+    /// The next node.
+    pub fn next(&self) -> NodeId {
+        self.next
+    }
+
+    /// Sends a copy on, as [`forward`] does, over a link without a key.
     #[inline(always)]
     pub fn forward<P: BufPool>(&self, mut buf: P::Buf, passing: &Passing, context: &mut Context<P>) {
         if passing.end > self.frame_max {
@@ -192,6 +198,43 @@ impl Express {
         }
         *hop_limit -= 1;
         self.template.write_plain(head, passing.end, Link::source_port(passing.stream));
+        self.leave(buf, context);
+    }
+
+    /// Sends a copy on over a link of any kind. `found` is its header, which has been checked: nothing is read from the
+    /// bytes again that are written here.
+    #[inline(always)]
+    pub fn forward_keyed<P: BufPool>(
+        &self,
+        mut buf: P::Buf,
+        passing: &Passing,
+        found: &Located,
+        context: &mut Context<P>,
+    ) {
+        let Some(hop_limit) = found.header.hop_limit.checked_sub(1) else {
+            return context.drop(buf, Reason::OverlayHopLimit);
+        };
+        if passing.end > self.frame_max {
+            return context.drop(buf, Reason::TooBig);
+        }
+        buf.truncate(passing.end as usize);
+        let frame = buf.data_mut();
+        let Some(head) = frame.first_chunk_mut::<{ known::FRAME_HEAD }>() else {
+            return context.drop(buf, Reason::OverlayTruncated);
+        };
+        self.template.write_plain(head, passing.end, Link::source_port(passing.stream));
+        head[known::GENEVE_AT + wire::HOP_LIMIT_AT] = hop_limit;
+        let found = Located { header: Header { hop_limit, ..found.header }, ..*found };
+        let geneve = frame.get_mut(known::GENEVE_AT..).unwrap_or_default();
+        match seal::authenticate_found(context.keys, self.next, &found, geneve) {
+            Ok(()) => self.leave(buf, context),
+            Err(reason) => context.drop(buf, reason),
+        }
+    }
+
+    /// Counts a copy that is ready, and transmits it.
+    #[inline(always)]
+    fn leave<P: BufPool>(&self, buf: P::Buf, context: &mut Context<P>) {
         if let Some(path) = context.counters.paths.get(self.path_slot as usize) {
             path.forwarded.add(1);
         }

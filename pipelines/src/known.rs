@@ -4,14 +4,18 @@
 //! lead through here, did it come from the hop before, are its options laid out as a sender writes them) depends on
 //! the same 60 bytes of its headers. The answer is kept under these bytes, so that the next packet of the same sender,
 //! path and end is admitted by one comparison. It is no flow state: there are as many answers as pairs of a path and
-//! a neighbour, each follows from the tables alone, and a new snapshot forgets them all.
+//! a neighbour, each follows from the tables and keys alone, and a new snapshot of either forgets them all. Where a link
+//! has a key, the answer is not yet admission: see [`Keyed`].
 
 use crate::batch::PortIndex;
 use crate::intermediate::{Express, Transit};
+use crate::keyed::{Destination, Keyed};
 use crate::terminate::Way;
+use overlay::seal::SealTable;
+use overlay::topology::NodeId;
 use overlay::wire::{
-    COPIES_AT, COPIES_MASK, EPOCH_AT, GENEVE_PORT, HEADER_LEN, HOP_LIMIT_AT, Header, PATH_SEQUENCE_MASK,
-    SEQUENCE_AT, STREAM_AT,
+    AUTHENTICATOR_AT, COPIES_AT, COPIES_MASK, EPOCH_AT, GENEVE_PORT, HEADER_LEN, HOP_LIMIT_AT, Header,
+    PATH_SEQUENCE_MASK, SEQUENCE_AT, STREAM_AT,
 };
 use packet::ip::Ipv4;
 use packet::{IpVersion, checksum, ethernet};
@@ -38,6 +42,24 @@ pub enum Answer {
     Transit(Transit),
     /// Out of the overlay.
     Arrival(Way),
+    /// Any of these, where a link has a key.
+    Keyed(Keyed),
+}
+
+impl Answer {
+    /// What packets of this neighbour get that are to go there.
+    pub fn of(sender: NodeId, to: Destination, keys: &SealTable) -> Answer {
+        let has_key = |node| keys.peer(node).is_some();
+        match to {
+            Destination::Express(express) if !has_key(sender) && !has_key(express.next()) => {
+                Answer::Express(express)
+            }
+            // Of the next link it is asked once the stream has said which it is.
+            Destination::Transit(transit) if !has_key(sender) => Answer::Transit(transit),
+            Destination::Arrival(way) if !has_key(sender) => Answer::Arrival(way),
+            to => Answer::Keyed(Keyed { sender, to }),
+        }
+    }
 }
 
 /// What differs between packets of one way.
@@ -87,8 +109,8 @@ const MASK_FIRST: [u8; 32] = {
     mask
 };
 
-/// The bytes from [`REST_AT`] on that decide: all but UDP's source port, length and checksum, and the hop limit, stream
-/// sequence and path sequence of the overlay.
+/// The bytes from [`REST_AT`] on that decide: all but UDP's source port, length and checksum, and the hop limit,
+/// authenticator, number of copies, stream, sequence and path sequence of the overlay.
 const MASK_REST: [u8; 64] = {
     let mut mask = [0xff; 64];
     set(&mut mask, GENEVE_AT - 8 - REST_AT, GENEVE_AT - 6 - REST_AT, 0);
@@ -96,6 +118,7 @@ const MASK_REST: [u8; 64] = {
     let overlay = GENEVE_AT - REST_AT;
     mask[overlay + COPIES_AT] = !COPIES_MASK;
     set(&mut mask, overlay + HOP_LIMIT_AT, overlay + HOP_LIMIT_AT + 1, 0);
+    set(&mut mask, overlay + AUTHENTICATOR_AT, overlay + AUTHENTICATOR_AT + 8, 0);
     set(&mut mask, overlay + STREAM_AT, overlay + STREAM_AT + 2, 0);
     set(&mut mask, overlay + EPOCH_AT + 1, overlay + EPOCH_AT + 4, 0);
     set(&mut mask, overlay + SEQUENCE_AT, overlay + SEQUENCE_AT + 8, 0);
@@ -143,7 +166,13 @@ impl Known {
             & (end >= FRAME_HEAD)
             & (u16_at(IP_AT + 24) as usize + Ipv4::LEN == len as usize)
             & checksum::is_right(ip_header(head));
+        let authenticator = head[GENEVE_AT + AUTHENTICATOR_AT..].first_chunk::<8>();
+        let bare = authenticator == Some(&[0; 8]);
         let answer = way.answer.as_ref().filter(|_| same & sound)?;
+        // Where no link has a key, there must be no authenticator; where one has, that is looked at by itself.
+        if !bare && !matches!(answer, Answer::Keyed(_)) {
+            return None;
+        }
         let stream = u16_at(GENEVE_AT + STREAM_AT);
         let sequence = head.last_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
         let inner = if head[GENEVE_AT + 2] == 0x08 { IpVersion::V4 } else { IpVersion::V6 };

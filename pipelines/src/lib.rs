@@ -25,6 +25,7 @@ mod forwarder;
 mod fragments;
 mod gateway;
 mod intermediate;
+mod keyed;
 pub mod keys;
 mod known;
 pub mod linkstate;

@@ -40,15 +40,30 @@ pub fn check_hop(keys: &SealTable, sender: NodeId, geneve: &[u8], found: &Locate
 /// [`Reason::OverlayNoKey`] where the neighbour has a key, but has acknowledged none of ours.
 pub fn authenticate(keys: &SealTable, next: NodeId, geneve: &mut [u8]) -> Result<(), Reason> {
     let found = wire::locate_keyed(geneve)?;
+    authenticate_found(keys, next, &found, geneve)
+}
+
+/// The same where the header has been read already; `found` has the hop limit that the packet leaves with.
+#[inline(always)]
+pub fn authenticate_found(
+    keys: &SealTable,
+    next: NodeId,
+    found: &Located,
+    geneve: &mut [u8],
+) -> Result<(), Reason> {
     let Some(peer) = keys.peer(next) else {
-        if found.header.authenticator == 0 && wire::link_epoch(geneve, &found) == 0 {
+        if found.header.authenticator == 0 && wire::link_epoch(geneve, found) == 0 {
             return Ok(());
         }
         return wire::write_hop(geneve, found.hop_limit_at, 0, 0);
     };
     let key = peer.hop_out()?;
     let hop = geneve.get(found.inner_at..).and_then(tail).ok_or(Reason::OverlayTruncated)?;
-    let authenticator = over(key, geneve, &found, &hop);
+    let authenticator = if found.extensions.is_empty() {
+        key.authenticator(&found.header, &hop)
+    } else {
+        over(key, geneve, found, &hop)
+    };
     wire::write_hop(geneve, found.hop_limit_at, key.epoch(), authenticator)
 }
 

@@ -2,7 +2,7 @@
 //! goes to the gateway's translation or to the edge's clients.
 
 use crate::classify::came_along;
-use crate::counters::WorkerCounters;
+use crate::counters::{PathCounters, WorkerCounters};
 use crate::edge;
 use crate::emit::Context;
 use crate::forwarder::{Lanes, Sorted};
@@ -18,12 +18,12 @@ use overlay::seal::{PeerKeys, SealTable, Shared};
 use overlay::topology::NodeId;
 use overlay::window::Verdict;
 use overlay::wire::{self, Header, Located, SourceRoute};
-use packet::ip;
+use packet::ip::{self, Packet};
 use packet::plain::Plain;
 use packet::{BufPool, Headers, IpVersion, PacketBuf, Reason};
 
-/// Beyond all places where copies are counted.
-const NOT_COUNTED: u32 = u32::MAX;
+/// Beyond all places where copies are counted, with any worker's number added.
+const NOT_COUNTED: u32 = u32::MAX >> 1;
 
 /// The way from one sender over one path that ends here.
 #[derive(Clone, Copy, Debug)]
@@ -130,7 +130,7 @@ impl Way {
             return Err(Reason::OverlayUnknownStream);
         }
         let Way { source, path_slot, counted_at, protocol, .. } = *self;
-        let counted_at = counted_at.saturating_add(wire::worker(stream).into());
+        let counted_at = counted_at + u32::from(wire::worker(stream));
         Ok(Arrival {
             source,
             stream,
@@ -169,6 +169,16 @@ impl Arrival {
             way.count(self.path_sequence);
         }
     }
+
+    /// Counts the copy that passed.
+    #[inline(always)]
+    fn count_passed(&self, verdict: Verdict, path: &PathCounters, counters: &WorkerCounters) {
+        path.passed.add(1);
+        self.count(counters);
+        if verdict == Verdict::PassOutOfOrder {
+            path.out_of_order.add(1);
+        }
+    }
 }
 
 /// The number of the life that a node is in, by its keys.
@@ -193,7 +203,7 @@ pub fn run<P: BufPool>(
         }
     }
     let Lanes { plain, general, arrivals } = lanes;
-    arrivals.drain(|buf, entry| {
+    arrivals.drain(|mut buf, entry| {
         let Some(place) = entry.place else {
             return context.drop(buf, Reason::OverlayUnknownStream);
         };
@@ -215,27 +225,10 @@ pub fn run<P: BufPool>(
             let seen = Seen::arrival(entry.source, entry.stream, entry.sequence, entry.path_slot);
             context.trace_begins(seen, &buf, entry.trace.0, entry.trace.1);
         }
-        match verdict {
-            Verdict::Discard => {
-                recovery.refuse(verdict, entry.path_slot);
-                path.discarded.add(1);
-                entry.count(context.counters);
-                if traced {
-                    context.trace_ends(Outcome::Lost, &[]);
-                }
-                return context.drop(buf, Reason::Duplicate);
-            }
-            Verdict::Rogue => {
-                recovery.refuse(verdict, entry.path_slot);
-                path.rogue.add(1);
-                if traced {
-                    context.trace_ends(Outcome::Late, &[]);
-                }
-                return context.drop(buf, Reason::Rogue);
-            }
-            Verdict::Pass | Verdict::PassOutOfOrder => {}
+        if !verdict.passes() {
+            recovery.refuse(verdict, entry.path_slot);
+            return refuse(buf, entry, verdict, path, context);
         }
-        let mut buf = buf;
         if buf.keep(entry.inner_at as usize, (entry.end - entry.inner_at) as usize).is_err() {
             return context.drop(buf, Reason::OverlayTruncated);
         }
@@ -254,34 +247,74 @@ pub fn run<P: BufPool>(
             }
         }
         // Only a copy that is whole may take its sequence number, or a damaged one would cost the good one.
-        let mut pass = || {
-            recovery.pass(entry.sequence, verdict, entry.path_slot, entry.copies);
-            path.passed.add(1);
-            entry.count(context.counters);
-            path.out_of_order.add((verdict == Verdict::PassOutOfOrder) as u64);
-        };
-        let announced = entry.inner;
-        if announced == IpVersion::V4
+        if entry.inner == IpVersion::V4
             && let Some(packet) =
                 Plain::read(buf.data()).filter(|packet| packet.total_len() as usize == buf.len())
         {
-            pass();
+            recovery.pass(entry.sequence, verdict, entry.path_slot, entry.copies);
+            entry.count_passed(verdict, path, context.counters);
             if traced {
                 context.trace_ends(Outcome::Won, buf.data());
             }
-            return hand_on(buf, packet, entry, plain, nat, context);
+            return hand_on(buf, packet, true, entry, plain, nat, context);
         }
-        match ip::parse(buf.data()) {
-            Ok(packet) if packet.version == announced && packet.len as usize == buf.len() => {
-                pass();
-                if traced {
-                    context.trace_ends(Outcome::Won, buf.data());
-                }
-                hand_on(buf, packet, entry, general, nat, context);
-            }
-            _ => context.drop(buf, Reason::OverlayInner),
-        }
+        hand_on_any(buf, entry, verdict, elimination, path, general, nat, context);
     });
+}
+
+/// Counts and drops a copy that does not pass; its window has counted it.
+#[inline(always)]
+fn refuse<P: BufPool>(
+    buf: P::Buf,
+    entry: &Arrival,
+    verdict: Verdict,
+    path: &PathCounters,
+    context: &mut Context<P>,
+) {
+    let traced = entry.trace.0 != 0;
+    if verdict == Verdict::Discard {
+        path.discarded.add(1);
+        entry.count(context.counters);
+        if traced {
+            context.trace_ends(Outcome::Lost, &[]);
+        }
+        context.drop(buf, Reason::Duplicate);
+    } else {
+        path.rogue.add(1);
+        if traced {
+            context.trace_ends(Outcome::Late, &[]);
+        }
+        context.drop(buf, Reason::Rogue);
+    }
+}
+
+/// Reads an inner packet that is not plain, lets it pass if it is whole, and gives it to the role that it is for. Apart,
+/// so that what it needs takes no registers from plain packets.
+#[inline(never)]
+#[expect(clippy::too_many_arguments, reason = "what the loop holds, one by one")]
+fn hand_on_any<P: BufPool>(
+    buf: P::Buf,
+    entry: &Arrival,
+    verdict: Verdict,
+    elimination: &mut Elimination,
+    path: &PathCounters,
+    general: &mut Sorted<P::Buf, Packet>,
+    nat: Option<&Nat>,
+    context: &mut Context<P>,
+) {
+    match ip::parse(buf.data()) {
+        Ok(packet) if packet.version == entry.inner && packet.len as usize == buf.len() => {
+            if let Some(mut recovery) = entry.place.and_then(|place| elimination.recovery(place)) {
+                recovery.pass(entry.sequence, verdict, entry.path_slot, entry.copies);
+            }
+            entry.count_passed(verdict, path, context.counters);
+            if entry.trace.0 != 0 {
+                context.trace_ends(Outcome::Won, buf.data());
+            }
+            hand_on(buf, packet, false, entry, general, nat, context);
+        }
+        _ => context.drop(buf, Reason::OverlayInner),
+    }
 }
 
 /// Whether a packet's sender may speak for the virtual IPs of an application: it stands in the region that answers for
@@ -296,11 +329,12 @@ fn speaks_for(application: u16, arrival: &Arrival, tables: &Tables) -> Result<()
     if region == Some(application.gateway) { Ok(()) } else { Err(Reason::OverlayInnerSource) }
 }
 
-/// Gives an inner packet to the role that it is for.
+/// Gives an inner packet to the role that it is for. `is_plain` is whether `H` is [`Plain`].
 #[inline(always)]
 fn hand_on<P: BufPool, H: Headers>(
     buf: P::Buf,
     packet: H,
+    is_plain: bool,
     arrival: &Arrival,
     sorted: &mut Sorted<P::Buf, H>,
     nat: Option<&Nat>,
@@ -326,9 +360,9 @@ fn hand_on<P: BufPool, H: Headers>(
     if own.is_some() {
         return context.drop(buf, Reason::IpAddress);
     }
-    match Request::admit(packet, arrival.source, arrival.epoch, tables, nat) {
+    match Request::admit(packet, is_plain, arrival.source, arrival.epoch, tables) {
         Ok(request) => {
-            sorted.requests.note(request);
+            sorted.requests.note(request.look_up(nat));
             sorted.requests.take(buf);
         }
         Err(reason) => context.drop(buf, reason),

@@ -6,9 +6,11 @@ mod common;
 use common::*;
 use overlay::keys::{Announcer, Identity, Keyring, Now, ROTATION_MIN_S, Settings};
 use overlay::protocol::Protocol;
+use overlay::seal::{SealTable, tail};
 use overlay::topology::{NodeId, Routing, Sampling, Seal};
-use overlay::wire::trace::Trace;
+use overlay::wire::{self, trace::Trace};
 use packet::Reason;
+use pipelines::PortIndex;
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -21,6 +23,8 @@ const GENEVE_AT: usize = 14 + 20 + 8;
 /// The nodes' control threads, as far as keys go.
 struct Control {
     announcers: Vec<Announcer>,
+    /// What the nodes' workers have.
+    tables: [Option<Arc<SealTable>>; 4],
     now_ms: u64,
     random: u8,
 }
@@ -35,7 +39,7 @@ impl Control {
             keyring.set_peers((1..=4).map(|peer| (NodeId(peer), identity(peer).public())));
             Announcer::new(keyring)
         });
-        Control { announcers: announcers.collect(), now_ms: 0, random: 10 }
+        Control { announcers: announcers.collect(), tables: Default::default(), now_ms: 0, random: 10 }
     }
 
     /// A node has started anew, and remembers nothing but who it is.
@@ -55,14 +59,17 @@ impl Control {
         for _ in 0..4 {
             let now = Now { monotonic_ms: self.now_ms, unix_ms: UNIX_MS + self.now_ms };
             let mut messages = Vec::new();
-            for (announcer, node) in self.announcers.iter_mut().zip(&mut lab.nodes) {
+            let nodes = lab.nodes.iter_mut().zip(&mut self.tables);
+            for (announcer, (node, held)) in self.announcers.iter_mut().zip(nodes) {
                 self.random = self.random.wrapping_add(1);
                 let keyring = announcer.keyring_mut();
                 keyring.rotate(now, &[self.random; 32]);
                 keyring.expire(now);
                 if let Some(table) = keyring.compile() {
                     let generation = table.generation();
-                    node.forwarder.swap_keys(Arc::new(table));
+                    let table = Arc::new(table);
+                    *held = Some(table.clone());
+                    node.forwarder.swap_keys(table);
                     keyring.published(generation);
                 }
                 while let Some(message) = announcer.poll_transmit(now) {
@@ -234,6 +241,106 @@ fn a_hundred_rotations_lose_nothing() {
     }
 }
 
+/// Has a node forget the ways that it remembers, as a new snapshot does.
+fn forget(lab: &mut Lab, node: usize) {
+    let tables = lab.nodes[node].forwarder.tables().clone();
+    lab.nodes[node].forwarder.swap_tables(tables);
+}
+
+/// Drops of a node so far, of all reasons.
+fn drops(lab: &Lab, node: usize) -> Vec<u64> {
+    lab.nodes[node].counters.drops.iter().map(packet::Counter::get).collect()
+}
+
+/// What a node makes of a frame: what it sends, and which reasons it counts.
+fn outcome(lab: &mut Lab, node: usize, port: PortIndex, frame: &[u8]) -> (Vec<Sent>, Vec<u64>) {
+    let before = drops(lab, node);
+    let sent = lab.give(node, port, frame);
+    (sent, drops(lab, node).iter().zip(before).map(|(now, before)| now - before).collect())
+}
+
+/// A frame as it is, and with each bit of its headers and the last of its tag changed, has the same outcome whether the
+/// node remembers its way, by the frame `warm`, or not.
+fn assert_judged_alike(lab: &mut Lab, node: usize, port: PortIndex, warm: &[u8], copy: &[u8]) {
+    let inner_at = GENEVE_AT + 8 + usize::from(copy[GENEVE_AT] & 0x3f) * 4;
+    let bits = (0..inner_at * 8).chain([(copy.len() - 1) * 8]);
+    for bit in [None].into_iter().chain(bits.map(Some)) {
+        let mut frame = copy.to_vec();
+        if let Some(bit) = bit {
+            frame[bit / 8] ^= 1 << (bit % 8);
+        }
+        forget(lab, node);
+        let unknown = outcome(lab, node, port, &frame);
+        forget(lab, node);
+        lab.give(node, port, warm);
+        let remembered = outcome(lab, node, port, &frame);
+        assert_eq!(remembered, unknown, "node {node}, bit {bit:?}");
+    }
+}
+
+#[test]
+fn a_remembered_way_asks_of_each_packet_what_is_asked_of_the_first() {
+    let (mut lab, _) = sealed();
+    let (_, port, warm) = request(&mut lab, 4000)[0].clone();
+    let (_, _, copy) = request(&mut lab, 4001)[0].clone();
+    let first = copy[4] as usize;
+    let onward = |lab: &mut Lab, frame: &[u8]| lab.give(first, port, frame)[0].2.clone();
+    let at_the_end = (onward(&mut lab, &warm), onward(&mut lab, &copy));
+    // At the gateway both have come before, so that what is good is a duplicate each time.
+    assert!([&at_the_end.0, &at_the_end.1].iter().all(|frame| lab.give(GATEWAY, port, frame).len() == 1));
+    for (node, (warm, copy)) in [(first, (warm, copy)), (GATEWAY, at_the_end)] {
+        assert_judged_alike(&mut lab, node, port, &warm, &copy);
+    }
+}
+
+#[test]
+fn what_is_forged_on_a_remembered_way_dies_at_each_node() {
+    let (mut lab, _) = sealed();
+    assert!(exchange(&mut lab, 4000) && exchange(&mut lab, 4000));
+    let copies = request(&mut lab, 4000);
+    let (_, port, copy) = copies[0].clone();
+    let first = copy[4] as usize;
+    let onward = lab.give(first, port, &copy)[0].2.clone();
+    for (node, good) in [(first, &copy), (GATEWAY, &onward)] {
+        let before = lab.dropped(node, Reason::OverlayForgedHop);
+        for at in 20..28 {
+            let mut forged = good.clone();
+            forged[GENEVE_AT + at] ^= 0x80;
+            assert_eq!(lab.give(node, port, &forged), vec![], "byte {at}");
+        }
+        assert_eq!(lab.dropped(node, Reason::OverlayForgedHop) - before, 8);
+    }
+    assert_eq!(lab.run(copies).len(), 1, "the good ones are unharmed");
+}
+
+#[test]
+fn a_remembered_way_ends_with_the_hop_limit_and_with_its_keys() {
+    let (mut lab, mut control) = sealed();
+    let (_, port, copy) = request(&mut lab, 4000)[0].clone();
+    let first = copy[4] as usize;
+    assert_eq!(lab.give(first, port, &copy).len(), 1);
+    // Authenticated by the edge, which has sent it with its last hop.
+    let mut last = copy.clone();
+    last[GENEVE_AT + wire::HOP_LIMIT_AT] = 0;
+    let found = wire::locate_keyed(&last[GENEVE_AT..]).unwrap();
+    let keys = control.tables[EDGE].clone().unwrap();
+    let key = keys.peer(NodeId(first as u16 + 1)).unwrap().hop_out().unwrap();
+    let hop = tail(&last[GENEVE_AT + found.inner_at..]).unwrap();
+    let authenticator = key.authenticator(&found.header, &hop);
+    wire::write_hop(&mut last[GENEVE_AT..], found.hop_limit_at, key.epoch(), authenticator).unwrap();
+    assert_eq!(lab.give(first, port, &last), vec![]);
+    assert_eq!(lab.dropped(first, Reason::OverlayHopLimit), 1);
+    // Keys of long ago open no way, however often it was gone.
+    for _ in 0..20 {
+        control.pass(&mut lab, u64::from(ROTATION_MIN_S) * 1000);
+        assert!(exchange(&mut lab, 4000));
+    }
+    assert_eq!(lab.give(first, port, &copy), vec![]);
+    let refused =
+        lab.dropped(first, Reason::OverlayUnknownKey) + lab.dropped(first, Reason::OverlayForgedHop);
+    assert_eq!(refused, 1);
+}
+
 /// What leaves the edge for a request, as it comes to the gateway.
 fn at_the_gateway(lab: &mut Lab, port: u16) -> Vec<Vec<u8>> {
     let copies = request(lab, port);
@@ -317,5 +424,11 @@ fn every_protocol_is_sealed_and_its_route_authenticated() {
         changed[end - 1] ^= 0x10;
         assert!(lab.give(to, UNDERLAY, &changed).is_empty(), "{protocol:?}");
         assert_eq!(lab.dropped(to, Reason::OverlayForgedHop), forged + 1, "{protocol:?}");
+        // The number of copies, of which no remembered way says anything.
+        let mut changed = first.clone();
+        changed[GENEVE_AT + wire::COPIES_AT] ^= 1;
+        assert!(lab.give(to, UNDERLAY, &changed).is_empty(), "{protocol:?}");
+        assert_eq!(lab.dropped(to, Reason::OverlayForgedHop), forged + 2, "{protocol:?}");
+        assert_judged_alike(&mut lab, to, UNDERLAY, &first, &first);
     }
 }

@@ -9,6 +9,8 @@ use packet::Reason;
 const LINK_EPOCH: usize = 1;
 /// From the hop limit to the authenticator, bytes.
 const AUTHENTICATOR: usize = 6;
+/// Where the authenticator stands in the sender's layout, bytes from the start of GENEVE.
+pub const AUTHENTICATOR_AT: usize = super::HOP_LIMIT_AT + AUTHENTICATOR;
 
 /// Which pair of the two nodes' epochs the authenticator of this hop is of; 0 on a link without a key. `geneve` is
 /// what `found` was located in.

@@ -325,7 +325,7 @@ fn any_session<P: BufPool>(
     context: &Context<P>,
 ) -> Result<SessionIndex, Reason> {
     if is_common(entry.packet.protocol) {
-        return session(entry, nat, context);
+        return session(entry, nat, context).map(|(session, _)| session);
     }
     let key = entry.key();
     let Some(session) = nat.find_other(&key) else {

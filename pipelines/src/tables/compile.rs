@@ -358,7 +358,7 @@ impl Tables {
                         ports: Vec::new(),
                     });
                 }
-                let mut numbers = self.services_of.get(address).unwrap_or(Services([Services::NONE; 3]));
+                let mut numbers = self.services_of.get(address).unwrap_or(Services([Services::NONE; 4]));
                 match Services::place(protocol) {
                     Some(at) => numbers.0[at] = slot,
                     None => drop(self.other_services.insert((address, protocol), slot)),
