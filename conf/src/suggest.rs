@@ -3,7 +3,8 @@
 /// Longer words are not compared: the work grows with the product of the lengths.
 const CHARACTERS_MAX: usize = 64;
 
-/// The known word with the fewest edits to `word`, when they are at most a third of its length.
+/// The known word with the fewest edits to `word`, when they are at most a third of its length; the first in the
+/// alphabet where several are as near, whatever order they come in.
 pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let letters: Vec<char> = word.chars().take(CHARACTERS_MAX + 1).collect();
     if letters.len() > CHARACTERS_MAX {
@@ -15,7 +16,7 @@ pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> O
             (edits(&letters, &candidate.chars().take(CHARACTERS_MAX).collect::<Vec<_>>()), candidate)
         })
         .filter(|(edits, candidate)| *edits <= edits_max && *edits < candidate.len())
-        .min_by_key(|(edits, _)| *edits)
+        .min()
         .map(|(_, candidate)| candidate)
 }
 
@@ -41,6 +42,13 @@ fn edits(a: &[char], b: &[char]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn equals_are_told_apart_by_the_alphabet() {
+        for known in [["mid-1", "mid-2"], ["mid-2", "mid-1"]] {
+            assert_eq!(nearest("mid-3", known.into_iter()), Some("mid-1"));
+        }
+    }
 
     #[test]
     fn suggests_only_what_is_near() {
