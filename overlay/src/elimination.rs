@@ -80,9 +80,23 @@ struct Stream {
 
 const _: () = assert!(core::mem::size_of::<Stream>() == 64, "a stream fits a cache line");
 
+/// Streams whose places are found without hashing.
+const RECENT: usize = 1024;
+
+/// Where the place of a stream is noted: those of one sender stand side by side, each sender's at the other end of a
+/// stride. Whom another one displaces is found by its hash.
+#[inline(always)]
+fn recent(key: StreamKey) -> usize {
+    let StreamKey { source, stream, sealed } = key;
+    let (worker, bucket) = (stream >> 8, stream & 0xff);
+    (bucket ^ (worker << 4) ^ source.0.wrapping_mul(0x6d) ^ u16::from(sealed) << 9) as usize % RECENT
+}
+
 /// The windows of all streams that one worker receives.
 pub struct Elimination {
     index: HashIndex,
+    /// Places of streams that were looked up before, by [`recent`].
+    recent: Box<[u32; RECENT]>,
     hasher: FixedState,
     streams: Vec<Stream>,
     /// Further paths of each stream.
@@ -123,6 +137,7 @@ impl Elimination {
         let words = words_for(size);
         Elimination {
             index: HashIndex::new(streams),
+            recent: Box::new([u32::MAX; RECENT]),
             hasher: FixedState::with_seed(seed),
             streams: Vec::with_capacity(streams),
             far: Vec::with_capacity(streams),
@@ -147,13 +162,24 @@ impl Elimination {
     /// [`Reason::OverlayUnknownStream`] when all places are taken.
     #[inline(always)]
     pub fn stream(&mut self, key: StreamKey) -> Result<StreamIndex, Reason> {
+        let recent = self.recent[recent(key)];
+        match self.streams.get(recent as usize) {
+            Some(stream) if stream.key == key => Ok(StreamIndex(recent)),
+            _ => self.seek(key),
+        }
+    }
+
+    #[inline(never)]
+    fn seek(&mut self, key: StreamKey) -> Result<StreamIndex, Reason> {
         let hash = self.hasher.hash_one(key);
         let streams = &self.streams;
         let same = |slot: u32| streams.get(slot as usize).is_some_and(|stream| stream.key == key);
-        match self.index.find(hash, same) {
-            Some(slot) => Ok(StreamIndex(slot)),
-            None => self.open(hash, key),
-        }
+        let place = match self.index.find(hash, same) {
+            Some(slot) => StreamIndex(slot),
+            None => self.open(hash, key)?,
+        };
+        self.recent[recent(key)] = place.0;
+        Ok(place)
     }
 
     #[cold]
@@ -282,17 +308,17 @@ impl Recovery<'_> {
     #[inline(always)]
     pub fn pass(&mut self, sequence: u64, verdict: Verdict, path: u16, copies: u8) {
         let stream = &mut *self.stream;
-        let step = stream.window.step(sequence);
+        // What is not sealed may jump as it likes: its window begins anew.
+        if stream.key.sealed && stream.window.step(sequence) > self.jump {
+            self.totals.jumps += 1;
+            self.totals.jumped = (stream.key.source.0, stream.key.stream);
+        }
         let lost = stream.window.mark(self.ring, sequence);
         if lost > 0 {
             stream.lost = stream.lost.saturating_add(u32::try_from(lost).unwrap_or(u32::MAX));
         }
         stream.owed = stream.owed.wrapping_add(u32::from(copies.saturating_sub(1)));
         shares::share(&mut stream.near, self.far, path).count(verdict);
-        if step > self.jump && stream.key.sealed {
-            self.totals.jumps += 1;
-            self.totals.jumped = (stream.key.source.0, stream.key.stream);
-        }
     }
 
     /// Counts a copy that does not pass.

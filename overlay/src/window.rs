@@ -68,8 +68,9 @@ impl Window {
     pub fn mark(&mut self, ring: &mut [u64], sequence: u64) -> u64 {
         let mut lost = 0;
         if sequence == self.next && sequence != 0 {
-            let gone = ring[place(ring, sequence)] >> (sequence % 64) & 1 == 0;
-            lost = (gone && sequence >= self.first.saturating_add(bits(ring))) as u64;
+            if ring[place(ring, sequence)] >> (sequence % 64) & 1 == 0 {
+                lost = u64::from(sequence >= self.first.saturating_add(bits(ring)));
+            }
             // The highest number of all has no successor: the window then stays one short, and that number alone
             // could pass again. A sender re-keys long before (see the protocol).
             self.next = sequence.saturating_add(1);

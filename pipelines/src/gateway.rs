@@ -12,7 +12,7 @@ use crate::emit::Context;
 use crate::forwarder::Stores;
 use crate::fragments;
 use crate::mss;
-use crate::tables::{Origin, Service, Tables};
+use crate::tables::{Origin, Services, Tables};
 use nat::{Guess, Key, Nat, NewSession, Quote, ReverseSlot, Seconds, ServiceId, SessionIndex, Tag};
 use overlay::topology::NodeId;
 use packet::icmp::Kind;
@@ -71,19 +71,20 @@ impl Way {
 
 /// Whether an edge may send packets to a service: it holds the virtual IP, and seals what must be sealed.
 #[inline(always)]
-fn may_speak(service: &Service, edge: NodeId, epoch: u8) -> Result<(), Reason> {
-    if service.node != edge {
+fn may_speak(services: Services, edge: NodeId, epoch: u8) -> Result<(), Reason> {
+    if services.node != edge {
         return Err(Reason::OverlayInnerSource);
     }
-    if service.sealed && epoch == 0 { Err(Reason::OverlayUnsealed) } else { Ok(()) }
+    if services.sealed && epoch == 0 { Err(Reason::OverlayUnsealed) } else { Ok(()) }
 }
 
 impl<H: Headers> Request<H> {
     /// Whether a packet out of the overlay may go to an origin: to a virtual IP that its edge holds. The caller has
-    /// seen that its source is none of this node's addresses, and goes on with [`Request::look_up`].
+    /// seen that the source of one that is not plain is none of this node's addresses, and goes on with
+    /// [`Request::look_up`].
     ///
-    /// Of a plain packet only the source could keep it out, and that is asked when its session is made: no session has
-    /// a source that can not be answered.
+    /// Of a plain packet only the source could keep it out, and that is asked when its session is made, and again when
+    /// the configuration has changed: no session has a source that can not be answered.
     #[inline(always)]
     pub fn admit(
         packet: H,
@@ -100,8 +101,7 @@ impl<H: Headers> Request<H> {
         }
         // Of an ICMP error the service is that of the packet it quotes, which the translation looks up.
         if packet.icmp_kind() == Kind::Error {
-            let service = tables.any_service(packet.dst()).ok_or(Reason::UnknownService)?;
-            may_speak(service, edge, epoch)?;
+            may_speak(tables.services_at(packet.dst()).ok_or(Reason::UnknownService)?, edge, epoch)?;
             return Ok(Request {
                 packet,
                 edge,
@@ -110,9 +110,8 @@ impl<H: Headers> Request<H> {
                 guess: Guess::default(),
             });
         }
-        let number = tables.service_of(packet.dst(), packet.protocol()).ok_or(Reason::UnknownService)?;
-        let service = tables.services.get(number as usize).ok_or(Reason::UnknownService)?;
-        may_speak(service, edge, epoch)?;
+        let (services, number) = tables.service_at(packet.dst(), packet.protocol())?;
+        may_speak(services, edge, epoch)?;
         let echo = packet.icmp_kind() != Kind::Other;
         let port = if echo { 0 } else { packet.dst_port() };
         Ok(Request { packet, edge, service: service_id(number, port), hash: 0, guess: Guess::default() })
@@ -278,11 +277,18 @@ fn session<P: BufPool, H: Headers>(
     };
     let mut way = Way::of(nat.tag(session));
     if way.epoch != context.tables.epoch {
+        may_be_client(key.client, context.tables)?;
         let flight = return_flight(context.tables, entry.edge, entry.service)?;
         way = Way { epoch: context.tables.epoch, edge: entry.edge, flight, ..way };
         nat.set_tag(session, way.tag());
     }
     Ok((session, way))
+}
+
+/// A client that claims one of the node's own addresses would have its reply come back here for ever.
+#[cold]
+fn may_be_client(client: Addr, tables: &Tables) -> Result<(), Reason> {
+    if tables.local.get(client).is_some() { Err(Reason::IpAddress) } else { Ok(()) }
 }
 
 /// The flight back to a client's edge.
@@ -304,6 +310,7 @@ fn create<P: BufPool>(
     if !packet.source_is_forwardable() {
         return Err(Reason::IpAddress);
     }
+    may_be_client(packet.src, context.tables)?;
     let new = new_session(packet, edge, key.service, context.tables)?;
     let (number, port) = service_parts(key.service);
     let application = context.tables.application_of(number, port).map(usize::from);

@@ -38,27 +38,23 @@ pub struct Way {
     protocol: u8,
 }
 
-/// A copy that reached its destination.
+/// A copy that reached its destination. What is known of all copies of its way is taken over as it is; what its header
+/// says is in fields of its own, since it was read just now: what was written in pieces is not read back as a whole
+/// before it has reached the cache.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival {
-    /// Who put it into the overlay.
-    source: NodeId,
+    way: Way,
+    end: u16,
     stream: u16,
     sequence: u64,
-    /// Where the inner packet starts, bytes from the frame's start.
-    inner_at: u16,
-    end: u16,
     inner: IpVersion,
     /// The key epoch that it is sealed under; 0 if it is not.
     epoch: u8,
-    path_slot: u16,
-    /// Where its sender's worker is counted on this path, and its number there.
-    counted_at: u32,
     path_sequence: u32,
     /// How many copies left its sender.
     copies: u8,
-    /// The number of the routing protocol.
-    protocol: u8,
+    /// Where the inner packet starts, bytes from the frame's start.
+    inner_at: u16,
     place: Option<StreamIndex>,
     /// Where the data of its trace starts, bytes from the frame's start, and its length; 0 and 0 for nearly all.
     trace: (u16, u16),
@@ -129,23 +125,19 @@ impl Way {
         if wire::bucket(stream) as u16 >= tables.streams || wire::worker(stream) as u16 >= self.workers {
             return Err(Reason::OverlayUnknownStream);
         }
-        let Way { source, path_slot, counted_at, protocol, .. } = *self;
-        let counted_at = counted_at + u32::from(wire::worker(stream));
+        let (way, place, trace) = (*self, None, (0, 0));
         Ok(Arrival {
-            source,
+            way,
+            end,
             stream,
             sequence,
-            inner_at,
-            end,
             inner,
             epoch,
-            path_slot,
-            counted_at,
             path_sequence,
             copies,
-            protocol,
-            place: None,
-            trace: (0, 0),
+            inner_at,
+            place,
+            trace,
         })
     }
 }
@@ -165,7 +157,8 @@ impl Arrival {
     /// Counts the copy on its path. One that is too old for the window is not: it may be anybody's replay.
     #[inline(always)]
     fn count(&self, counters: &WorkerCounters) {
-        if let Some(way) = counters.ways.get(self.counted_at as usize) {
+        let at = self.way.counted_at + u32::from(wire::worker(self.stream));
+        if let Some(way) = counters.ways.get(at as usize) {
             way.count(self.path_sequence);
         }
     }
@@ -196,10 +189,11 @@ pub fn run<P: BufPool>(
     context: &mut Context<P>,
 ) {
     for entry in lanes.arrivals.iter_mut() {
-        let Arrival { source, stream, epoch, .. } = *entry;
-        entry.place = elimination.stream(StreamKey { source, stream, sealed: epoch != 0 }).ok();
+        let Arrival { stream, sequence, epoch, .. } = *entry;
+        let key = StreamKey { source: entry.way.source, stream, sealed: epoch != 0 };
+        entry.place = elimination.stream(key).ok();
         if let Some(place) = entry.place {
-            elimination.prefetch(place, entry.sequence);
+            elimination.prefetch(place, sequence);
         }
     }
     let Lanes { plain, general, arrivals } = lanes;
@@ -212,28 +206,29 @@ pub fn run<P: BufPool>(
         };
         let mut verdict = recovery.look(entry.sequence);
         // Another life of its sender has other keys, and a window of its own as soon as one of its packets opens.
-        let life = if entry.epoch != 0 { life_of(context.keys, entry.source) } else { 0 };
+        let life = if entry.epoch != 0 { life_of(context.keys, entry.way.source) } else { 0 };
         let another_life = recovery.life() != life;
         if another_life {
             verdict = Verdict::Pass;
         }
-        let Some(path) = context.counters.paths.get(entry.path_slot as usize) else {
+        let Some(path) = context.counters.paths.get(entry.way.path_slot as usize) else {
             return context.drop(buf, Reason::OverlayUnknownPath);
         };
         let traced = entry.trace.0 != 0;
         if traced {
-            let seen = Seen::arrival(entry.source, entry.stream, entry.sequence, entry.path_slot);
+            let seen = Seen::arrival(entry.way.source, entry.stream, entry.sequence, entry.way.path_slot);
             context.trace_begins(seen, &buf, entry.trace.0, entry.trace.1);
         }
         if !verdict.passes() {
-            recovery.refuse(verdict, entry.path_slot);
+            recovery.refuse(verdict, entry.way.path_slot);
             return refuse(buf, entry, verdict, path, context);
         }
         if buf.keep(entry.inner_at as usize, (entry.end - entry.inner_at) as usize).is_err() {
             return context.drop(buf, Reason::OverlayTruncated);
         }
         if entry.epoch != 0 {
-            let Arrival { source, stream, sequence, inner, epoch, protocol, .. } = *entry;
+            let Arrival { stream, sequence, inner, epoch, .. } = *entry;
+            let Way { source, protocol, .. } = entry.way;
             let shared = Shared { protocol, inner, stream, sequence };
             if let Err(reason) = seal::open(context.keys, source, epoch, shared, &mut buf) {
                 return context.drop(buf, reason);
@@ -251,7 +246,7 @@ pub fn run<P: BufPool>(
             && let Some(packet) =
                 Plain::read(buf.data()).filter(|packet| packet.total_len() as usize == buf.len())
         {
-            recovery.pass(entry.sequence, verdict, entry.path_slot, entry.copies);
+            recovery.pass(entry.sequence, verdict, entry.way.path_slot, entry.copies);
             entry.count_passed(verdict, path, context.counters);
             if traced {
                 context.trace_ends(Outcome::Won, buf.data());
@@ -305,7 +300,7 @@ fn hand_on_any<P: BufPool>(
     match ip::parse(buf.data()) {
         Ok(packet) if packet.version == entry.inner && packet.len as usize == buf.len() => {
             if let Some(mut recovery) = entry.place.and_then(|place| elimination.recovery(place)) {
-                recovery.pass(entry.sequence, verdict, entry.path_slot, entry.copies);
+                recovery.pass(entry.sequence, verdict, entry.way.path_slot, entry.copies);
             }
             entry.count_passed(verdict, path, context.counters);
             if entry.trace.0 != 0 {
@@ -325,7 +320,7 @@ fn speaks_for(application: u16, arrival: &Arrival, tables: &Tables) -> Result<()
     if application.sealed && arrival.epoch == 0 {
         return Err(Reason::OverlayUnsealed);
     }
-    let region = tables.peer(arrival.source).map(|peer| peer.region);
+    let region = tables.peer(arrival.way.source).map(|peer| peer.region);
     if region == Some(application.gateway) { Ok(()) } else { Err(Reason::OverlayInnerSource) }
 }
 
@@ -342,8 +337,10 @@ fn hand_on<P: BufPool, H: Headers>(
 ) {
     let tables = context.tables;
     // Only a virtual IP of this node speaks to clients; everything else is a request to the gateway. Both sides are
-    // bound to their sender: the packet's path has ended in the sender's region, checked on admission.
-    let own = tables.local.get(packet.src());
+    // bound to their sender: the packet's path has ended in the sender's region, checked on admission. Where there is
+    // no edge, a plain packet's source is asked about when its session is made: nearly every one would be looked for in
+    // vain, and where such a search ends can not be foretold.
+    let own = if tables.roles.edge || !is_plain { tables.local.get(packet.src()) } else { None };
     if tables.roles.edge
         && let Some(Local::Vip(application)) = own
     {
@@ -360,7 +357,7 @@ fn hand_on<P: BufPool, H: Headers>(
     if own.is_some() {
         return context.drop(buf, Reason::IpAddress);
     }
-    match Request::admit(packet, is_plain, arrival.source, arrival.epoch, tables) {
+    match Request::admit(packet, is_plain, arrival.way.source, arrival.epoch, tables) {
         Ok(request) => {
             sorted.requests.note(request.look_up(nat));
             sorted.requests.take(buf);

@@ -270,6 +270,30 @@ fn sessions_and_sequences_outlive_a_reload() {
 }
 
 #[test]
+fn no_client_has_an_address_of_the_gateways_own() {
+    let mut lab = Lab::new();
+    // Of the pool, and towards the origins, where nobody but the gateway can tell: a packet to an edge knows neither.
+    for (number, claimed) in ["10.9.0.100", "10.9.0.1"].into_iter().enumerate() {
+        let request = frame(EDGE, claimed, 7, "203.0.113.10", 80, 6, b"");
+        let copies = lab.give(EDGE, OUTSIDE, &request);
+        assert!(lab.run(copies).is_empty());
+        assert_eq!(lab.dropped(GATEWAY, Reason::IpAddress), number as u64 + 1);
+    }
+    assert_eq!(lab.nodes[GATEWAY].forwarder.nat().unwrap().len(), 0);
+    // One that becomes the gateway's while its client has a session.
+    let request = frame(EDGE, "10.9.0.102", 7, "203.0.113.10", 80, 6, b"");
+    let copies = lab.give(EDGE, OUTSIDE, &request);
+    assert_eq!(lab.run(copies).len(), 1);
+    let mut changed = topology();
+    changed.nodes[GATEWAY].nat_pool[0] = ip("10.9.0.100")..=ip("10.9.0.102");
+    let next = tables(&changed, GATEWAY, Some(&lab.nodes[GATEWAY].forwarder.tables().clone()));
+    lab.nodes[GATEWAY].forwarder.swap_tables(next.into());
+    let copies = lab.give(EDGE, OUTSIDE, &request);
+    assert!(lab.run(copies).is_empty());
+    assert_eq!(lab.dropped(GATEWAY, Reason::IpAddress), 3);
+}
+
+#[test]
 fn what_a_path_loses_of_data_is_counted_by_its_own_numbers() {
     use overlay::path_loss::{Counts, NOTE_NS, READINGS, Tally};
     use overlay::topology::PathId;

@@ -105,7 +105,10 @@ proptest! {
             collector.take(number(sequence), won.then_some("web"), copy);
         }
         for hop in collector.hops("web") {
-            prop_assert!(hop.link.percentiles().is_some());
+            // None where all that came over the hop is more than two windows old by the clocks in the records.
+            if let Some([half, most, all]) = hop.link.percentiles() {
+                prop_assert!(half <= most && most <= all);
+            }
         }
     }
 }

@@ -293,7 +293,7 @@ impl Tables {
         // Numbers whose service or origin is gone keep their place.
         for at in self.services.len()..self.registry.services.len() {
             let (vip, protocol) = self.registry.services[at];
-            self.services.push(Service { vip, protocol, node: NodeId(0), sealed: true, ports: Vec::new() });
+            self.services.push(Service { vip, protocol, ports: Vec::new() });
         }
         for at in self.origins.len()..self.registry.origins.len() {
             let (address, port) = self.registry.origins[at];
@@ -350,23 +350,17 @@ impl Tables {
                 let slot = number(&mut self.registry.services, (address, protocol));
                 while self.services.len() <= slot as usize {
                     let (vip, protocol) = self.registry.services[self.services.len()];
-                    self.services.push(Service {
-                        vip,
-                        protocol,
-                        node: NodeId(0),
-                        sealed: true,
-                        ports: Vec::new(),
-                    });
+                    self.services.push(Service { vip, protocol, ports: Vec::new() });
                 }
-                let mut numbers = self.services_of.get(address).unwrap_or(Services([Services::NONE; 4]));
+                let sealed = application.seal != Seal::None;
+                let none = Services { numbers: [Services::NONE; 4], node: vip.node, sealed };
+                let mut services = self.services_of.get(address).unwrap_or(none);
                 match Services::place(protocol) {
-                    Some(at) => numbers.0[at] = slot,
+                    Some(at) => services.numbers[at] = slot,
                     None => drop(self.other_services.insert((address, protocol), slot)),
                 }
-                self.services_of.insert(address, numbers);
+                self.services_of.insert(address, services);
                 let entry = &mut self.services[slot as usize];
-                entry.node = vip.node;
-                entry.sealed = application.seal != Seal::None;
                 entry.ports.push((first, last, index));
                 if self.roles.gateway && application.gateway == self.region {
                     self.add_served(vip.node, slot, (first, last), index);

@@ -32,7 +32,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use overlay::topology::{Filtering, NodeId, RegionIndex, Roles, Translation};
 use packet::transport::{ICMP, ICMPV6, TCP, UDP, is_common};
-use packet::{Addr, Mac};
+use packet::{Addr, Mac, Reason};
 
 /// What an address of this node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,9 +92,16 @@ pub struct Port {
     pub address: [Option<Addr>; 2],
 }
 
-/// The services of a virtual IP, by protocol.
+/// The services of a virtual IP.
 #[derive(Clone, Copy, Debug)]
-pub struct Services([u16; 4]);
+pub struct Services {
+    /// Their numbers, by protocol.
+    numbers: [u16; 4],
+    /// The node that holds it.
+    pub node: NodeId,
+    /// Whether it takes sealed packets only.
+    pub sealed: bool,
+}
 
 impl Services {
     const NONE: u16 = u16::MAX;
@@ -116,10 +123,11 @@ impl Services {
         (place != Services::NOWHERE).then_some(place as usize)
     }
 
+    /// The number of one.
     #[inline(always)]
     fn of(self, protocol: u8) -> Option<u16> {
         // One word, shifted: asking for one protocol after the other takes longer.
-        let [a, b, c, d] = self.0.map(u64::from);
+        let [a, b, c, d] = self.numbers.map(u64::from);
         let word = a | b << 16 | c << 32 | d << 48;
         let number = (word >> (Services::PLACES[protocol as usize] * 16)) as u16;
         (number != Services::NONE).then_some(number)
@@ -131,10 +139,6 @@ impl Services {
 pub struct Service {
     /// The virtual IP.
     pub vip: Addr,
-    /// The node that holds it.
-    pub node: NodeId,
-    /// Whether it takes sealed packets only.
-    pub sealed: bool,
     /// Protocol number.
     pub protocol: u8,
     /// Ports, first and last, with the application behind them.
@@ -326,13 +330,23 @@ impl Tables {
         self.other_services.get(&(vip, protocol)).copied()
     }
 
-    /// Any service of a virtual IP: they all have its node and its seal.
-    pub fn any_service(&self, vip: Addr) -> Option<&Service> {
-        let numbers = self.services_of.get(vip)?.0;
-        match numbers.into_iter().find(|number| *number != Services::NONE) {
-            Some(number) => self.services.get(number as usize),
-            None => self.services.iter().find(|service| service.vip == vip && !service.ports.is_empty()),
-        }
+    /// What a virtual IP's services have in common, and the number of one of them.
+    ///
+    /// # Errors
+    /// [`Reason::UnknownService`].
+    #[inline(always)]
+    pub fn service_at(&self, vip: Addr, protocol: u8) -> Result<(Services, u16), Reason> {
+        let services = self.services_of.get(vip).ok_or(Reason::UnknownService)?;
+        let number = match is_common(protocol) {
+            true => services.of(protocol),
+            false => self.other_service_of(vip, protocol),
+        };
+        Ok((services, number.ok_or(Reason::UnknownService)?))
+    }
+
+    /// What a virtual IP's services have in common.
+    pub fn services_at(&self, vip: Addr) -> Option<Services> {
+        self.services_of.get(vip)
     }
 
     /// The application that listens on a port of a service.
