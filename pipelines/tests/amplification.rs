@@ -5,7 +5,7 @@
 mod common;
 
 use common::*;
-use packet::{checksum, ip};
+use packet::{Reason, checksum};
 use proa_pipelines as pipelines;
 use proa_pipelines::slow::{self, SlowPath};
 
@@ -16,7 +16,7 @@ const PORTS: [u16; 7] = [4784, 4794, 4795, 6081, 53, 80, 1];
 
 /// Bytes of a frame's IP packet, or of what else it holds.
 fn ip_len(frame: &[u8]) -> usize {
-    ip::parse(&frame[14..]).map_or(frame.len() - 14, |packet| packet.len.into())
+    packet::ip::parse(&frame[14..]).map_or(frame.len() - 14, |packet| packet.len.into())
 }
 
 struct Rig {
@@ -118,5 +118,36 @@ fn nothing_that_anybody_sends_brings_more_bytes_than_it_has() {
     }
     // Errors and echo replies are among it, or this would show nothing.
     assert!(answered >= 30, "{answered}");
-    assert!(ip::parse(&frame(EDGE, "198.18.0.1", 1, V4[0], 53, 17, b"")[14..]).is_ok());
+    assert!(packet::ip::parse(&frame(EDGE, "198.18.0.1", 1, V4[0], 53, 17, b"")[14..]).is_ok());
+}
+
+#[test]
+fn no_packet_is_copied_more_often_than_the_configuration_says() {
+    // An overlay that is wired into a circle: the origin is the virtual IP itself, so that what leaves the gateway comes to
+    // the edge again. It is copied again, and ends at the gateway, whose own address it comes from by now.
+    let mut looped = topology();
+    let copies = u64::from(looped.applications[0].copies);
+    let vip = "10.9.0.2";
+    looped.applications[0].vips[0].address = ip(vip);
+    looped.applications[0].origins = vec![overlay::topology::Origin { address: ip(vip), port: Some(80) }];
+    let mut lab = Lab::new();
+    for node in [EDGE, GATEWAY] {
+        lab.nodes[node].forwarder.swap_tables(tables(&looped, node, None).into());
+    }
+    let mut given = 1;
+    let mut queue = std::collections::VecDeque::from([frame(EDGE, "198.51.100.77", 7, vip, 80, 6, b"x")]);
+    while let Some(next) = queue.pop_front() {
+        let sent = lab.give(EDGE, OUTSIDE, &next);
+        assert!(sent.len() as u64 <= copies);
+        for out in lab.run(sent).into_iter().filter(|(node, port, _)| (*node, *port) == (GATEWAY, OUTSIDE)) {
+            given += 1;
+            queue.push_back([&mac(EDGE, OUTSIDE).0[..], &out.2[6..]].concat());
+        }
+        assert!(given <= 64, "it goes round for ever");
+    }
+    assert_eq!((given, lab.dropped(GATEWAY, Reason::IpAddress)), (2, 1));
+    let counters = |node: usize| &lab.nodes[node].counters;
+    let passed: u64 = counters(GATEWAY).paths.iter().map(|path| path.passed.get()).sum();
+    let discarded: u64 = counters(GATEWAY).paths.iter().map(|path| path.discarded.get()).sum();
+    assert_eq!((passed, passed + discarded), (given, copies * given));
 }

@@ -69,6 +69,11 @@ impl SlowPath {
         if unspecified && (source_mac.is_some() || packet.dst != solicited_node(target)) {
             return Err(Reason::SlowPath);
         }
+        // RFC 4861 section 4.3: who has an address names its link-layer address to a group. A shorter question would have
+        // a longer answer.
+        if !unspecified && source_mac.is_none() && is_multicast(packet.dst) {
+            return Err(Reason::SlowPath);
+        }
         let is_for_us = self.own.answers(port, target);
         if let Some(mac) = source_mac
             && self.own.on_link(port, packet.src)
@@ -82,11 +87,18 @@ impl SlowPath {
         if !self.ndp_rate.take(now_ns, packet.src) {
             return Err(Reason::AnswerLimited);
         }
-        // RFC 4861 section 7.2.4: whoever has no address yet is answered through the group of all nodes.
-        let known = source_mac.or_else(|| self.neighbors.mac(port, packet.src));
-        match known.filter(|_| !unspecified) {
-            Some(mac) => self.send_advertisement(port, target, packet.src, mac, SOLICITED | OVERRIDE),
-            None => self.announce_ndp(port, target),
+        let flags = SOLICITED | OVERRIDE;
+        match source_mac {
+            // RFC 4861 section 7.2.4: whoever has no address yet is answered through the group of all nodes.
+            None if unspecified => self.announce_ndp(port, target),
+            Some(mac) => self.send_advertisement(port, target, packet.src, mac, flags),
+            // The same section: one station, which holds the link-layer address already, needs no option. Where it is not
+            // known itself, it asks the group in the end, and names its own.
+            None => {
+                let mac = self.neighbors.mac(port, packet.src).ok_or(Reason::SlowPath)?;
+                let message = bare(V6_NEIGHBOR_ADVERTISEMENT, flags, target);
+                self.send_message(port, mac, target, packet.src, &message);
+            }
         }
         Ok(())
     }
@@ -148,8 +160,7 @@ impl SlowPath {
     }
 
     fn message(&self, port: PortIndex, kind: u8, flags: u8, target: Addr, option: u8) -> Vec<u8> {
-        let mut message = vec![kind, 0, 0, 0, flags, 0, 0, 0];
-        message.extend(target.v6_bytes());
+        let mut message = bare(kind, flags, target);
         message.extend([option, 1]);
         message.extend(self.ports[port.0 as usize].mac.0);
         message
@@ -160,6 +171,13 @@ impl SlowPath {
         frame::push_icmpv6(&mut frame, src, dst, HOP_LIMIT, message);
         self.send(port, frame::finish(frame));
     }
+}
+
+/// A message without options.
+fn bare(kind: u8, flags: u8, target: Addr) -> Vec<u8> {
+    let mut message = vec![kind, 0, 0, 0, flags, 0, 0, 0];
+    message.extend(target.v6_bytes());
+    message
 }
 
 /// The link-layer addresses that a message's options name.

@@ -213,6 +213,12 @@ fn answers_solicitations_that_obey_the_rfc() {
     assert_eq!(checksum::sum_onto(pseudo, message), 0xffff);
     assert_eq!((message[0], message[4], &message[26..32]), (136, 0x60, &OWN.0[..]));
     assert_eq!(slow.neighbors().collect::<Vec<_>>(), [(PORT, addr("2001:db8:1::9"), PEER)]);
+    // One station that names no link-layer address has ours: it is told no more than it asked with, where it is known.
+    let probe = ndp(ASK.1, 0, "2001:db8:1::9", "2001:db8:1::77", "2001:db8:1::77", 0, 255);
+    slow.handle(now, PORT, &probe);
+    let sent = frames(&mut slow);
+    assert_eq!((sent.len(), sent[0].len(), &sent[0][..6]), (1, probe.len(), &PEER.0[..]));
+    assert_eq!((sent[0][54], sent[0][58]), (136, 0x60));
     // Duplicate address detection is answered to everyone.
     slow.handle(now, PORT, &ndp(ASK.1, 0, "::", group, "2001:db8:1::77", 0, 255));
     assert_eq!(frames(&mut slow)[0][..6], [0x33, 0x33, 0, 0, 0, 1]);
@@ -223,6 +229,9 @@ fn answers_solicitations_that_obey_the_rfc() {
         ndp(ASK.1, 0, "2001:db8:1::8", group, "2001:db8:1::77", 1, 254),
         ndp(ASK.1, 0, "::", group, "2001:db8:1::77", 1, 255),
         ndp(TELL.1, 0x60, "2001:db8:1::8", "ff02::1", "2001:db8:1::8", 2, 255),
+        // Whoever has an address must name its link-layer address to a group; and one that is not known must ask again.
+        ndp(ASK.1, 0, "2001:db8:1::8", group, "2001:db8:1::77", 0, 255),
+        ndp(ASK.1, 0, "2001:db8:1::8", "2001:db8:1::77", "2001:db8:1::77", 0, 255),
         wrong_sum,
     ];
     let before = slow.drops()[Reason::SlowPath.index()];
