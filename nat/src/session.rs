@@ -11,7 +11,7 @@ use packet::checksum::Delta;
 pub struct Seconds(pub u32);
 
 /// A service, (VIP, protocol, port), as a dense number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct ServiceId(pub u32);
 
 /// Whatever the owner of the NAT wants to find again with a session; opaque here.

@@ -16,7 +16,7 @@ use crate::protocol::Protocol;
 pub struct RegionIndex(pub u16);
 
 /// A node's number on the wire; never 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct NodeId(pub u16);
 
 /// A path's number on the wire, unique in the overlay; never 0.

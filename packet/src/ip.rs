@@ -9,9 +9,10 @@ use zerocopy::byteorder::network_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// Version of the Internet Protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum IpVersion {
     /// IPv4, RFC 791.
+    #[default]
     V4,
     /// IPv6, RFC 8200.
     V6,
@@ -83,9 +84,10 @@ impl Ipv6 {
 }
 
 /// Whether a packet is a fragment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Fragment {
     /// A whole packet.
+    #[default]
     No,
     /// The first fragment: it has the transport header.
     First,
@@ -94,7 +96,7 @@ pub enum Fragment {
 }
 
 /// What the headers of an IP packet say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Packet {
     /// Source address.
     pub src: Addr,

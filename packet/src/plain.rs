@@ -6,7 +6,7 @@ use crate::transport::{TCP, UDP};
 use crate::{Addr, IpVersion, checksum};
 
 /// The headers of a plain packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Plain {
     src: u32,
     dst: u32,

@@ -21,15 +21,19 @@ pub type Burst<B> = ArrayVec<B, BURST_MAX>;
 /// Packets of one kind out of a burst, and what classification found about each.
 ///
 /// Buffers and findings lie apart, and findings are worked on where they lie: moving them from stage to stage
-/// would cost more than most stages do.
+/// would cost more than most stages do. They are written field by field into their place, by code that is inlined: a
+/// function that took them by reference would read as a whole what was written in pieces just before.
 pub struct Lane<B, T> {
-    bufs: ArrayVec<B, BURST_MAX>,
-    found: ArrayVec<T, BURST_MAX>,
+    bufs: Box<[Option<B>; BURST_MAX]>,
+    /// What is beyond `held` is of former bursts.
+    found: Box<[T; BURST_MAX]>,
+    held: usize,
 }
 
-impl<B, T> Default for Lane<B, T> {
+impl<B, T: Copy + Default> Default for Lane<B, T> {
     fn default() -> Lane<B, T> {
-        Lane { bufs: ArrayVec::new(), found: ArrayVec::new() }
+        let bufs = Box::new(core::array::from_fn(|_| None));
+        Lane { bufs, found: Box::new([T::default(); BURST_MAX]), held: 0 }
     }
 }
 
@@ -37,50 +41,43 @@ impl<B, T: Copy> Lane<B, T> {
     /// Whether there is no packet.
     #[inline(always)]
     pub fn is_empty(&self) -> bool {
-        self.bufs.is_empty()
+        self.held == 0
     }
 
-    /// Notes what was found about a packet; its buffer must follow by [`Lane::take`].
+    /// Notes what was found about a packet; its buffer follows by [`Lane::take`], or goes elsewhere.
     #[inline(always)]
     pub fn note(&mut self, found: T) {
-        self.found.push(found);
+        self.found[self.held] = found;
     }
 
     /// Takes the buffer of the packet noted last.
     #[inline(always)]
     pub fn take(&mut self, buf: B) {
-        self.bufs.push(buf);
+        self.bufs[self.held] = Some(buf);
+        self.held += 1;
     }
 
-    /// Forgets the packet noted last, whose buffer goes elsewhere.
+    /// What was found about the packet noted last, whose buffer was not taken yet.
     #[inline(always)]
-    pub fn forget(&mut self) {
-        self.found.pop();
-    }
-
-    /// What was found about the packet noted last.
-    #[inline(always)]
-    pub fn last(&self) -> Option<&T> {
-        self.found.last()
+    pub fn noted(&self) -> Option<&T> {
+        self.found.get(self.held)
     }
 
     /// What was found about each packet.
     #[inline(always)]
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.found.iter_mut()
+        self.found.iter_mut().take(self.held)
     }
 
     /// Takes all packets out, in their order.
     #[inline(always)]
     pub fn drain(&mut self, mut each: impl FnMut(B, &T)) {
-        // Zipped, both iterators would be kept in memory.
-        let mut bufs = self.bufs.drain(..);
-        for found in &self.found {
-            let Some(buf) = bufs.next() else { break };
-            each(buf, found);
+        let held = core::mem::take(&mut self.held);
+        for (place, found) in self.bufs.iter_mut().zip(self.found.iter()).take(held) {
+            if let Some(buf) = place.take() {
+                each(buf, found);
+            }
         }
-        drop(bufs);
-        self.found.clear();
     }
 }
 

@@ -220,10 +220,9 @@ fn settle<P: BufPool, T: core::marker::Copy>(
 ) {
     if context.workers > 1
         && let Some(owner) =
-            lane.last().and_then(|found| owner(found, context.workers, context.tables.streams))
+            lane.noted().and_then(|found| owner(found, context.workers, context.tables.streams))
         && owner != context.worker
     {
-        lane.forget();
         context.hand_off(buf, port, owner);
     } else {
         lane.take(buf);

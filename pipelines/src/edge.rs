@@ -14,7 +14,7 @@ use packet::transport::{ICMP, ICMPV6, TCP, UDP};
 use packet::{BufPool, Headers, IpVersion, PacketBuf, Reason};
 
 /// A client's packet to a virtual IP.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Ingress<H> {
     /// Its headers.
     packet: H,

@@ -33,7 +33,7 @@ pub struct Sorted<B, H> {
     pub replies: Lane<B, Reply<H>>,
 }
 
-impl<B, H> Default for Sorted<B, H> {
+impl<B, H: Copy + Default> Default for Sorted<B, H> {
     fn default() -> Sorted<B, H> {
         Sorted { ingress: Lane::default(), requests: Lane::default(), replies: Lane::default() }
     }

@@ -21,7 +21,7 @@ use packet::transport::{SCTP, is_common};
 use packet::{Addr, BufPool, Headers, IpVersion, PacketBuf, Reason};
 
 /// A client's packet out of the overlay; the buffer holds the inner packet and nothing else.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Request<H> {
     packet: H,
     /// The edge that it entered at.
@@ -389,7 +389,7 @@ fn answer_to_client<P: BufPool, H: Headers>(
 }
 
 /// A packet from the origins' side to an address that clients are translated to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Reply<H> {
     packet: H,
     /// Where its IP header starts, bytes from the frame's start.

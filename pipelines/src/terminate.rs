@@ -26,7 +26,7 @@ use packet::{BufPool, Headers, IpVersion, PacketBuf, Reason};
 const NOT_COUNTED: u32 = u32::MAX >> 1;
 
 /// The way from one sender over one path that ends here.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Way {
     source: NodeId,
     /// Workers that the sender may send with.
@@ -41,7 +41,7 @@ pub struct Way {
 /// A copy that reached its destination. What is known of all copies of its way is taken over as it is; what its header
 /// says is in fields of its own, since it was read just now: what was written in pieces is not read back as a whole
 /// before it has reached the cache.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Arrival {
     way: Way,
     end: u16,
