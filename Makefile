@@ -11,6 +11,9 @@ FUZZ_SECONDS ?= 300
 # Namespace tests to run: parts of their names, all when empty.
 TESTS ?=
 
+# Minutes that `make soak` takes.
+MINUTES ?= 10
+
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 
 .PHONY: help
@@ -23,6 +26,7 @@ help:
 	  '  make test     every test: format, lints, unit, property, simulator, fuzz, dissector, namespaces' \
 	  '  make e2e      the namespace tests alone  (TESTS="mtu reload" to choose)' \
 	  '  make show     figures: fail-over of streams, and what hostile packets achieve' \
+	  '  make soak     ten minutes of traffic through the lab: memory must stay flat  (MINUTES=10)' \
 	  '  make bench    nanoseconds and allocations per stage, Mpps per role beside l3fwd and OVS-DPDK' \
 	  '  make fuzz     fuzz each parser for FUZZ_SECONDS (default $(FUZZ_SECONDS))' \
 	  '  make lint     format, clippy and shellcheck' \
@@ -55,6 +59,12 @@ show:
 	@scripts/setup.sh build test
 	cargo build --profile test-release -p proa-appliance -p proa-ctl
 	@BIN=$(TARGET_DIR)/test-release tests/e2e/show_failover.sh
+
+.PHONY: soak
+soak:
+	@scripts/setup.sh build test
+	cargo build --profile test-release -p proa-appliance -p proa-ctl
+	@BIN=$(TARGET_DIR)/test-release tests/e2e/show_soak.sh $(MINUTES)
 
 .PHONY: bench
 bench:

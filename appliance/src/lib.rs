@@ -41,6 +41,7 @@ pub mod server;
 pub mod setup;
 pub mod socket;
 mod start;
+mod sums;
 pub mod thread;
 pub mod traces;
 pub mod worker;

@@ -3,7 +3,7 @@
 //! The control thread sends a [`Query`] with an empty [`Page`]; the worker looks at so many places of its table,
 //! copies the entries it finds into the page and hands it back. It allocates nothing and looks at no filter.
 
-use nat::SessionView;
+use nat::{ClientUse, PoolUse, SessionView};
 use overlay::elimination::StreamView;
 use packet::BufPool;
 use pipelines::Forwarder;
@@ -21,6 +21,10 @@ pub enum Table {
     Sessions,
     /// The streams that are received.
     Streams,
+    /// The gateway's addresses, with how many of their ports are used.
+    Pool,
+    /// The gateway's clients.
+    Clients,
 }
 
 /// A piece of a table that is asked for.
@@ -49,6 +53,10 @@ pub struct Page {
     pub sessions: Vec<SessionView>,
     /// Streams found.
     pub streams: Vec<StreamView>,
+    /// Addresses of the pool, with each protocol.
+    pub pool: Vec<PoolUse>,
+    /// Clients found.
+    pub clients: Vec<ClientUse>,
     /// The worker's clock when it filled the page, s.
     pub now_s: u32,
 }
@@ -65,6 +73,8 @@ impl Page {
             flows: Vec::with_capacity(room(Table::Flows)),
             sessions: Vec::with_capacity(room(Table::Sessions)),
             streams: Vec::with_capacity(room(Table::Streams)),
+            pool: Vec::with_capacity(room(Table::Pool)),
+            clients: Vec::with_capacity(room(Table::Clients)),
             now_s: 0,
         }
     }
@@ -79,6 +89,16 @@ pub fn fill<P: BufPool>(query: Query, forwarder: &Forwarder<P>, now_ns: u64) -> 
         Table::Sessions => {
             let nat = forwarder.nat();
             nat.and_then(|nat| nat.list_all(cursor, PLACES, |session| page.sessions.push(session)))
+        }
+        Table::Pool => {
+            let list = |nat: &nat::Nat| nat.list_pool(cursor as usize, PLACES, |used| page.pool.push(used));
+            forwarder.nat().and_then(list).map(|next| next as u32)
+        }
+        Table::Clients => {
+            let list = |nat: &nat::Nat| {
+                nat.list_clients(cursor as usize, PLACES, |client| page.clients.push(client))
+            };
+            forwarder.nat().and_then(list).map(|next| next as u32)
         }
         Table::Streams => {
             let elimination = forwarder.elimination();

@@ -10,6 +10,7 @@ use pipelines::Tables;
 
 use crate::exchange::{Exchange, Order};
 use crate::listing::{Page, Query, Table};
+use crate::sums::Sums;
 
 /// Lists at once.
 const LISTS_MAX: usize = 8;
@@ -26,6 +27,8 @@ struct List {
     /// A page is with the worker.
     asked: bool,
     ready: Vec<Response>,
+    /// Entries that are told together at the end.
+    sums: Sums,
     ended: bool,
 }
 
@@ -59,6 +62,7 @@ impl Lists {
             cursor: 0,
             asked: false,
             ready: Vec::new(),
+            sums: Sums::new(limit),
             ended: false,
         };
         self.lists.insert(request, list);
@@ -89,6 +93,17 @@ impl Lists {
             Table::Streams => {
                 page.streams.iter().map(|view| show_stream(&page, view, config, tables)).collect()
             }
+            Table::Pool => {
+                page.pool.iter().for_each(|used| list.sums.add_pool(used));
+                Vec::new()
+            }
+            Table::Clients => {
+                let asked = list.filter.address;
+                let wanted =
+                    |client: &&nat::ClientUse| asked.is_none_or(|asked| client.client.to_ip() == asked);
+                page.clients.iter().filter(wanted).for_each(|client| list.sums.add_client(client));
+                Vec::new()
+            }
             Table::Sessions => {
                 page.sessions.iter().filter_map(|session| show_session(&page, session)).collect()
             }
@@ -112,7 +127,10 @@ impl Lists {
             }
         }
         if list.worker >= workers {
-            list.end(false);
+            let (entries, more) = list.sums.take();
+            list.shown += entries.len() as u64;
+            list.ready.extend(entries);
+            list.end(more);
         }
     }
 

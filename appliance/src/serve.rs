@@ -81,6 +81,8 @@ impl Serving {
                 Request::Flows(wanted) => self.list(client, core, Table::Flows, wanted),
                 Request::Streams(wanted) => self.list(client, core, Table::Streams, wanted),
                 Request::Sessions(wanted) => self.list(client, core, Table::Sessions, wanted),
+                Request::Pool(wanted) => self.list(client, core, Table::Pool, wanted),
+                Request::Clients(wanted) => self.list(client, core, Table::Clients, wanted),
             },
         }
     }

@@ -35,9 +35,9 @@ pub enum Noun {
     /// Clients' flows at an edge.
     #[command(subcommand)]
     Flow(ListVerb),
-    /// Translated sessions at a gateway.
+    /// What a gateway translates: sessions, addresses, clients.
     #[command(subcommand)]
-    Nat(ListVerb),
+    Nat(NatVerb),
     /// Streams that the node receives.
     #[command(subcommand)]
     Stream(StreamVerb),
@@ -125,6 +125,28 @@ pub enum ListVerb {
     Show(List),
 }
 
+/// What to do with translation.
+#[derive(Debug, Subcommand)]
+pub enum NatVerb {
+    /// Sessions that match.
+    #[command(visible_alias = "session")]
+    Show(List),
+    /// The addresses that clients are translated to, and how many of their ports are used.
+    Pool {
+        /// Entries at most.
+        #[arg(long, default_value_t = 1000)]
+        limit: u64,
+    },
+    /// Clients, those with the most sessions first.
+    Client {
+        /// Only this one.
+        address: Option<std::net::IpAddr>,
+        /// Entries at most.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(..=100_000))]
+        limit: u64,
+    },
+}
+
 /// Which entries.
 #[derive(Debug, Args)]
 pub struct List {
@@ -150,7 +172,14 @@ impl Noun {
             }
             Noun::Link(LinkVerb::Show { .. }) => Request::Links,
             Noun::Flow(ListVerb::Show(list)) => Request::Flows(list.request()?),
-            Noun::Nat(ListVerb::Show(list)) => Request::Sessions(list.request()?),
+            Noun::Nat(NatVerb::Show(list)) => Request::Sessions(list.request()?),
+            Noun::Nat(NatVerb::Pool { limit }) => {
+                Request::Pool(ListRequest { filter: Filter::default(), limit: *limit })
+            }
+            Noun::Nat(NatVerb::Client { address, limit }) => {
+                let filter = Filter { address: *address, ..Filter::default() };
+                Request::Clients(ListRequest { filter, limit: *limit })
+            }
             Noun::Stream(StreamVerb::Show { limit }) => {
                 Request::Streams(ListRequest { filter: Filter::default(), limit: *limit })
             }

@@ -16,6 +16,7 @@ mod response;
 mod show;
 mod show_keys;
 mod show_links;
+mod show_nat;
 mod show_streams;
 mod show_traces;
 mod table;
@@ -27,7 +28,8 @@ pub use links::{Flood, Links, ToldLink};
 pub use liveness::{Incoming, LinkNow, Neighbor, PathEnd, Percentiles, Quality};
 pub use protocol::{Family, Filter, ListRequest, REQUEST_BYTES_MAX, Request, TraceRequest};
 pub use response::{
-    Drop, End, Flow, Link, NeighborStatus, Path, Port, Response, Session, Status, Stream, StreamPath, Worker,
+    Client, Drop, End, Flow, Link, NeighborStatus, Path, PoolUse, Port, Response, Session, Status, Stream,
+    StreamPath, Worker,
 };
 pub use show::print;
 pub use traces::{TraceCopy, TraceHop, TraceLink, TracePath, TraceRecord, TracedPacket, Traces};

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::{CommandFactory, Parser};
-use proa_ctl::cli::{Cli, Noun};
+use proa_ctl::cli::{Cli, NatVerb, Noun};
 use proa_ctl::{Response, ask, print};
 use serde_json::{Value, json};
 
@@ -54,7 +54,9 @@ fn write(text: &str) -> Result<()> {
 
 fn as_json(noun: &Noun, answer: Vec<Response>) -> Value {
     let name = match noun {
-        Noun::Nat(_) => "sessions",
+        Noun::Nat(NatVerb::Show(_)) => "sessions",
+        Noun::Nat(NatVerb::Pool { .. }) => "pool",
+        Noun::Nat(NatVerb::Client { .. }) => "clients",
         Noun::Stream(_) => "streams",
         _ => "flows",
     };
@@ -70,6 +72,8 @@ fn as_json(noun: &Noun, answer: Vec<Response>) -> Value {
             Response::Flow(flow) => entries.push(json!(flow)),
             Response::Session(session) => entries.push(json!(session)),
             Response::Stream(stream) => entries.push(json!(stream)),
+            Response::PoolUse(used) => entries.push(json!(used)),
+            Response::Client(client) => entries.push(json!(client)),
             Response::End(end) => return json!({ name: entries, "more": end.more }),
             Response::Error(_) => {}
         }

@@ -19,6 +19,10 @@ pub enum Request {
     Flows(ListRequest),
     /// Translated sessions at the gateway.
     Sessions(ListRequest),
+    /// Addresses that a gateway translates to, and how many of their ports are used.
+    Pool(ListRequest),
+    /// Clients that have sessions at a gateway, those with the most first.
+    Clients(ListRequest),
     /// Streams received.
     Streams(ListRequest),
     /// Packets dropped, by reason.
@@ -69,7 +73,7 @@ pub struct Filter {
 }
 
 /// A protocol over IP; ICMP stands for ICMPv6 too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Family {
     /// TCP.

@@ -30,6 +30,10 @@ pub enum Response {
     Flow(Flow),
     /// One entry of [`Request::Sessions`].
     Session(Session),
+    /// One entry of [`Request::Pool`].
+    PoolUse(PoolUse),
+    /// One entry of [`Request::Clients`].
+    Client(Client),
     /// One entry of [`Request::Streams`].
     Stream(Stream),
     /// The end of a list.
@@ -254,6 +258,34 @@ pub struct Session {
     pub state: String,
     /// Seconds until it ends unless a packet comes.
     pub seconds_left: u32,
+}
+
+/// How an address of a gateway's pool is used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolUse {
+    /// The address.
+    pub address: IpAddr,
+    /// Protocol.
+    pub protocol: Family,
+    /// Ports in use, or identifiers of echoes, of all workers together.
+    pub used: u64,
+    /// Ports in all.
+    pub total: u64,
+}
+
+/// What a client has at a gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Client {
+    /// The client.
+    pub client: IpAddr,
+    /// Its sessions of TCP.
+    pub tcp: u32,
+    /// Of UDP.
+    pub udp: u32,
+    /// Of all other protocols.
+    pub other: u32,
+    /// External ports that it has.
+    pub ports: u32,
 }
 
 /// A stream that a node receives.

@@ -4,6 +4,7 @@ use crate::liveness::{Neighbor, Percentiles};
 use crate::response::{Drop, End, Flow, Path, Port, Response, Session, Status, Worker};
 use crate::show_keys::show_keys;
 use crate::show_links;
+use crate::show_nat::{show_clients, show_pool};
 use crate::show_streams::{show_alarms, show_streams};
 use crate::show_traces::show_traces;
 use crate::table::{Table, percent, thousands};
@@ -24,6 +25,10 @@ pub fn print(answer: &[Response], all: bool) -> String {
         text += &show_sessions(&sessions);
     }
     text +=
+        &show_pool(answer.iter().filter_map(|r| if let Response::PoolUse(p) = r { Some(p) } else { None }));
+    text +=
+        &show_clients(answer.iter().filter_map(|r| if let Response::Client(c) = r { Some(c) } else { None }));
+    text +=
         &show_streams(answer.iter().filter_map(|r| if let Response::Stream(s) = r { Some(s) } else { None }));
     for response in answer {
         match response {
@@ -40,6 +45,8 @@ pub fn print(answer: &[Response], all: bool) -> String {
             Response::End(_)
             | Response::Flow(_)
             | Response::Session(_)
+            | Response::PoolUse(_)
+            | Response::Client(_)
             | Response::Stream(_)
             | Response::Error(_) => {}
         }

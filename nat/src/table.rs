@@ -235,16 +235,30 @@ impl Nat {
 
     /// How the pool is used: each address with each protocol, in the pool's order.
     pub fn pool_use(&self) -> impl Iterator<Item = PoolUse> + '_ {
-        (0..self.reverse.addresses() * PROTOCOLS).map(|space| {
-            let address = self.reverse.address((space / PROTOCOLS) as u16);
-            let icmp = if address.is_v4() { ICMP } else { ICMPV6 };
-            let total = self.ports.total();
-            PoolUse {
-                address,
-                protocol: [TCP, UDP, icmp][space % PROTOCOLS],
-                used: total - self.ports.free(space),
-                total,
-            }
-        })
+        (0..self.spaces()).map(|space| self.use_of(space))
+    }
+
+    /// Shows the use of `count` addresses with a protocol from number `from` on. Returns where to go on, or `None` at the
+    /// end.
+    pub fn list_pool(&self, from: usize, count: usize, show: impl FnMut(PoolUse)) -> Option<usize> {
+        let end = from.saturating_add(count).min(self.spaces());
+        (from..end).map(|space| self.use_of(space)).for_each(show);
+        (end < self.spaces() && end > from).then_some(end)
+    }
+
+    fn spaces(&self) -> usize {
+        self.reverse.addresses() * PROTOCOLS
+    }
+
+    fn use_of(&self, space: usize) -> PoolUse {
+        let address = self.reverse.address((space / PROTOCOLS) as u16);
+        let icmp = if address.is_v4() { ICMP } else { ICMPV6 };
+        let total = self.ports.total();
+        PoolUse {
+            address,
+            protocol: [TCP, UDP, icmp][space % PROTOCOLS],
+            used: total - self.ports.free(space),
+            total,
+        }
     }
 }

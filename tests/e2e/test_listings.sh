@@ -17,6 +17,12 @@ port=$(jq '.[0].client_port' <<<"$session")
 [[ $port == $(jq '.[0].client_port' <<<"$flow") ]] || fail "edge and gateway disagree about the client's port"
 ctl gateway nat show | grep -q "$client_v4:$port .*$vip_v4:7 .*${origins_v4[0]}:7" || fail "nat show names no session"
 expect "sessions" "$(ctl gateway nat show -j | jq '.sessions | length')" -eq 2
+expect "ports in use for UDP" "$(ctl gateway nat pool -j | jq '[.pool[] | select(.protocol == "udp") | .used] | add')" -eq 1
+grep -q "^10\.9\.0\.100 .*udp" <<<"$(ctl gateway nat pool)" || fail "nat pool names no address of the pool"
+[[ $(ctl gateway nat client -j | jq -r '.clients[] | [.client, .tcp, .udp, .ports] | join(" ")') == "$client_v4 1 1 2" ]] ||
+    fail "nat client: $(ctl gateway nat client)"
+expect "clients that are not there" "$(ctl gateway nat client 192.0.2.99 -j | jq '.clients | length')" -eq 0
+expect "sessions by the other name" "$(ctl gateway nat session tcp -j | jq '.sessions | length')" -eq 1
 expect "flows to a port that nobody uses" "$(ctl edge flow show 9999 -j | jq '.flows | length')" -eq 0
 ctl edge flow show nonsense >/dev/null 2>&1 && fail "a filter without meaning was taken"
 
