@@ -17,6 +17,7 @@ use pipelines::tables::Interface;
 use pipelines::{Cause, PortIndex, Punt, Tables, WorkerCounters};
 
 use crate::alarms::Alarms;
+use crate::events::Events;
 use crate::exchange::{Exchange, Order};
 use crate::incoming::Tallies;
 use crate::keyring::Keyring;
@@ -87,6 +88,8 @@ pub struct Core<P: BufPool> {
     pub without_keys: u64,
     /// What hop records told.
     pub traces: Traces,
+    /// Where events of sessions are written.
+    pub events: Option<Events>,
     /// When [`Core::pump`] last ran, ns.
     pub now_ns: u64,
     seed: u64,
@@ -162,6 +165,7 @@ impl<P: BufPool> Core<P> {
             not_injected: 0,
             without_keys: 0,
             traces: Traces::default(),
+            events: None,
             now_ns,
             seed: start.seed,
             pool,
@@ -194,10 +198,13 @@ impl<P: BufPool> Core<P> {
         self.send();
         self.refresh(now_ns);
         while let Some(page) = self.exchange.page() {
-            self.lists.take(page, &self.config, &self.tables);
+            self.lists.take(&page, &self.config, &self.tables);
         }
         self.lists.ask(&self.exchange);
         self.pump_traces(now_ns);
+        if let Some(events) = &mut self.events {
+            events.pump(now_ns, &self.exchange);
+        }
         left == 0
     }
 
@@ -209,7 +216,8 @@ impl<P: BufPool> Core<P> {
         let link_state = self.link_state.poll_timeout(self.now_ns);
         let plans = self.planning.due_ms().map(|due_ms| due_ms.saturating_mul(MS));
         let live = [self.live.poll_timeout(), link_state, plans, tallies];
-        let own = live.into_iter().chain([self.slow.poll_timeout(), keys, compile, traces]);
+        let events = self.events.as_ref().map(Events::timeout);
+        let own = live.into_iter().chain([self.slow.poll_timeout(), keys, compile, traces, events]);
         own.flatten().min()
     }
 

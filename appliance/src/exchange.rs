@@ -30,6 +30,8 @@ const URGENT_FRAMES: usize = 1024;
 const ORDERS: usize = 64;
 /// Hop records that wait for the control thread, from each worker.
 const TRACES: usize = 1024;
+/// Events of sessions that wait for the control thread, from each worker.
+const EVENTS: usize = 8192;
 
 /// What the control thread tells a worker to do at its next batch border.
 pub enum Order {
@@ -88,9 +90,11 @@ struct Letters<B> {
     punts: ArrayQueue<Punt<B>>,
     /// Punts that tell whether links and paths live: their own queue, so that no other kind keeps them waiting.
     urgent: ArrayQueue<Punt<B>>,
-    pages: ArrayQueue<Page>,
+    pages: ArrayQueue<Box<Page>>,
     /// Hop records that ended here. Nobody is woken for them.
     traces: ArrayQueue<Seen>,
+    /// What happened to sessions. Nobody is woken for it.
+    events: ArrayQueue<nat::Event>,
     /// Frames from each other worker, by its number.
     handoffs: Vec<ArrayQueue<Handoff<B>>>,
 }
@@ -113,6 +117,7 @@ impl<B> Exchange<B> {
             urgent: ArrayQueue::new(URGENT_FRAMES),
             pages: ArrayQueue::new(ORDERS),
             traces: ArrayQueue::new(TRACES),
+            events: ArrayQueue::new(EVENTS),
             handoffs: (0..workers).map(|_| ArrayQueue::new(handoffs)).collect(),
         };
         Arc::new(Exchange { boxes: (0..workers).map(|_| one()).collect(), alarm: Alarm::new(wake) })
@@ -157,13 +162,18 @@ impl<B> Exchange<B> {
     }
 
     /// Control: the next page of any worker.
-    pub fn page(&self) -> Option<Page> {
+    pub fn page(&self) -> Option<Box<Page>> {
         self.boxes.iter().find_map(|from| from.pages.pop())
     }
 
     /// Control: the next hop record that ended here, each worker's in their order.
     pub fn traced(&self) -> Option<Seen> {
         self.boxes.iter().find_map(|from| from.traces.pop())
+    }
+
+    /// Control: the next event of a worker's sessions.
+    pub fn event(&self, worker: usize) -> Option<nat::Event> {
+        self.boxes.get(worker)?.events.pop()
     }
 
     /// Whether frames wait for another worker.
@@ -275,8 +285,13 @@ impl<B> Desk<B> {
         self.own().traces.push(seen).is_ok()
     }
 
+    /// Leaves an event for the control thread, which looks by itself; says whether there was room.
+    pub fn leave_event(&self, event: nat::Event) -> bool {
+        self.own().events.push(event).is_ok()
+    }
+
     /// Hands a page to the control thread; lost when too many wait, which its requests never lead to.
-    pub fn hand_in(&self, page: Page) {
+    pub fn hand_in(&self, page: Box<Page>) {
         drop(self.own().pages.push(page));
         self.exchange.alarm.ring();
     }

@@ -33,7 +33,7 @@ pub struct Query {
     /// Where to start.
     pub cursor: u32,
     /// What to fill, with room for [`PLACES`] entries.
-    pub page: Page,
+    pub page: Box<Page>,
 }
 
 /// A piece of a table.
@@ -63,9 +63,10 @@ pub struct Page {
 
 impl Page {
     /// An empty page with room for what a worker finds.
-    pub fn new(table: Table, request: u64, worker: u16) -> Page {
+    /// Boxed: it goes to a worker and back, and neither may copy or free it there.
+    pub fn new(table: Table, request: u64, worker: u16) -> Box<Page> {
         let room = |wanted| if table == wanted { PLACES } else { 0 };
-        Page {
+        Box::new(Page {
             table,
             request,
             worker,
@@ -76,12 +77,12 @@ impl Page {
             pool: Vec::with_capacity(room(Table::Pool)),
             clients: Vec::with_capacity(room(Table::Clients)),
             now_s: 0,
-        }
+        })
     }
 }
 
 /// Fills a page from a worker's tables.
-pub fn fill<P: BufPool>(query: Query, forwarder: &Forwarder<P>, now_ns: u64) -> Page {
+pub fn fill<P: BufPool>(query: Query, forwarder: &Forwarder<P>, now_ns: u64) -> Box<Page> {
     let Query { cursor, mut page } = query;
     page.now_s = (now_ns / 1_000_000_000) as u32;
     page.next = match page.table {

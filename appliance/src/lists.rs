@@ -82,16 +82,16 @@ impl Lists {
     }
 
     /// Takes a worker's page.
-    pub fn take(&mut self, page: Page, config: &Config, tables: &Tables) {
+    pub fn take(&mut self, page: &Page, config: &Config, tables: &Tables) {
         let workers = self.workers;
         let Some(list) = self.lists.get_mut(&page.request) else { return };
         list.asked = false;
         let entries: Vec<Response> = match page.table {
             Table::Flows => {
-                page.flows.iter().filter_map(|flow| show_flow(&page, flow, config, tables)).collect()
+                page.flows.iter().filter_map(|flow| show_flow(page, flow, config, tables)).collect()
             }
             Table::Streams => {
-                page.streams.iter().map(|view| show_stream(&page, view, config, tables)).collect()
+                page.streams.iter().map(|view| show_stream(page, view, config, tables)).collect()
             }
             Table::Pool => {
                 page.pool.iter().for_each(|used| list.sums.add_pool(used));
@@ -105,7 +105,7 @@ impl Lists {
                 Vec::new()
             }
             Table::Sessions => {
-                page.sessions.iter().filter_map(|session| show_session(&page, session)).collect()
+                page.sessions.iter().filter_map(|session| show_session(page, session)).collect()
             }
         };
         for entry in entries {

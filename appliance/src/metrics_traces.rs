@@ -23,6 +23,20 @@ pub(crate) fn metrics<P: BufPool>(core: &Core<P>, metrics: &mut Vec<Metric>) {
     let missed = vec![(Vec::new(), Value::Count(core.traces_missed()))];
     counter(metrics, "traces_missed", "Hop records that could not be told", missed);
     paths(core, metrics);
+    events(core, metrics);
+}
+
+fn events<P: BufPool>(core: &Core<P>, metrics: &mut Vec<Metric>) {
+    let Some(events) = &core.events else { return };
+    let lost = core.counters.iter().map(|worker| worker.own.events_lost.get()).sum::<u64>() + events.failed;
+    let one = |count| vec![(Vec::new(), Value::Count(count))];
+    counter(metrics, "events_written", "Events of sessions written", one(events.written));
+    counter(
+        metrics,
+        "events_lost",
+        "Events of sessions that found no room or could not be written",
+        one(lost),
+    );
 }
 
 fn paths<P: BufPool>(core: &Core<P>, metrics: &mut Vec<Metric>) {

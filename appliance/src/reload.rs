@@ -130,6 +130,7 @@ fn deferred_changes(old: &Local, new: &Local) -> Vec<&'static str> {
         (PORTS, started(old) != started(new)),
         ("[limits]", old.limits != new.limits),
         ("[timeouts]", old.timeouts != new.timeouts),
+        ("[events]", old.events != new.events),
         ("[control]", old.control != new.control),
     ]
     .into_iter()

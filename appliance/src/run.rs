@@ -48,6 +48,9 @@ pub enum Error {
     /// The topology can not be compiled.
     #[error(transparent)]
     Compile(#[from] pipelines::tables::CompileError),
+    /// Events of sessions can not be written.
+    #[error(transparent)]
+    Events(#[from] crate::events::Error),
     /// No control socket.
     #[error(transparent)]
     Socket(#[from] socket::Error),
@@ -168,6 +171,9 @@ impl Node {
                 tracing::info!("stopping");
                 return true;
             }
+            if let Some(events) = &mut self.core.events {
+                events.reopen();
+            }
             match self.core.reload(now_ns, &self.config_file) {
                 Ok(later) if later.is_empty() => tracing::info!("configuration taken over"),
                 Ok(later) => {
@@ -207,6 +213,10 @@ impl Node {
             }
         }
         while self.core.pump(self.clock.now_ns()) {}
+        let Core { events, exchange, .. } = &mut self.core;
+        if let Some(events) = events {
+            while events.write(self.clock.now_ns(), exchange) {}
+        }
         self.core.slow.stop();
         self.core.exchange.clear();
         self.core.pool.flush();

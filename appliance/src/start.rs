@@ -15,6 +15,7 @@ use signal_hook_mio::v1_0::Signals;
 
 use crate::core::{Core, Counters, Parts};
 use crate::eal;
+use crate::events::Events;
 use crate::exchange::Exchange;
 use crate::keyring;
 use crate::run::{Error, Node, SIGNALS, WAKER};
@@ -52,6 +53,8 @@ pub(crate) fn start(config_file: &Path, config: Config) -> Result<Node, Error> {
         None => None,
     };
     let signer = config.identity()?;
+    let events =
+        local.events.as_ref().map(|settings| Events::open(settings, &this.name, this.id.0)).transpose()?;
     let eal = Eal::init(eal::arguments(local))?;
     let clock = Clock::new(&eal);
     let mempool = eal::pool(&eal, local)?;
@@ -87,6 +90,7 @@ pub(crate) fn start(config_file: &Path, config: Config) -> Result<Node, Error> {
             clock,
             mempool: mempool.clone(),
             setup: setup::forwarder(&config, this, begun, worker as u16),
+            tells: local.events.is_some(),
             tables: tables.clone(),
             counters: counters[worker].clone(),
             rx,
@@ -100,7 +104,11 @@ pub(crate) fn start(config_file: &Path, config: Config) -> Result<Node, Error> {
     let pool = Pool::new(&mempool);
     let parts =
         Parts { config, interfaces, tables, exchange, counters, start: begun, identity, signer, pool };
-    let core = Core::new(clock.now_ns(), parts);
+    let mut core = Core::new(clock.now_ns(), parts);
+    core.events = events.map(|mut events| {
+        events.set_clock(unix_offset_ns / 1_000_000_000);
+        events
+    });
     let serving = Serving::new(server, clock.now_ns(), workers);
     Ok(Node {
         config_file: config_file.to_owned(),

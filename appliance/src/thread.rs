@@ -57,6 +57,8 @@ pub struct Plan {
     pub mempool: Mempool,
     /// What its data path is made from.
     pub setup: Setup,
+    /// Whether what happens to sessions is told.
+    pub tells: bool,
     /// The snapshot it starts with.
     pub tables: Arc<Tables>,
     /// What it counts in.
@@ -100,8 +102,12 @@ fn prepare(plan: Plan) -> Result<(Registration, Worker<Pool, RxQueue, TxQueue>),
     // Sleeps of some microseconds shall last as long; without this the kernel rounds them up to fifty more.
     let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
     let worker = plan.setup.worker as usize;
+    let mut forwarder = Forwarder::new(&plan.setup, plan.tables, plan.counters.path.clone())?;
+    if plan.tells {
+        forwarder.record_events();
+    }
     let parts = Parts {
-        forwarder: Forwarder::new(&plan.setup, plan.tables, plan.counters.path.clone())?,
+        forwarder,
         counters: plan.counters.path,
         own: plan.counters.own,
         pool: Pool::new(&plan.mempool),

@@ -34,6 +34,8 @@ pub struct OwnCounters {
     pub unfit: packet::Counter,
     /// Hop records for which the control thread had no room.
     pub traces_lost: packet::Counter,
+    /// Events of sessions for which there was no room.
+    pub events_lost: packet::Counter,
 }
 
 /// One worker's state.
@@ -129,6 +131,9 @@ impl<P: BufPool, R: Receive<P::Buf>, T: Transmit<P::Buf>> Worker<P, R, T> {
             }
             self.own.seen_ns.set(now_ns);
             self.own.unfit.set(self.rx.iter().map(|(_, queue)| queue.unfit()).sum());
+        }
+        if self.forwarder.has_events() {
+            self.leave_events();
         }
         handled
     }
@@ -240,6 +245,14 @@ impl<P: BufPool, R: Receive<P::Buf>, T: Transmit<P::Buf>> Worker<P, R, T> {
                 self.pool.free(buf);
             }
         }
+    }
+
+    /// Leaves what has happened to sessions for the control thread.
+    #[cold]
+    fn leave_events(&mut self) {
+        let Worker { forwarder, desk, own, .. } = self;
+        let lost = forwarder.drain_events(|event| own.events_lost.add(!desk.leave_event(event) as u64));
+        self.own.events_lost.add(lost);
     }
 
     /// Completes the hop records of a burst, and leaves those that ended here for the control thread.

@@ -183,6 +183,7 @@ pub(crate) fn local(file: &NodeFile, topology: &Topology) -> Option<Local> {
         elimination: file.elimination,
         timeouts: file.timeouts,
         nat: file.nat,
+        events: file.events.clone(),
         control: Control {
             socket: file.socket.clone().unwrap_or_else(|| PathBuf::from(format!("/run/proa/{node}.sock"))),
             metrics: file.metrics,

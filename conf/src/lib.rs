@@ -10,6 +10,7 @@
 mod build;
 mod certificate;
 mod check;
+mod events;
 mod ground;
 pub mod key;
 mod load;
@@ -38,7 +39,9 @@ use overlay::keys::{Identity, PublicIdentity};
 use overlay::topology::{Node, NodeId, Topology};
 
 pub use crate::certificate::{Certificate, CertifiedPath};
-pub use crate::local::{Control, Eal, Elimination, Limits, Local, Nat, Poll, Port, Route, Timeouts, Workers};
+pub use crate::local::{
+    Control, Eal, Elimination, Events, Limits, Local, Nat, Poll, Port, Route, Timeouts, Workers,
+};
 pub use crate::problem::{Errors, Problem, Severity};
 pub use crate::source::FILE_BYTES_MAX;
 

@@ -27,8 +27,23 @@ pub struct Local {
     pub timeouts: Timeouts,
     /// What a gateway lets clients have.
     pub nat: Nat,
+    /// Where events of sessions are written; `None` where they are not.
+    pub events: Option<Events>,
     /// The operator's way in.
     pub control: Control,
+}
+
+/// Where a gateway's events of sessions are written; to one place at least.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Events {
+    /// A file of JSON lines.
+    pub json_file: Option<PathBuf>,
+    /// A file of IPFIX messages (RFC 5655).
+    pub ipfix_file: Option<PathBuf>,
+    /// A collector of IPFIX over UDP (RFC 7011 section 10.3).
+    pub ipfix_collector: Option<SocketAddr>,
+    /// Whether virtual IPs and origins are written too (RFC 6888 REQ-12). Default false.
+    pub destinations: bool,
 }
 
 /// Settings of DPDK's environment abstraction layer.

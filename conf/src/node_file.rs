@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use ipnetwork::IpNetwork;
 
-use crate::local::{Elimination, Limits, Nat, Poll, Timeouts};
+use crate::events;
+use crate::local::{Elimination, Events, Limits, Nat, Poll, Timeouts};
 use crate::node_values::{device, eal_argument, metrics, mtu, own_address, prefix, socket, timeout};
 use crate::problems::{At, Problems};
 use crate::reader::{List, Table, list, table};
@@ -34,6 +35,7 @@ pub(crate) struct NodeFile {
     pub(crate) elimination: Elimination,
     pub(crate) timeouts: Timeouts,
     pub(crate) nat: Nat,
+    pub(crate) events: Option<Events>,
     pub(crate) key_file: Option<At<Option<At<String>>>>,
     pub(crate) socket: Option<PathBuf>,
     pub(crate) metrics: Option<SocketAddr>,
@@ -85,6 +87,7 @@ pub(crate) fn read(t: &mut Table<'_>, p: &mut Problems) -> NodeFile {
     let elimination = t.optional("elimination", p, |item, p| table(item, "[elimination]", p, elimination));
     let timeouts = t.optional("timeouts", p, |item, p| table(item, "[timeouts]", p, timeouts));
     let nat = t.optional("nat", p, |item, p| table(item, "[nat]", p, translation::node));
+    let events = t.optional("events", p, |item, p| table(item, "[events]", p, events::read));
     let control = t.optional("control", p, |item, p| {
         table(item, "[control]", p, |t, p| {
             (t.optional("socket", p, socket), t.optional("metrics", p, metrics))
@@ -105,6 +108,7 @@ pub(crate) fn read(t: &mut Table<'_>, p: &mut Problems) -> NodeFile {
         elimination: elimination.map_or_else(Elimination::default, |elimination| elimination.value),
         timeouts: timeouts.map_or_else(Timeouts::default, |timeouts| timeouts.value),
         nat: nat.map_or_else(Nat::default, |nat| nat.value),
+        events: events.and_then(|events| events::checked(events, p)),
         key_file,
         socket: socket.map(|socket| socket.value),
         metrics: metrics.map(|metrics| metrics.value),

@@ -169,6 +169,28 @@ pub(crate) fn socket(item: &Item<'_>, p: &mut Problems) -> Option<PathBuf> {
     Some(PathBuf::from(path))
 }
 
+/// A file that is written: its whole path, since a daemon's directory is nobody's business.
+pub(crate) fn written_file(item: &Item<'_>, p: &mut Problems) -> Option<PathBuf> {
+    let path = text(item, p)?;
+    if !path.starts_with('/') || path.ends_with('/') {
+        error(item.place, "this is not an absolute path of a file")
+            .help(p, "write the whole path, as in \"/var/log/proa/sessions.jsonl\"");
+        return None;
+    }
+    Some(PathBuf::from(path))
+}
+
+/// An address and a port that something is sent to.
+pub(crate) fn collector(item: &Item<'_>, p: &mut Problems) -> Option<SocketAddr> {
+    let address = socket_address(item, p)?;
+    if address.port() == 0 || address.ip().is_unspecified() || address.ip().is_multicast() {
+        error(item.place, format!("{address} is no place of a collector"))
+            .help(p, "write its address and port, as in \"192.0.2.9:4739\"");
+        return None;
+    }
+    Some(address)
+}
+
 /// Where metrics are served: to this machine only.
 pub(crate) fn metrics(item: &Item<'_>, p: &mut Problems) -> Option<SocketAddr> {
     let address = socket_address(item, p)?;

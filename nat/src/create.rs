@@ -103,6 +103,24 @@ impl Nat {
         if let Some(session) = self.find(hash, &key) {
             return Ok(session);
         }
+        let (client, protocol) = (key.client, new.protocol);
+        let made = self.admit(now, hash, key, new, opening);
+        match made {
+            Ok(session) => self.tell_created(now, session),
+            Err(reason) => self.tell_refused(now, client, protocol, reason),
+        }
+        made
+    }
+
+    /// Makes it, if the client may have it.
+    fn admit(
+        &mut self,
+        now: Seconds,
+        hash: u64,
+        key: Key,
+        new: NewSession,
+        opening: Opening,
+    ) -> Result<SessionIndex, Reason> {
         // An IPv6 client may have an IPv4 origin (RFC 6146), not the other way round.
         let [client_v4, vip_v4, origin_v4] = [key.client, new.vip, new.origin].map(Addr::is_v4);
         let version = if client_v4 || origin_v4 { IpVersion::V4 } else { IpVersion::V6 };

@@ -20,6 +20,7 @@ mod accounts;
 mod addresses;
 mod config;
 mod create;
+mod events;
 mod expiry;
 mod icmp;
 mod lookup;
@@ -43,6 +44,7 @@ mod wheel;
 
 pub use accounts::ClientUse;
 pub use config::{Config, InvalidConfig, Timeouts};
+pub use events::{Event, Refusal};
 pub use mapping::Mapping;
 pub use quote::Quote;
 pub use reverse::ReverseSlot;

@@ -153,15 +153,11 @@ impl Others {
         self.free.push(at);
     }
 
-    /// Looks at `budget` places and forgets sessions whose time is over.
-    fn sweep(&mut self, now: Seconds, budget: usize) {
-        for _ in 0..budget.min(self.entries.len()) {
-            let at = self.sweep_at;
-            self.sweep_at = (at + 1) % self.entries.len();
-            if self.entries[at].is_some_and(|entry| entry.until.is_due(now)) {
-                self.remove(at as u32);
-            }
-        }
+    /// Looks at the next place of the sweep; says which it is, where the time of its session is over.
+    fn next_due(&mut self, now: Seconds) -> Option<u32> {
+        let at = self.sweep_at;
+        self.sweep_at = (at + 1) % self.entries.len();
+        self.entries[at].is_some_and(|entry| entry.until.is_due(now)).then_some(at as u32)
     }
 
     fn entry(&self, session: SessionIndex) -> Option<&Entry> {
@@ -237,6 +233,16 @@ impl Nat {
         if let Some(session) = self.find_other(&key) {
             return Ok(session);
         }
+        let (client, protocol) = (key.client, new.protocol);
+        let made = self.make_other(now, key, new);
+        match made {
+            Ok(session) => self.tell_created(now, session),
+            Err(reason) => self.tell_refused(now, client, protocol, reason),
+        }
+        made
+    }
+
+    fn make_other(&mut self, now: Seconds, key: Key, new: NewSession) -> Result<SessionIndex, Reason> {
         let (vip, origin) = (new.vip, new.origin);
         if is_common(new.protocol) || [origin, vip].iter().any(|one| one.is_v4() != key.client.is_v4()) {
             return Err(Reason::NoOrigin);
@@ -364,7 +370,12 @@ impl Nat {
 
     /// As [`Nat::sweep`], of sessions of other protocols.
     pub fn sweep_others(&mut self, now: Seconds, budget: usize) {
-        self.others.sweep(now, budget);
+        for _ in 0..budget.min(self.others.entries.len()) {
+            if let Some(at) = self.others.next_due(now) {
+                self.tell_deleted(now, SessionIndex(OTHER | at));
+                self.others.remove(at);
+            }
+        }
     }
 
     /// Sessions of other protocols.

@@ -3,6 +3,7 @@
 use crate::accounts::{Accounts, ClientUse};
 use crate::addresses::Addresses;
 use crate::config::{Config, InvalidConfig};
+use crate::events::Log;
 use crate::other::Others;
 use crate::ports::Ports;
 use crate::reverse::{Reverse, ReverseSlot};
@@ -38,6 +39,8 @@ pub struct Nat {
     pub(crate) accounts: Accounts,
     pub(crate) seed: u64,
     pub(crate) shared_seed: SharedSeed,
+    /// What happens, where somebody wants to know.
+    pub(crate) log: Option<Box<Log>>,
     /// The last place freed; from there each free place names the next.
     free: u32,
     /// Places used at least once.
@@ -88,6 +91,7 @@ impl Nat {
             accounts: Accounts::new(&config.rules, config.sessions_max),
             seed: config.seed.rotate_left(32),
             shared_seed: SharedSeed::from_u64(config.seed),
+            log: None,
             free: NO_PLACE,
             used: 0,
         })
@@ -148,6 +152,7 @@ impl Nat {
 
     /// Forgets the live session at `at` and gives back all that it held; `hash` is its key's.
     pub(crate) fn remove(&mut self, now: Seconds, hash: u64, at: u32) {
+        self.tell_deleted(now, SessionIndex(at));
         let session = self.sessions[at as usize];
         let protocol = space_of(session.expiry.state().protocol());
         self.index.remove(hash, at);

@@ -398,6 +398,24 @@ impl<P: BufPool> Forwarder<P> {
         &self.elimination
     }
 
+    /// Keeps what happens to sessions from now on, for [`Forwarder::drain_events`].
+    pub fn record_events(&mut self) {
+        if let Some(nat) = &mut self.nat {
+            nat.record_events();
+        }
+    }
+
+    /// Whether something has happened to sessions.
+    #[inline(always)]
+    pub fn has_events(&self) -> bool {
+        self.nat.as_ref().is_some_and(Nat::has_events)
+    }
+
+    /// Takes what has happened to sessions; returns how much of it was lost. See [`Nat::drain_events`].
+    pub fn drain_events(&mut self, take: impl FnMut(nat::Event)) -> u64 {
+        self.nat.as_mut().map_or(0, |nat| nat.drain_events(take))
+    }
+
     /// The sessions, for listings; `None` where this node is no gateway.
     pub fn nat(&self) -> Option<&Nat> {
         self.nat.as_ref()

@@ -31,6 +31,8 @@ pub(super) struct NodeFile {
     timeouts: Option<Timeouts>,
     /// What a gateway lets clients have, and how it gives ports out.
     nat: Option<Nat>,
+    /// Where events of sessions are written; nowhere if left out.
+    events: Option<Events>,
     /// The operator's way in.
     control: Option<Control>,
     /// Who this node is; needed where the topology has its public key.
@@ -231,6 +233,22 @@ struct Nat {
     /// Whether a client is told by ICMP that it gets no session.
     #[schemars(extend("default" = true))]
     icmp_errors: Option<bool>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Events {
+    /// A file of JSON lines.
+    #[schemars(regex(pattern = "^/.*[^/]$"))]
+    json_file: Option<String>,
+    /// A file of IPFIX messages.
+    #[schemars(regex(pattern = "^/.*[^/]$"))]
+    ipfix_file: Option<String>,
+    /// A collector of IPFIX over UDP: an address with a port.
+    ipfix_collector: Option<String>,
+    /// Whether virtual IPs and origins are written too.
+    #[schemars(extend("default" = false))]
+    destinations: Option<bool>,
 }
 
 #[derive(JsonSchema)]

@@ -161,10 +161,9 @@ impl Flow {
         Key { client: self.client.0, port: self.client.1, service: SERVICE }
     }
 
-    pub fn create(&self, nat: &mut Nat) -> Result<SessionIndex, packet::Reason> {
-        let key = self.key();
+    pub fn new_session(&self) -> NewSession {
         let (End(vip, vip_port), End(origin, origin_port)) = (self.vip, self.origin);
-        let new = NewSession {
+        NewSession {
             protocol: self.protocol,
             vip,
             vip_port,
@@ -172,8 +171,12 @@ impl Flow {
             origin_port,
             tag: Tag(1),
             filtering: Filtering::default(),
-        };
-        nat.create(NOW, nat.hash(&key), key, new)
+        }
+    }
+
+    pub fn create(&self, nat: &mut Nat) -> Result<SessionIndex, packet::Reason> {
+        let key = self.key();
+        nat.create(NOW, nat.hash(&key), key, self.new_session())
     }
 
     pub fn find(&self, nat: &Nat) -> Option<SessionIndex> {
