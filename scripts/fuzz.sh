@@ -38,24 +38,29 @@ cargo build --release --manifest-path "$manifest" --target "$triple" --target-di
 found=$(mktemp -d)
 trap 'rm -rf "$found"' EXIT
 trap 'exit 130' INT TERM
-passed=0
-failed=0
-for target in "${targets[@]}"; do
-    corpus=tests/fuzz/corpus/$target
-    new=${KEEP_CORPUS:-$found}/$target
+
+# fuzz TARGET: runs one; its verdict goes into a file of its own, since as many run at once as there are cores.
+fuzz() {
+    local target=$1 corpus=tests/fuzz/corpus/$1 new=${KEEP_CORPUS:-$found}/$1 log=$found/$1.log status=0
     mkdir -p "$corpus" "$new" tests/fuzz/artifacts
-    status=0
     "$build_dir/$triple/release/$target" "$new" "$corpus" -max_total_time="$seconds" -seed="${FUZZ_SEED:-0}" -rss_limit_mb=2048 -timeout=10 \
-        -artifact_prefix="tests/fuzz/artifacts/$target-" -print_final_stats=1 >"$found/log" 2>&1 || status=$?
-    runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$found/log")
+        -artifact_prefix="tests/fuzz/artifacts/$target-" -print_final_stats=1 >"$log" 2>&1 || status=$?
     if ((status == 0)); then
-        passed=$((passed + 1))
-        echo "ok - $target: $runs runs in $seconds s"
+        echo "ok - $target: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") runs in $seconds s"
     else
-        failed=$((failed + 1))
         echo "not ok - $target: status $status"
-        tail -n 40 "$found/log"
-    fi
+        tail -n 40 "$log"
+    fi >"$found/$target.verdict"
+    cat "$found/$target.verdict"
+}
+
+cores=$(nproc)
+for target in "${targets[@]}"; do
+    while (($(jobs -rp | wc -l) >= cores)); do wait -n; done
+    fuzz "$target" &
 done
+wait
+passed=$(cat "$found"/*.verdict | grep -c '^ok - ' || true)
+failed=$((${#targets[@]} - passed))
 echo "# $passed passed, $failed failed"
 ((failed == 0))

@@ -1,5 +1,5 @@
 //! What a log is told of sessions.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is a failed test")]
 
 mod common;
 
@@ -9,7 +9,7 @@ use packet::{IpVersion, Reason};
 use proa_nat::*;
 
 fn open(nat: &mut Nat, now: u32, client: u16, port: u16) -> Result<SessionIndex, Reason> {
-    let flow = Flow::new(IpVersion::V4, if port % 2 == 0 { TCP } else { UDP }, client, port);
+    let flow = Flow::new(IpVersion::V4, if port.is_multiple_of(2) { TCP } else { UDP }, client, port);
     let key = flow.key();
     nat.create(Seconds(now), nat.hash(&key), key, flow.new_session())
 }
