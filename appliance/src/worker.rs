@@ -15,8 +15,6 @@ use crate::listing;
 
 /// Times that a device is asked again to take frames, when it takes none of them.
 const TRANSMIT_RETRIES: usize = 64;
-/// Pause between two sweeps over a piece of the tables, ns.
-const SWEEP_NS: u64 = 1_000_000;
 /// What a worker counts of itself, beside the data path's counters.
 #[derive(Debug, Default)]
 pub struct OwnCounters {
@@ -54,7 +52,7 @@ pub struct Worker<P: BufPool, R, T> {
     out: Box<Output<P::Buf>>,
     admission: Admission,
     clock: Clock,
-    swept_ns: u64,
+    sweep_at_ns: u64,
     stopping: bool,
 }
 
@@ -102,7 +100,7 @@ impl<P: BufPool, R: Receive<P::Buf>, T: Transmit<P::Buf>> Worker<P, R, T> {
             out: Box::default(),
             admission: Admission::new(seed),
             clock,
-            swept_ns: 0,
+            sweep_at_ns: 0,
             stopping: false,
         }
     }
@@ -122,9 +120,8 @@ impl<P: BufPool, R: Receive<P::Buf>, T: Transmit<P::Buf>> Worker<P, R, T> {
         for from in 0..self.desk.workers() {
             handled += self.take_handoffs(now_ns, from);
         }
-        if now_ns.saturating_sub(self.swept_ns) >= SWEEP_NS {
-            self.swept_ns = now_ns;
-            self.forwarder.sweep(now_ns);
+        if now_ns >= self.sweep_at_ns {
+            self.sweep_at_ns = now_ns + self.forwarder.sweep(now_ns);
             if self.forwarder.is_due(now_ns) {
                 self.forwarder.catch_up(now_ns, &mut self.pool, &mut self.out);
                 self.flush(now_ns);

@@ -14,8 +14,6 @@ use std::sync::Arc;
 
 /// Packets per burst, as the appliance takes by default.
 pub const BURST: usize = 32;
-/// Time between sweeps of a piece of the tables, ns, as in the appliance.
-const SWEEP_NS: u64 = 1_000_000;
 
 /// How a node is measured.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +54,7 @@ pub struct Node<P: BufPool> {
     forwarder: Forwarder<P>,
     counters: Arc<WorkerCounters>,
     output: Box<Output<P::Buf>>,
-    swept_ns: u64,
+    sweep_at_ns: u64,
 }
 
 impl<P: BufPool> Node<P> {
@@ -107,7 +105,7 @@ impl<P: BufPool> Node<P> {
             unix_offset_ns: 1_700_000_000_000_000_000,
         };
         let forwarder = Forwarder::new(&setup, tables, counters.clone())?;
-        Ok(Node { forwarder, counters, output: Box::default(), swept_ns: 0 })
+        Ok(Node { forwarder, counters, output: Box::default(), sweep_at_ns: 0 })
     }
 
     /// Works with these keys from now on.
@@ -139,9 +137,8 @@ impl<P: BufPool> Node<P> {
         }
         self.output.punts.drain(..).for_each(|punt| pool.free(punt.buf));
         self.output.handoffs.drain(..).for_each(|handoff| pool.free(handoff.buf));
-        if now_ns.saturating_sub(self.swept_ns) >= SWEEP_NS {
-            self.swept_ns = now_ns;
-            self.forwarder.sweep(now_ns);
+        if now_ns >= self.sweep_at_ns {
+            self.sweep(now_ns);
         }
     }
 
@@ -172,7 +169,7 @@ impl<P: BufPool> Node<P> {
 
     /// Forgets what is idle, in one piece of the tables.
     pub fn sweep(&mut self, now_ns: u64) {
-        self.forwarder.sweep(now_ns);
+        self.sweep_at_ns = now_ns + self.forwarder.sweep(now_ns);
     }
 
     /// What the data path has counted.
@@ -188,7 +185,12 @@ impl<P: BufPool> Node<P> {
 
     /// Translated sessions now.
     pub fn sessions(&self) -> usize {
-        self.forwarder.nat().map_or(0, nat::Nat::len)
+        self.nat().map_or(0, nat::Nat::len)
+    }
+
+    /// The gateway's translation.
+    pub fn nat(&self) -> Option<&nat::Nat> {
+        self.forwarder.nat()
     }
 }
 

@@ -25,6 +25,11 @@ impl Nat {
         forgotten
     }
 
+    /// Whether the last [`Nat::sweep`] has left some over.
+    pub fn is_behind(&self) -> bool {
+        self.wheel.is_behind()
+    }
+
     fn judge(&mut self, now: Seconds, batch: &[u32]) -> usize {
         let mut due = [(0, 0); BATCH];
         let mut found = 0;

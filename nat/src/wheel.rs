@@ -72,6 +72,14 @@ impl Wheel {
         self.second = Some(Seconds(second));
         taken
     }
+
+    /// Whether there are sessions whose second has come. Of seconds that have not been begun it does not know yet.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.second.is_some_and(|second| {
+            let place = self.sessions + second.0 % SECONDS;
+            self.rings.next(place) != place
+        })
+    }
 }
 
 #[cfg(test)]
@@ -96,7 +104,12 @@ mod tests {
             }
             assert!(all(&mut wheel, start).is_empty());
             assert_eq!(all(&mut wheel, at(4)), [0]);
-            assert_eq!(all(&mut wheel, at(5)), [1, 2]);
+            assert!(!wheel.is_behind());
+            let mut one = [0];
+            assert_eq!(wheel.take(Seconds(at(5)), &mut one), 1);
+            assert!(wheel.is_behind());
+            assert_eq!(one[0] + all(&mut wheel, at(5))[0], 1 + 2);
+            assert!(!wheel.is_behind());
             // Its time is shortened, or beyond one turn.
             wheel.look_in(Seconds(at(5)), 2, 4);
             assert_eq!(all(&mut wheel, at(7)), [4]);

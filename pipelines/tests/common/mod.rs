@@ -242,7 +242,9 @@ impl Lab {
 
     /// Lets time do its work on all nodes.
     pub fn sweep(&mut self) {
-        self.nodes.iter_mut().for_each(|node| node.forwarder.sweep(self.now_ns));
+        for node in &mut self.nodes {
+            node.forwarder.sweep(self.now_ns);
+        }
     }
 
     /// Gives a node one frame; returns what it transmits.
