@@ -25,7 +25,7 @@ help:
 	  '  make demo     watch a transfer survive the death of a path, then 2 % loss on both' \
 	  '  make test     every test: format, lints, unit, property, simulator, fuzz, dissector, namespaces' \
 	  '  make e2e      the namespace tests alone  (TESTS="mtu reload" to choose)' \
-	  '  make show     figures: fail-over of streams, and what hostile packets achieve' \
+	  '  make show     figures: fail-over of streams, what hostile packets achieve, real programs through the NAT' \
 	  '  make soak     ten minutes of traffic through the lab: memory must stay flat  (MINUTES=10)' \
 	  '  make bench    nanoseconds and allocations per stage, Mpps per role beside l3fwd and OVS-DPDK' \
 	  '  make fuzz     fuzz each parser for FUZZ_SECONDS (default $(FUZZ_SECONDS))' \
@@ -59,6 +59,7 @@ show:
 	@scripts/setup.sh build test
 	cargo build --profile test-release -p proa-appliance -p proa-ctl
 	@BIN=$(TARGET_DIR)/test-release tests/e2e/show_failover.sh
+	@BIN=$(TARGET_DIR)/test-release tests/e2e/show_nat.sh
 
 .PHONY: soak
 soak:

@@ -8,7 +8,7 @@ set -euo pipefail
 # To compile: DPDK with its drivers, libclang for bindgen, a C compiler for the shim and for AWS-LC (no cmake, no Go).
 build_packages=(build-essential clang libclang-dev pkg-config libdpdk-dev libpcap-dev ca-certificates)
 # To run the namespace tests, the dissector's tests and the demo.
-test_packages=(dpdk iproute2 ethtool nftables nginx-light iperf3 curl jq tshark tcpdump python3
+test_packages=(dpdk iproute2 ethtool nftables nginx-light iperf3 wrk curl jq tshark tcpdump python3
     iputils-ping traceroute procps coturn shellcheck)
 # The peers that the benchmarks run beside, on the same frames.
 bench_packages=(dpdk dpdk-doc dpdk-dev openvswitch-switch-dpdk iproute2 nftables procps)

@@ -186,6 +186,8 @@ fn workers<P: BufPool>(core: &Core<P>, metrics: &mut Vec<Metric>) {
         "Translated sessions",
         each(&|worker| Value::Count(worker.path.roles.sessions.get())),
     );
+    let made = each(&|worker| Value::Count(worker.path.roles.sessions_made.get()));
+    counter(metrics, "sessions_made", "Translated sessions made", made);
     gauge(
         metrics,
         "fragments_held",

@@ -83,6 +83,7 @@ impl Nat {
     }
 
     pub(crate) fn tell_created(&mut self, now: Seconds, session: SessionIndex) {
+        self.made += 1;
         if self.log.is_some()
             && let Some(view) = self.any_session(session)
             && let Some(log) = &mut self.log

@@ -41,6 +41,8 @@ pub struct Nat {
     pub(crate) shared_seed: SharedSeed,
     /// What happens, where somebody wants to know.
     pub(crate) log: Option<Box<Log>>,
+    /// Sessions made so far.
+    pub(crate) made: u64,
     /// The last place freed; from there each free place names the next.
     free: u32,
     /// Places used at least once.
@@ -92,6 +94,7 @@ impl Nat {
             seed: config.seed.rotate_left(32),
             shared_seed: SharedSeed::from_u64(config.seed),
             log: None,
+            made: 0,
             free: NO_PLACE,
             used: 0,
         })
@@ -205,6 +208,11 @@ impl Nat {
             is_inbound: session.flags.has(Flags::INBOUND),
             expiry: session.expiry,
         })
+    }
+
+    /// Sessions made so far, of all protocols.
+    pub fn made(&self) -> u64 {
+        self.made
     }
 
     /// Sessions held.

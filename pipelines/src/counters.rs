@@ -89,6 +89,8 @@ pub struct RoleCounters {
     pub flows: Counter,
     /// NAT sessions now.
     pub sessions: Counter,
+    /// NAT sessions made so far.
+    pub sessions_made: Counter,
     /// Fragments that wait for their datagram's first now.
     pub fragments_held: Counter,
     /// Connections from outside that are held before they are answered, now.

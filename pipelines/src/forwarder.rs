@@ -372,6 +372,7 @@ impl<P: BufPool> Forwarder<P> {
         if let Some(nat) = &mut self.nat {
             nat.sweep_others(nat::Seconds(now_s), SWEEP_PLACES);
             self.counters.roles.sessions.set((nat.len() + nat.others_len()) as u64);
+            self.counters.roles.sessions_made.set(nat.made());
         }
         let Self { fragments, counters, .. } = self;
         fragments.sweep(now_s, |reason| WorkerCounters::drop(counters, reason));
