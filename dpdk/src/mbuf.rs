@@ -77,15 +77,24 @@ impl Mbuf {
     /// The same with so many bytes of data, which start there in the buffer.
     #[inline(always)]
     fn reset_to(&mut self, data_off: u16, len: u16) {
-        set!(self, PROA_MBUF_DATA_OFF, u16, data_off);
-        set!(self, PROA_MBUF_REFCNT, u16, 1);
-        set!(self, PROA_MBUF_NB_SEGS, u16, 1);
-        set!(self, PROA_MBUF_PORT, u16, sys::PROA_PORT_INVALID as u16);
+        // Word by word: the fields of each lie side by side, in all versions of DPDK.
+        const {
+            assert!(sys::PROA_MBUF_REFCNT == sys::PROA_MBUF_DATA_OFF + 2);
+            assert!(sys::PROA_MBUF_NB_SEGS == sys::PROA_MBUF_DATA_OFF + 4);
+            assert!(sys::PROA_MBUF_PORT == sys::PROA_MBUF_DATA_OFF + 6);
+            assert!(sys::PROA_MBUF_PKT_LEN == sys::PROA_MBUF_PACKET_TYPE + 4);
+            assert!(sys::PROA_MBUF_VLAN_TCI == sys::PROA_MBUF_DATA_LEN + 2);
+        }
+        let [a, b] = data_off.to_ne_bytes();
+        let [one, two] = 1u16.to_ne_bytes();
+        let [port, tail] = (sys::PROA_PORT_INVALID as u16).to_ne_bytes();
+        let word = u64::from_ne_bytes([a, b, one, two, one, two, port, tail]);
+        set!(self, PROA_MBUF_DATA_OFF, u64, word);
         set!(self, PROA_MBUF_OL_FLAGS, u64, 0);
-        set!(self, PROA_MBUF_PACKET_TYPE, u32, 0);
-        set!(self, PROA_MBUF_PKT_LEN, u32, u32::from(len));
-        set!(self, PROA_MBUF_DATA_LEN, u16, len);
-        set!(self, PROA_MBUF_VLAN_TCI, u16, 0);
+        let [a, b, c, d] = u32::from(len).to_ne_bytes();
+        set!(self, PROA_MBUF_PACKET_TYPE, u64, u64::from_ne_bytes([0, 0, 0, 0, a, b, c, d]));
+        let [a, b] = len.to_ne_bytes();
+        set!(self, PROA_MBUF_DATA_LEN, u32, u32::from_ne_bytes([a, b, 0, 0]));
     }
 
     /// Whether it may go back to `pool` as it is, without DPDK's help.

@@ -382,13 +382,48 @@ pub fn decrement_ttl(bytes: &mut [u8]) {
 /// The same for a packet that is known to be of IPv4.
 #[inline(always)]
 pub fn decrement_ttl_v4(header: &mut [u8; Ipv4::LEN]) {
-    // TTL, protocol and checksum are one word.
+    let word = word_after_a_hop(header);
+    header[8..12].copy_from_slice(&word);
+}
+
+/// TTL, protocol and checksum, which are one word, after one hop more.
+#[inline(always)]
+fn word_after_a_hop(header: &[u8; Ipv4::LEN]) -> [u8; 4] {
     let word = u32::from_be_bytes([header[8], header[9], header[10], header[11]]);
     // The TTL is the high byte of its 16 bits: one less there is 0x0100 less in the sum. Adding to the checksum
     // itself would come out as 0xffff where 0 is right (RFC 1624 section 3).
     let sum = checksum::add(!(word as u16), !0x0100);
-    let word = (word.wrapping_sub(1 << 24) & 0xffff_0000) | u32::from(!sum);
-    header[8..12].copy_from_slice(&word.to_be_bytes());
+    ((word.wrapping_sub(1 << 24) & 0xffff_0000) | u32::from(!sum)).to_be_bytes()
+}
+
+/// What one hop more changes in a packet, found once and written into each of its copies.
+#[derive(Clone, Copy, Debug)]
+pub struct HopMore {
+    at: u8,
+    word: [u8; 4],
+}
+
+impl HopMore {
+    /// Of a packet of this version; `None` where it is too short to be one.
+    #[inline(always)]
+    pub fn of(version: IpVersion, bytes: &[u8]) -> Option<HopMore> {
+        if version == IpVersion::V4 {
+            let header: &[u8; Ipv4::LEN] = bytes.first_chunk()?;
+            return Some(HopMore { at: 8, word: word_after_a_hop(header) });
+        }
+        // The hop limit is the last byte of its word.
+        let [_, _, _, _, a, b, c, hop_limit] = *bytes.first_chunk()?;
+        Some(HopMore { at: 4, word: [a, b, c, hop_limit.wrapping_sub(1)] })
+    }
+
+    /// Makes the change.
+    #[inline(always)]
+    pub fn write(self, bytes: &mut [u8]) {
+        let at = self.at as usize;
+        if let Some(word) = bytes.get_mut(at..at + 4) {
+            word.copy_from_slice(&self.word);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -492,8 +527,12 @@ mod tests {
                 bytes
             };
             let mut bytes = header(64);
+            let hop = HopMore::of(IpVersion::V4, &bytes).unwrap();
+            let mut copy = bytes;
+            hop.write(&mut copy);
             decrement_ttl(&mut bytes);
             assert_eq!(bytes, header(63));
+            assert_eq!(copy, bytes);
         }
     }
 

@@ -13,10 +13,12 @@ pub struct Plain {
     /// Source port and destination port.
     ports: u32,
     len: u16,
-    protocol: u8,
-    ttl: u8,
+    /// TTL and protocol, as they stand there.
+    ttl_and_protocol: [u8; 2],
+    /// Flags and offset.
+    fragment: u16,
+    /// TCP's.
     flags: u8,
-    dont_fragment: bool,
 }
 
 const TRANSPORT_AT: usize = Ipv4::LEN;
@@ -66,10 +68,9 @@ impl Plain {
             dst: u32_at(16),
             ports: u32_at(TRANSPORT_AT),
             len,
-            protocol,
-            ttl: head[8],
+            ttl_and_protocol: [head[8], head[9]],
+            fragment,
             flags,
-            dont_fragment: fragment & Ipv4::DONT_FRAGMENT != 0,
         })
     }
 }
@@ -83,11 +84,11 @@ impl Headers for Plain {
             src_port: self.src_port(),
             dst_port: self.dst_port(),
             version: IpVersion::V4,
-            protocol: self.protocol,
-            ttl: self.ttl,
+            protocol: self.protocol(),
+            ttl: self.ttl(),
             detail: self.flags,
             fragment: Fragment::No,
-            dont_fragment: self.dont_fragment,
+            dont_fragment: self.fragment & Ipv4::DONT_FRAGMENT != 0,
             transport_at: TRANSPORT_AT as u16,
             len: self.len,
         }
@@ -118,11 +119,11 @@ impl Headers for Plain {
     }
     #[inline(always)]
     fn protocol(&self) -> u8 {
-        self.protocol
+        self.ttl_and_protocol[1]
     }
     #[inline(always)]
     fn ttl(&self) -> u8 {
-        self.ttl
+        self.ttl_and_protocol[0]
     }
     #[inline(always)]
     fn detail(&self) -> u8 {

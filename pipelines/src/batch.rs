@@ -53,7 +53,8 @@ impl<B, T: Copy> Lane<B, T> {
     /// Takes the buffer of the packet noted last.
     #[inline(always)]
     pub fn take(&mut self, buf: B) {
-        self.bufs[self.held] = Some(buf);
+        // What was there has been taken out: nothing is lost by forgetting it, and nobody has to look.
+        core::mem::forget(self.bufs[self.held].replace(buf));
         self.held += 1;
     }
 
@@ -66,14 +67,14 @@ impl<B, T: Copy> Lane<B, T> {
     /// What was found about each packet.
     #[inline(always)]
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.found.iter_mut().take(self.held)
+        self.found[..self.held].iter_mut()
     }
 
     /// Takes all packets out, in their order.
     #[inline(always)]
     pub fn drain(&mut self, mut each: impl FnMut(B, &T)) {
         let held = core::mem::take(&mut self.held);
-        for (place, found) in self.bufs.iter_mut().zip(self.found.iter()).take(held) {
+        for (place, found) in self.bufs[..held].iter_mut().zip(&self.found[..held]) {
             if let Some(buf) = place.take() {
                 each(buf, found);
             }

@@ -58,10 +58,11 @@ pub fn run<P: BufPool>(
         return burst.drain(..).for_each(|buf| context.drop(buf, Reason::EthernetNotOurs));
     };
     burst.iter().for_each(PacketBuf::prefetch);
+    let ours = Ours::of(own);
     for buf in burst.drain(..) {
         if let Some((answer, passing)) = known.find(port, buf.data()) {
             pass(port, buf, answer, &passing, lanes, context);
-        } else if let Some(packet) = plain(own, buf.data()) {
+        } else if let Some(packet) = plain(ours, buf.data()) {
             sort_plain(port, buf, packet, lanes, known, stores, context);
         } else {
             sort_any(port, own, buf, lanes, stores, context);
@@ -69,14 +70,34 @@ pub fn run<P: BufPool>(
     }
 }
 
+/// The first six bytes of untagged frames to a port, as one word: compared at once, and read before the burst.
+#[derive(Clone, Copy)]
+struct Ours(u64);
+
+impl Ours {
+    /// No frame's: the two bytes behind are not compared.
+    const NOBODY: Ours = Ours(u64::MAX);
+    const MASK: u64 = u64::from_ne_bytes([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0]);
+
+    #[inline(always)]
+    fn of(own: &Port) -> Ours {
+        let [a, b, c, d, e, f] = own.mac.0;
+        if own.vlan == 0 { Ours(u64::from_ne_bytes([a, b, c, d, e, f, 0, 0])) } else { Ours::NOBODY }
+    }
+
+    #[inline(always)]
+    fn has(self, first: &[u8; 8]) -> bool {
+        u64::from_ne_bytes(*first) & Ours::MASK == self.0
+    }
+}
+
 /// A plain packet in an untagged frame to this node, which is what nearly all frames hold.
 #[inline(always)]
-fn plain(own: &Port, data: &[u8]) -> Option<Plain> {
+fn plain(ours: Ours, data: &[u8]) -> Option<Plain> {
     let (head, payload) = data.split_first_chunk::<{ ethernet::HEADER_LEN }>()?;
-    let ours = own.vlan == 0
-        && head.first_chunk() == Some(&own.mac.0)
+    let is_ours = head.first_chunk().is_some_and(|first| ours.has(first))
         && head.last_chunk() == Some(&TYPE_IPV4.to_be_bytes());
-    if ours { Plain::read(payload) } else { None }
+    if is_ours { Plain::read(payload) } else { None }
 }
 
 /// Lets an overlay packet pass whose way is known.
@@ -120,11 +141,14 @@ fn sort_plain<P: BufPool>(
     context: &mut Context<P>,
 ) {
     const AT: u16 = ethernet::HEADER_LEN as u16;
-    match context.tables.local.get(packet.dst()) {
-        Some(Local::Vip(application)) => {
-            lanes.plain.ingress.note(Ingress::new(port, AT, packet, application, stores.flows));
-            lanes.plain.ingress.take(buf);
-        }
+    let local = context.tables.local.get(packet.dst());
+    // Asked first and apart: a branch that is foreseen costs less than a jump through a table.
+    if let Some(Local::Vip(application)) = local {
+        lanes.plain.ingress.note(Ingress::new(port, AT, packet, application, stores.flows));
+        return lanes.plain.ingress.take(buf);
+    }
+    match local {
+        Some(Local::Vip(_)) => {}
         Some(Local::Pool) => match Reply::admit(port, AT, packet, &[], stores.nat) {
             Ok(reply) => keep(&mut lanes.plain.replies, reply, buf, port, context, owner_of_reply),
             Err(reason) => context.drop(buf, reason),

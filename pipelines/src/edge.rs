@@ -9,9 +9,9 @@ use crate::mss;
 use crate::tables::{Egress, Flight};
 use packet::fragment;
 use packet::icmp::Kind;
-use packet::ip::{self, Fragment, Packet};
+use packet::ip::{self, Fragment, HopMore, Packet};
 use packet::transport::{ICMP, ICMPV6, TCP, UDP};
-use packet::{BufPool, Headers, IpVersion, PacketBuf, Reason};
+use packet::{BufPool, Headers, PacketBuf, Reason};
 
 /// A client's packet to a virtual IP.
 #[derive(Clone, Copy, Debug, Default)]
@@ -105,15 +105,24 @@ fn flight<P: BufPool, H: Headers>(
             flow.packets = flow.packets.wrapping_add(1);
             Ok((flow.flight, flow.bucket))
         }
-        None => {
-            let way = compile(&entry.packet.packet(), entry.application, context)?;
-            // An ICMP error belongs to the flow that it quotes, a later fragment to that of its first: neither opens one.
-            if has_ports(&entry.packet) {
-                flows.insert(entry.hash, key, way, context.now_s)?;
-            }
-            Ok((way.flight, way.bucket))
-        }
+        None => open(entry, flows, context),
     }
+}
+
+/// The same for a flow that is not there. Apart, so that nothing it needs is put in memory for packets whose flow is.
+#[cold]
+#[inline(never)]
+fn open<P: BufPool, H: Headers>(
+    entry: &Ingress<H>,
+    flows: &mut FlowTable,
+    context: &Context<P>,
+) -> Result<(u16, u8), Reason> {
+    let way = compile(&entry.packet.packet(), entry.application, context)?;
+    // An ICMP error belongs to the flow that it quotes, a later fragment to that of its first: neither opens one.
+    if has_ports(&entry.packet) {
+        flows.insert(entry.hash, FlowKey::of(&entry.packet), way, context.now_s)?;
+    }
+    Ok((way.flight, way.bucket))
 }
 
 /// Whether a packet itself tells which flow it belongs to.
@@ -171,16 +180,10 @@ fn enter<P: BufPool, H: Headers>(
     if mss::may_announce(packet) {
         return enter_announcing(buf, packet.packet(), flight, bucket, context);
     }
-    context.replicate_and(flight, bucket, version, buf, |inner| pass(version, inner));
-}
-
-/// One hop less.
-#[inline(always)]
-fn pass(version: IpVersion, inner: &mut [u8]) {
-    match inner.first_chunk_mut() {
-        Some(header) if version == IpVersion::V4 => ip::decrement_ttl_v4(header),
-        _ => ip::decrement_ttl(inner),
-    }
+    let Some(hop) = HopMore::of(version, buf.data()) else {
+        return context.drop(buf, Reason::IpTruncated);
+    };
+    context.replicate_and(flight, bucket, version, buf, |inner| hop.write(inner));
 }
 
 /// The first packet of a connection, which announces how large segments may be.

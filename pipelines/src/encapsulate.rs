@@ -2,7 +2,7 @@
 
 use crate::emit::Context;
 use crate::seal;
-use crate::tables::{Copy, Departure, Extension, Flight, Link, PLAIN_COPY_LEN, Passenger};
+use crate::tables::{Common, Copy, Departure, Extension, Flight, Link, PLAIN_COPY_LEN, Passenger};
 use overlay::wire::{COPIES_AT, COPIES_MASK, HEADER_LEN, Header, PATH_SEQUENCE_MASK, stream_id};
 use packet::{BufPool, IpVersion, PacketBuf, Reason};
 
@@ -93,6 +93,12 @@ impl<P: BufPool> Context<'_, P> {
             finish(buf.data_mut());
             return self.replicate_prepared(flight, version, stream, sequence, buf);
         }
+        if flight.others.is_empty() {
+            finish(buf.data_mut());
+            return self.send_copy(&flight.first, version, stream, sequence, 0, buf);
+        }
+        let total = (PLAIN_COPY_LEN + buf.len()) as u16;
+        let common = Common::new(total, Link::source_port(stream), version, stream, sequence, 0);
         for copy in &flight.others {
             // A copy for which there is no buffer counts as made and dropped, so that the counters add up.
             self.counters.roles.copies_made.add(1);
@@ -104,19 +110,20 @@ impl<P: BufPool> Context<'_, P> {
                 self.counters.drop(Reason::NoBuffer);
                 continue;
             };
-            let total = twin.len() as u16;
             let Some((head, inner)) = twin.data_mut().split_first_chunk_mut() else {
                 self.drop(twin, Reason::NoHeadroom);
                 continue;
             };
             let path_sequence = self.sequences.take_on_path(copy.way);
-            let passenger = Passenger { version, stream, sequence, epoch: 0, path_sequence };
-            departure.template.write_plain_copy(head, total, Link::source_port(stream), passenger);
+            departure.template.write_plain_copy(head, &common, path_sequence);
             finish(inner);
             self.leave(copy, departure, twin);
         }
         finish(buf.data_mut());
-        self.send_copy(&flight.first, version, stream, sequence, 0, buf);
+        let Some(departure) = self.straight(&flight.first) else {
+            return self.send_any_copy(&flight.first, version, stream, sequence, 0, true, buf);
+        };
+        self.send_straight(&flight.first, departure, &common, buf);
     }
 
     /// Sends a copy of a packet the general way.
@@ -287,18 +294,24 @@ impl<P: BufPool> Context<'_, P> {
         stream: u16,
         sequence: u64,
         epoch: u8,
-        mut buf: P::Buf,
+        buf: P::Buf,
     ) {
         let Some(departure) = self.straight(copy) else {
             return self.send_any_copy(copy, version, stream, sequence, epoch, true, buf);
         };
         let total = (PLAIN_COPY_LEN + buf.len()) as u16;
+        let common = Common::new(total, Link::source_port(stream), version, stream, sequence, epoch);
+        self.send_straight(copy, departure, &common, buf);
+    }
+
+    /// The same for a copy that can only leave one way, over a link without a key.
+    #[inline(always)]
+    fn send_straight(&mut self, copy: &Copy, departure: &Departure, common: &Common, mut buf: P::Buf) {
         let Ok(head) = buf.prepend_array() else {
             return self.drop(buf, Reason::NoHeadroom);
         };
         let path_sequence = self.sequences.take_on_path(copy.way);
-        let passenger = Passenger { version, stream, sequence, epoch, path_sequence };
-        departure.template.write_plain_copy(head, total, Link::source_port(stream), passenger);
+        departure.template.write_plain_copy(head, common, path_sequence);
         self.leave(copy, departure, buf);
     }
 

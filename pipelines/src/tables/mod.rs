@@ -25,7 +25,7 @@ pub use link::Link;
 pub use mtus::Mtus;
 pub use registry::{Incoming, Registry};
 pub use routes::{Egress, Interface, NextHop, Route, Routes};
-pub use template::{LINK_LEN_MAX, PLAIN_COPY_LEN, Passenger, Template};
+pub use template::{Common, LINK_LEN_MAX, PLAIN_COPY_LEN, Passenger, Template};
 
 use crate::batch::PortIndex;
 use foldhash::fast::FixedState;

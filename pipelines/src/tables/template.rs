@@ -136,42 +136,74 @@ pub struct Passenger {
     pub path_sequence: u32,
 }
 
-impl Template<COPY_LEN_MAX> {
-    /// As [`Template::write_copy`], where the headers are known to be plain: in front of an inner packet with which
-    /// the frame has so many bytes.
+/// What all plain copies of a packet have in common, as words of their headers.
+///
+/// Word by word, each with its fields put in before it is written: each field written by itself would be a store
+/// more, and stores are what writing headers takes most of.
+pub struct Common {
+    /// Length of the outer IP packet.
+    ip_len: u16,
+    /// UDP's source port and length.
+    udp: u64,
+    /// The inner packet's EtherType.
+    inner: u64,
+    stream_and_epoch: u64,
+    sequence: [u8; 8],
+}
+
+impl Common {
+    /// Of copies whose frames have so many bytes.
     #[inline(always)]
-    pub fn write_plain_copy(
-        &self,
-        head: &mut [u8; PLAIN_COPY_LEN],
+    pub fn new(
         total: u16,
         source_port: u16,
-        passenger: Passenger,
-    ) {
+        version: IpVersion,
+        stream: u16,
+        sequence: u64,
+        epoch: u8,
+    ) -> Common {
+        let ip_len = total - ETHERNET_LEN as u16;
+        let inner = if version == IpVersion::V4 { TYPE_IPV4 } else { TYPE_IPV6 };
+        Common {
+            ip_len,
+            udp: field(source_port, 2) | field(ip_len - Ipv4::LEN as u16, 6),
+            inner: field(inner, 4),
+            stream_and_epoch: field(stream, 2) | field((epoch as u16) << 8, 6),
+            sequence: sequence.to_be_bytes(),
+        }
+    }
+}
+
+/// A field of two bytes in network byte order, so many bytes from the start of its word.
+#[inline(always)]
+fn field(value: u16, at: u32) -> u64 {
+    (value.swap_bytes() as u64) << (at * 8)
+}
+
+impl Template<COPY_LEN_MAX> {
+    /// As [`Template::write_copy`], where the headers are known to be plain: in front of an inner packet, as `common`
+    /// has it.
+    #[inline(always)]
+    pub fn write_plain_copy(&self, head: &mut [u8; PLAIN_COPY_LEN], common: &Common, path_sequence: u32) {
         const GENEVE_AT: usize = PLAIN_LINK_LEN;
         // The places below are what these say.
         const { assert!(GENEVE_AT == 42 && STREAM_AT == 32 && EPOCH_AT == 36 && SEQUENCE_AT == 40) };
-        let ip_len = total - ETHERNET_LEN as u16;
-        let sum = !checksum::add(self.sum, ip_len);
-        let inner = if passenger.version == IpVersion::V4 { TYPE_IPV4 } else { TYPE_IPV6 };
-        let sequence = passenger.sequence.to_be_bytes();
-        let numbers = passenger.epoch_and_path_sequence();
-        // Word by word, each with its fields put in before it is written: each field written by itself would be a
-        // store more, and stores are what this takes most of.
-        let field = |value: u16, at: u32| (value.swap_bytes() as u64) << (at * 8);
+        let sum = !checksum::add(self.sum, common.ip_len);
+        let path_sequence = path_sequence & PATH_SEQUENCE_MASK;
         let mut put = |at: usize, fields: u64| {
             if let (Some(to), Some(from)) = (head[at..].first_chunk_mut(), self.bytes[at..].first_chunk()) {
                 *to = (u64::from_le_bytes(*from) | fields).to_le_bytes();
             }
         };
-        put(16, field(ip_len, 0));
+        put(16, field(common.ip_len, 0));
         put(24, field(sum, 0));
-        put(32, field(source_port, 2) | field(ip_len - Ipv4::LEN as u16, 6));
-        put(40, field(inner, 4));
-        put(72, field(passenger.stream, 2) | field((numbers >> 16) as u16, 6));
+        put(32, common.udp);
+        put(40, common.inner);
+        put(72, common.stream_and_epoch | field((path_sequence >> 16) as u16, 6));
         head[..16].copy_from_slice(&self.bytes[..16]);
         head[48..72].copy_from_slice(&self.bytes[48..72]);
-        head[80..82].copy_from_slice(&(numbers as u16).to_be_bytes());
-        head[82..].copy_from_slice(&sequence);
+        head[80..82].copy_from_slice(&(path_sequence as u16).to_be_bytes());
+        head[82..].copy_from_slice(&common.sequence);
     }
 
     /// Writes the headers to the start of `frame`, which already holds the inner packet behind them.
@@ -309,7 +341,8 @@ mod tests {
             template.write_copy(&mut usual, source_port, passenger);
             prop_assert_eq!(&usual, &expected);
             let mut head = [0xa5; PLAIN_COPY_LEN];
-            template.write_plain_copy(&mut head, usual.len() as u16, source_port, passenger);
+            let common = Common::new(usual.len() as u16, source_port, version, stream, sequence, epoch);
+            template.write_plain_copy(&mut head, &common, path_sequence);
             prop_assert_eq!(&head[..], &expected[..PLAIN_COPY_LEN]);
         }
     }
