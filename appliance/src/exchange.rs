@@ -11,8 +11,10 @@ use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use crossbeam_queue::ArrayQueue;
 use crossbeam_utils::CachePadded;
+use nat::BLOCKS;
 use overlay::seal::SealTable;
 use packet::Reason;
+use pipelines::leases::Lease;
 use pipelines::trace::Seen;
 use pipelines::{Cause, Handoff, PortIndex, Punt, Tables};
 
@@ -39,6 +41,8 @@ pub enum Order {
     Tables(Arc<Tables>),
     /// Seal and open with these keys.
     Keys(Arc<SealTable>),
+    /// Translate the two blocks of addresses by these leases; the number counts such orders.
+    Leases([Lease; BLOCKS], u64),
     /// Show a piece of a table.
     List(Query),
     /// Receive nothing more, hand out what is inside, and end.
@@ -270,7 +274,8 @@ impl<B> Desk<B> {
     /// The frame, when too many wait.
     pub fn punt(&self, punt: Punt<B>) -> Result<(), B> {
         let own = self.own();
-        let queue = if matches!(punt.cause, Cause::Liveness | Cause::Keys | Cause::LinkState) {
+        let queue = if matches!(punt.cause, Cause::Liveness | Cause::Keys | Cause::LinkState | Cause::Takeover)
+        {
             &own.urgent
         } else {
             &own.punts

@@ -44,6 +44,7 @@ pub mod setup;
 pub mod socket;
 mod start;
 mod sums;
+mod takeover;
 pub mod thread;
 pub mod traces;
 pub mod worker;

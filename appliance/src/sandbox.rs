@@ -126,7 +126,7 @@ impl Sandbox {
             counters,
             start,
             identity: None,
-            signer: None,
+            signers: [None, None],
             pool: pool.clone(),
         };
         Ok(Sandbox { core: Core::new(now_ns, parts), workers, pool, sources, sent })

@@ -366,6 +366,7 @@ fn a_neighbour_whose_ethernet_address_is_not_known_costs_nothing() {
         dead: &Dead::default(),
         mtus: &Default::default(),
         hops: &Default::default(),
+        blocks: &[],
         neighbors_only: false,
     };
     let tables = Tables::compile(&input).unwrap();

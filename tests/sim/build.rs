@@ -18,6 +18,7 @@ pub(super) fn compile(
     interfaces: &[Interface],
     previous: Option<&Tables>,
     neighbors: &[(PortIndex, Addr, Mac)],
+    blocks: &[],
     neighbors_only: bool,
 ) -> Tables {
     let node = setup.plan.id;
@@ -33,6 +34,7 @@ pub(super) fn compile(
         dead,
         mtus: &Default::default(),
         hops: &Default::default(),
+        blocks: &[],
         neighbors_only,
     })
     .unwrap()
@@ -67,6 +69,8 @@ pub(super) fn forwarder(
             },
             seed,
         },
+        peer: None,
+        bindings: false,
         streams: 2048,
         window: setup.window,
         watching: overlay::elimination::Watching::default(),
