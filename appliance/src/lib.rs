@@ -36,6 +36,7 @@ mod report_keys;
 mod report_links;
 mod report_liveness;
 mod report_plans;
+mod report_takeover;
 pub mod run;
 pub mod sandbox;
 pub mod serve;

@@ -91,6 +91,7 @@ impl Sandbox {
             &[],
             start.seed,
             (&Dead::default(), &Mtus::default(), &Default::default()),
+            &[],
             None,
             false,
         )?);
