@@ -40,6 +40,8 @@ struct Node {
     waiting: Vec<(u64, usize, u64)>,
     /// Of each tenure so far: its block, and whether nobody else had it since the last.
     took: Vec<(usize, bool)>,
+    /// Blocks of which it was told that somebody else has them.
+    superseded: Vec<usize>,
 }
 
 struct World {
@@ -73,6 +75,7 @@ impl World {
             workers: [0; 2],
             waiting: Vec::new(),
             took: Vec::new(),
+            superseded: Vec::new(),
         }
     }
 
@@ -169,7 +172,8 @@ impl World {
                     this.took.push((block, kept));
                 }
                 Event::Stop { block } => this.waiting.push((now + slow_ns, block, 0)),
-                Event::Lapsed { .. } | Event::Superseded { .. } => {}
+                Event::Superseded { block } => this.superseded.push(block),
+                Event::Lapsed { .. } => {}
             }
         }
         let this = &mut self.nodes[node];
@@ -254,8 +258,10 @@ fn one_that_was_frozen_gives_up_and_is_told_by_whom_it_was_followed() {
     assert_eq!(world.holders(), [Some(1), Some(1)]);
     world.run_until(12_000);
     assert_eq!(world.holders(), [Some(1), Some(1)]);
-    let woken = &world.nodes[0].party;
-    assert_eq!((woken.phase(0), woken.owners()[0].node), (Phase::Idle, NodeId(2)));
+    let woken = &world.nodes[0];
+    assert_eq!(woken.party.owners()[0].node, NodeId(2));
+    assert_ne!(woken.party.phase(0), Phase::Holding);
+    assert_eq!((woken.superseded.as_slice(), woken.took.len()), (&[0][..], 1));
 }
 
 #[test]

@@ -354,7 +354,8 @@ impl Party {
             *known = owner;
             self.version += 1;
             let tenure = &self.tenures[block];
-            if owner.node != self.start.node && tenure.held_before != 0 && tenure.phase == Phase::Idle {
+            let holds_not = matches!(tenure.phase, Phase::Idle | Phase::Claiming);
+            if owner.node != self.start.node && tenure.held_before != 0 && holds_not {
                 self.tenures[block].held_before = 0;
                 self.events.push_back(Event::Superseded { block });
             }
@@ -436,7 +437,8 @@ impl Party {
     fn look_at_lease(&mut self, now_ns: u64, own: usize, block: usize) -> bool {
         if now_ns >= self.until_ns(block) {
             self.counters.lapsed += 1;
-            self.tenures[block].end(now_ns);
+            // Who was away hears first what has happened meanwhile.
+            self.tenures[block].end(now_ns + self.pair.lease_ns / 8);
             self.events.push_back(Event::Lapsed { block });
             return true;
         }
