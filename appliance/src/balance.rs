@@ -62,7 +62,7 @@ impl Balance {
 
     /// Whether every packet is accounted for and every buffer is back.
     pub fn holds(&self) -> bool {
-        self.received + self.made + self.injected 
+        self.received + self.made + self.injected
             == self.transmitted + self.dropped + self.punted + self.carriers
             && self.punted == self.punts_consumed + self.punts_released + self.punts_dropped
             && self.buffers_missing == 0

@@ -274,12 +274,12 @@ impl<B> Desk<B> {
     /// The frame, when too many wait.
     pub fn punt(&self, punt: Punt<B>) -> Result<(), B> {
         let own = self.own();
-        let queue = if matches!(punt.cause, Cause::Liveness | Cause::Keys | Cause::LinkState | Cause::Takeover)
-        {
-            &own.urgent
-        } else {
-            &own.punts
-        };
+        let queue =
+            if matches!(punt.cause, Cause::Liveness | Cause::Keys | Cause::LinkState | Cause::Takeover) {
+                &own.urgent
+            } else {
+                &own.punts
+            };
         queue.push(punt).map_err(|punt| punt.buf)?;
         self.exchange.alarm.ring();
         Ok(())

@@ -13,9 +13,9 @@ use crate::metrics_liveness;
 use crate::metrics_traces;
 use crate::report::Process;
 use crate::report_keys;
-use crate::report_takeover;
 use crate::report_links;
 use crate::report_plans;
+use crate::report_takeover;
 
 /// The type of what [`text`] returns.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

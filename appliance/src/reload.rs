@@ -91,7 +91,9 @@ impl<P: BufPool> Core<P> {
 }
 
 /// The gateway that a node stands in for, with its pool.
-fn peers(config: &Config) -> Vec<(overlay::topology::NodeId, Vec<std::ops::RangeInclusive<std::net::IpAddr>>)> {
+fn peers(
+    config: &Config,
+) -> Vec<(overlay::topology::NodeId, Vec<std::ops::RangeInclusive<std::net::IpAddr>>)> {
     let pair = config.topology.takeover_of(config.node);
     let nodes = pair.into_iter().flat_map(|pair| pair.gateways).filter_map(|id| config.topology.node(id));
     nodes.map(|node| (node.id, node.nat_pool.clone())).collect()

@@ -9,13 +9,15 @@ use crate::core::Core;
 use crate::metrics::{Metric, Value, Values, counter, gauge};
 
 /// Why there is nothing to do.
-const NO_PEER: &str = "this node is no gateway that stands in for another: no [[takeover]] of its topology names it";
+const NO_PEER: &str =
+    "this node is no gateway that stands in for another: no [[takeover]] of its topology names it";
 const MS: u64 = 1_000_000;
 
 impl<P: BufPool> Core<P> {
     /// Answers "gateway show".
     pub fn gateways(&self) -> Gateways {
-        let sum = |of: fn(&RoleCounters) -> u64| self.counters.iter().map(|worker| of(&worker.path.roles)).sum();
+        let sum =
+            |of: fn(&RoleCounters) -> u64| self.counters.iter().map(|worker| of(&worker.path.roles)).sum();
         let own = self.takeovers.parties().iter().find(|party| party.own().is_some());
         Gateways {
             blocks: self.takeovers.parties().iter().flat_map(|party| self.blocks_of(party)).collect(),
@@ -35,7 +37,8 @@ impl<P: BufPool> Core<P> {
         };
         let block = |(number, home): (usize, &overlay::topology::NodeId)| {
             let owner = party.owners()[number];
-            let pool = self.config.topology.node(*home).map(|node| node.nat_pool.as_slice()).unwrap_or_default();
+            let pool =
+                self.config.topology.node(*home).map(|node| node.nat_pool.as_slice()).unwrap_or_default();
             let addresses = pool.iter().map(|range| match range.start() == range.end() {
                 true => range.start().to_string(),
                 false => format!("{} to {}", range.start(), range.end()),

@@ -94,7 +94,8 @@ impl<P: BufPool> Core<P> {
         let Core { takeovers, leases, exchange, counters, .. } = self;
         let Some(party) = takeovers.own() else { return };
         let own = party.own().unwrap_or(0);
-        if leases.wanted != leases.told || leases.stopping.iter().flatten().any(|at| *at > leases.generation) {
+        if leases.wanted != leases.told || leases.stopping.iter().flatten().any(|at| *at > leases.generation)
+        {
             leases.told = leases.wanted;
             leases.generation += 1;
             leases.sent = 0;
@@ -132,7 +133,8 @@ impl<P: BufPool> Core<P> {
         for party in self.takeovers.parties().iter().filter(|party| party.own().is_some()) {
             for (number, home) in party.pair().gateways.into_iter().enumerate() {
                 let lost = party.phase(number) != Phase::Holding;
-                let own = blocks.iter_mut().filter(|block| block.home == home && block.owner == self.config.node);
+                let own =
+                    blocks.iter_mut().filter(|block| block.home == home && block.owner == self.config.node);
                 own.filter(|_| lost).for_each(|block| block.revision = 0);
             }
         }
@@ -141,7 +143,8 @@ impl<P: BufPool> Core<P> {
 
     /// Forwards by another distribution of blocks: what this gateway has taken is announced.
     fn take_blocks_over(&mut self, now_ns: u64, blocks: &[Block]) {
-        for block in blocks.iter().filter(|block| !self.tables.blocks.contains(block) && block.revision != 0) {
+        for block in blocks.iter().filter(|block| !self.tables.blocks.contains(block) && block.revision != 0)
+        {
             let (home, owner) = (self.node_name(block.home), self.node_name(block.owner));
             tracing::warn!("the NAT pool of {home} is with {owner}, revision {}", block.revision);
         }

@@ -64,9 +64,17 @@ pub(crate) fn check(file: &TopologyFile, links: &Links, p: &mut Problems) {
 }
 
 /// Both must have what the other one's sessions need.
-fn alike(file: &TopologyFile, links: &Links, (one, other): (usize, usize), at: &At<String>, p: &mut Problems) {
+fn alike(
+    file: &TopologyFile,
+    links: &Links,
+    (one, other): (usize, usize),
+    at: &At<String>,
+    p: &mut Problems,
+) {
     let region = |node: usize| links.node_regions.get(node).copied().flatten();
-    let (Some(first), Some(second)) = (file.nodes.items.get(one), file.nodes.items.get(other)) else { return };
+    let (Some(first), Some(second)) = (file.nodes.items.get(one), file.nodes.items.get(other)) else {
+        return;
+    };
     let who = [first, second].map(|node| title("node", &node.value.name));
     if region(one) != region(other) && region(one).is_some() && region(other).is_some() {
         error(at.place, format!("{} and {} are in different regions", who[0], who[1]))
@@ -121,8 +129,11 @@ fn witnesses(
         let message = || format!("`{}` is a witness already", witness.value);
         votes += once.add(node, witness.place, message, "name each witness once", p) as usize;
         if found.gateways.contains(&Some(node)) {
-            error(witness.place, format!("`{}` is one of the two gateways, which vote anyway", witness.value))
-                .help(p, "name another node");
+            error(
+                witness.place,
+                format!("`{}` is one of the two gateways, which vote anyway", witness.value),
+            )
+            .help(p, "name another node");
         }
     }
     if votes % 2 == 0 {

@@ -146,9 +146,8 @@ pub(crate) fn read(t: &mut Table<'_>, p: &mut Problems) -> TopologyFile {
         applications: entries(t, "application", APPLICATIONS_MAX, p, |item, p| {
             table(item, "[[application]]", p, application)
         }),
-        takeovers: t.list("takeover", TAKEOVERS_MAX, p, |item, p| {
-            table(item, "[[takeover]]", p, takeover::takeover)
-        }),
+        takeovers: t
+            .list("takeover", TAKEOVERS_MAX, p, |item, p| table(item, "[[takeover]]", p, takeover::takeover)),
         liveness: t
             .optional("liveness", p, |item, p| table(item, "[liveness]", p, monitoring::liveness))
             .map_or_else(RawLiveness::default, |at| at.value),

@@ -42,8 +42,7 @@ mod tests {
 
     #[test]
     fn a_pool_without_a_holder_and_a_drain_are_seen() {
-        let voters =
-            vec![Voter { node: "edge-1".to_owned(), heard_ms: Some(20) }, Voter::default()];
+        let voters = vec![Voter { node: "edge-1".to_owned(), heard_ms: Some(20) }, Voter::default()];
         let held = Block {
             home: "gateway-1".to_owned(),
             addresses: vec!["10.9.0.100 to 10.9.0.103".to_owned()],

@@ -225,8 +225,9 @@ mod tests {
     fn a_rate_lets_a_burst_through_and_then_so_many_a_second() {
         let mut accounts =
             accounts(ClientLimits { sessions_per_second: 3, burst: 10, ..ClientLimits::default() });
-        let mut made =
-            |now: u32| (0..100).filter(|_| accounts.open(Seconds(now), 1, client(1), 0, true).is_ok()).count();
+        let mut made = |now: u32| {
+            (0..100).filter(|_| accounts.open(Seconds(now), 1, client(1), 0, true).is_ok()).count()
+        };
         assert_eq!([made(5), made(5), made(6), made(8), made(100)], [10, 0, 3, 6, 10]);
         let refused = accounts.open(Seconds(100), 1, client(1), 0, true);
         assert_eq!(refused, Err(Reason::NatClientRate));

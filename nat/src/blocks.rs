@@ -25,7 +25,12 @@ pub(crate) struct Blocks {
 impl Blocks {
     /// Own addresses only, held for ever.
     pub(crate) fn alone(addresses: usize) -> Blocks {
-        Blocks { peers_from: addresses as u16, is_paired: false, held: [true, false], purging: [None; BLOCKS] }
+        Blocks {
+            peers_from: addresses as u16,
+            is_paired: false,
+            held: [true, false],
+            purging: [None; BLOCKS],
+        }
     }
 
     /// Own addresses and a peer's behind them; none is held.

@@ -286,7 +286,9 @@ impl Nat {
             is_alone = true;
         }
         match opening {
-            Opening::Elsewhere(place, port) => self.take_this_port(key, (place, port), space, account, is_alone),
+            Opening::Elsewhere(place, port) => {
+                self.take_this_port(key, (place, port), space, account, is_alone)
+            }
             Opening::Client(block) if !self.is_held(block) => Err(Reason::NatNotHolder),
             Opening::Client(block) => self.take_port(now, key, new, space, account, (block, is_alone)),
             _ => self.take_port(now, key, new, space, account, (0, is_alone)),

@@ -4,8 +4,8 @@
 
 use overlay::lease::{Event, Message, Pair, Party, Phase, Start};
 use overlay::topology::NodeId;
-use proptest::prelude::*;
 pub use proa_overlay as overlay;
+use proptest::prelude::*;
 
 const MS: u64 = 1_000_000;
 const LEASE_MS: u64 = 600;
@@ -98,7 +98,8 @@ impl World {
 
     fn is_frozen(&self, node: usize) -> bool {
         self.plan.faults.iter().any(|fault| match fault {
-            Fault::Freeze { node: frozen, at_ms, for_ms } | Fault::Restart { node: frozen, at_ms, for_ms } => {
+            Fault::Freeze { node: frozen, at_ms, for_ms }
+            | Fault::Restart { node: frozen, at_ms, for_ms } => {
                 *frozen == node && self.is_in(*at_ms, *for_ms)
             }
             _ => false,
@@ -137,15 +138,18 @@ impl World {
                 _ => {}
             }
         }
-        let arrived: Vec<_> = self.wire.extract_if(.., |(at, to, _)| {
-            let frozen = self.plan.faults.iter().any(|fault| match fault {
-                Fault::Freeze { node, at_ms, for_ms } => {
-                    node == to && (at_ms * MS..(at_ms + for_ms) * MS).contains(&self.now_ns)
-                }
-                _ => false,
-            });
-            *at <= self.now_ns && !frozen
-        }).collect();
+        let arrived: Vec<_> = self
+            .wire
+            .extract_if(.., |(at, to, _)| {
+                let frozen = self.plan.faults.iter().any(|fault| match fault {
+                    Fault::Freeze { node, at_ms, for_ms } => {
+                        node == to && (at_ms * MS..(at_ms + for_ms) * MS).contains(&self.now_ns)
+                    }
+                    _ => false,
+                });
+                *at <= self.now_ns && !frozen
+            })
+            .collect();
         for (_, to, message) in arrived {
             if !self.is_frozen(to) {
                 let now = self.local(to);
@@ -305,7 +309,12 @@ fn fault(nodes: usize) -> impl Strategy<Value = Fault> {
     prop_oneof![
         (0..nodes, when.clone()).prop_map(|(node, (at_ms, for_ms))| Fault::Freeze { node, at_ms, for_ms }),
         (0..nodes, when.clone()).prop_map(|(node, (at_ms, for_ms))| Fault::Restart { node, at_ms, for_ms }),
-        (0..nodes, 0..nodes, when).prop_map(|(from, to, (at_ms, for_ms))| Fault::Cut { from, to, at_ms, for_ms }),
+        (0..nodes, 0..nodes, when).prop_map(|(from, to, (at_ms, for_ms))| Fault::Cut {
+            from,
+            to,
+            at_ms,
+            for_ms
+        }),
         (0usize..2, 0u64..9000).prop_map(|(gateway, at_ms)| Fault::Drain { gateway, at_ms }),
         (0usize..2, 0u64..9000).prop_map(|(gateway, at_ms)| Fault::Resume { gateway, at_ms }),
     ]

@@ -115,8 +115,16 @@ pub struct FlowTable {
 impl FlowTable {
     /// A table for `capacity` flows, about 85 bytes each.
     pub fn new(capacity: usize, seed: u64) -> FlowTable {
-        let empty =
-            Flow { key: FlowKey::NOBODY, live: false, is_bound: false, bucket: 0, flight: 0, epoch: 0, seen_s: 0, packets: 0 };
+        let empty = Flow {
+            key: FlowKey::NOBODY,
+            live: false,
+            is_bound: false,
+            bucket: 0,
+            flight: 0,
+            epoch: 0,
+            seen_s: 0,
+            packets: 0,
+        };
         FlowTable {
             index: HashIndex::new(capacity),
             flows: vec![empty; capacity].into_boxed_slice(),
@@ -355,7 +363,8 @@ mod tests {
         table.bind(key(3), record).unwrap();
         table.bind(key(3), Record { external_port: 10, ..record }).unwrap();
         assert_eq!(table.bound(), 2);
-        let found = table.with_binding(key(3)).map(|(flow, record)| (flow.is_bound, record.unwrap().external_port));
+        let found =
+            table.with_binding(key(3)).map(|(flow, record)| (flow.is_bound, record.unwrap().external_port));
         assert_eq!(found, Some((true, 10)));
         let mut ports = Vec::new();
         let next = table.scan(0, 10, |_, record| {
@@ -363,7 +372,13 @@ mod tests {
             false
         });
         assert!(next.is_some());
-        assert_eq!(table.scan(next.unwrap(), 10, |_, record| { ports.push(record.external_port); true }), None);
+        assert_eq!(
+            table.scan(next.unwrap(), 10, |_, record| {
+                ports.push(record.external_port);
+                true
+            }),
+            None
+        );
         assert_eq!(ports.len(), 2);
         table.unbind(key(1)).unwrap();
         table.sweep(1000, 100, 100);

@@ -368,7 +368,8 @@ pub fn fence<P: BufPool>(lanes: &mut Lanes<P::Buf>, nat: &Nat, context: &mut Con
             nat.find(entry.hash, &entry.key()).is_none_or(|session| !not_held(nat.block_of_session(session)))
         };
         requests.retain(may_leave, |buf| context.drop(buf, Reason::NatNotHolder));
-        let may_enter = |entry: &Reply<H>| entry.is_untranslated || !not_held(nat.block_of(entry.packet.dst()));
+        let may_enter =
+            |entry: &Reply<H>| entry.is_untranslated || !not_held(nat.block_of(entry.packet.dst()));
         replies.retain(may_enter, |buf| context.drop(buf, Reason::NatNotHolder));
     }
     sort(&mut lanes.plain.requests, &mut lanes.plain.replies, nat, context);

@@ -93,7 +93,9 @@ impl Takeovers {
         let underlay = |node, version| Some(Addr::from(topology.node(node)?.underlay(version)?));
         let versions = [IpVersion::V4, IpVersion::V6];
         let pair = |peer| {
-            versions.into_iter().find_map(|version| Some((underlay(node, version)?, underlay(peer, version)?)))
+            versions
+                .into_iter()
+                .find_map(|version| Some((underlay(node, version)?, underlay(peer, version)?)))
         };
         let others = topology.nodes.iter().filter(|other| other.id != node);
         self.addresses = others.filter_map(|other| Some((other.id, pair(other.id)?))).collect();

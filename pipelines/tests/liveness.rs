@@ -68,6 +68,7 @@ fn compile(
         dead,
         mtus,
         hops: &Default::default(),
+        blocks: &[],
         neighbors_only: previous.is_some(),
     };
     Arc::new(Tables::compile(&input).unwrap())

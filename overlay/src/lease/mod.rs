@@ -522,7 +522,8 @@ impl Party {
     /// No worker translates a block any more, after [`Event::Stop`].
     pub fn stopped(&mut self, now_ns: u64, block: usize) {
         let lease_ns = self.pair.lease_ns;
-        let Some(tenure) = self.tenures.get_mut(block).filter(|tenure| tenure.phase == Phase::Stopping) else {
+        let Some(tenure) = self.tenures.get_mut(block).filter(|tenure| tenure.phase == Phase::Stopping)
+        else {
             return;
         };
         tenure.released = tenure.revision;

@@ -89,7 +89,8 @@ impl Tenure {
     /// Whether all who have promised it say that this gateway had it before, at its last revision: nobody else had it
     /// meanwhile.
     pub(super) fn is_kept(&self, node: NodeId) -> bool {
-        self.held_before != 0 && self.votes.iter().flatten().all(|vote| vote.before == (node, self.held_before))
+        self.held_before != 0
+            && self.votes.iter().flatten().all(|vote| vote.before == (node, self.held_before))
     }
 
     /// Ends it; nothing is held from now on.

@@ -162,8 +162,7 @@ impl Tables {
         }
         let paired = topology.takeover_of(this.id).is_some();
         let held = self.blocks.iter().filter(|block| block.owner == this.id && block.revision != 0);
-        let homes: Vec<NodeId> =
-            if paired { held.map(|block| block.home).collect() } else { vec![this.id] };
+        let homes: Vec<NodeId> = if paired { held.map(|block| block.home).collect() } else { vec![this.id] };
         for home in homes.into_iter().filter_map(|home| topology.node(home)) {
             for address in home.nat_pool.iter().flat_map(pool_addresses) {
                 self.local.insert(address, Local::Pool);
