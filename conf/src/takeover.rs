@@ -89,6 +89,10 @@ fn alike(
         )
         .help(p, "give both as many: ports belong to workers, and keep theirs when they move");
     }
+    let is_gateway = |node: &RawNode| node.roles.as_ref().is_some_and(|roles| roles.value.gateway);
+    if !is_gateway(&first.value) || !is_gateway(&second.value) {
+        return;
+    }
     let has = |node: &RawNode, v4: bool| {
         let ranges = node.nat_pool.iter().flat_map(|pool| &pool.value.items);
         ranges.into_iter().any(|range| matches!(range.value.start(), IpAddr::V4(_)) == v4)
@@ -136,7 +140,7 @@ fn witnesses(
             .help(p, "name another node");
         }
     }
-    if votes % 2 == 0 {
+    if votes > 2 && votes % 2 == 0 {
         warning(named.place, format!("of {votes} voters {} must live", votes / 2 + 1))
             .help(p, "name an odd number of witnesses: one less would do with the same majority");
     }

@@ -18,7 +18,6 @@ pub(super) fn compile(
     interfaces: &[Interface],
     previous: Option<&Tables>,
     neighbors: &[(PortIndex, Addr, Mac)],
-    blocks: &[],
     neighbors_only: bool,
 ) -> Tables {
     let node = setup.plan.id;
