@@ -245,6 +245,13 @@ fn each_has_its_own_and_the_other_takes_it_within_two_leases() {
         world.run_until(4000 + 2 * LEASE_MS);
         assert_eq!(world.holders(), [Some(1), Some(1)]);
         assert_eq!(world.nodes[2].party.owners()[0].node, NodeId(2), "the witness has been told");
+        // Asked for right after the start, while it still claims it.
+        let mut eager = calm(witnesses, vec![Fault::Restart { node: 0, at_ms: 4000, for_ms: 2000 }]);
+        eager.run_until(6010);
+        let early = eager.local(0);
+        eager.nodes[0].party.resume(early);
+        eager.run_until(9000);
+        assert_eq!(eager.holders(), [Some(0), Some(1)]);
         world.run_until(14_000);
         assert_eq!(world.holders(), [Some(1), Some(1)], "who comes back does not take it by force");
         let now = world.local(0);

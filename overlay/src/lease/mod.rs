@@ -467,7 +467,8 @@ impl Party {
                 Phase::Holding => Item::WISH,
                 Phase::Stopping => 0,
             };
-            let wants_back = self.wants_back && block == own && tenure.phase == Phase::Idle;
+            let without = matches!(tenure.phase, Phase::Idle | Phase::Claiming);
+            let wants_back = self.wants_back && block == own && without;
             item.flags = flags
                 | if self.draining { Item::DRAINING } else { 0 }
                 | if wants_back { Item::BACK } else { 0 };
@@ -553,7 +554,7 @@ impl Party {
     /// Takes part again, and asks for its own block back.
     pub fn resume(&mut self, now_ns: u64) {
         self.draining = false;
-        self.wants_back = self.own.is_some_and(|own| self.tenures[own].phase == Phase::Idle);
+        self.wants_back = self.own.is_some_and(|own| self.tenures[own].phase != Phase::Holding);
         self.ask_ns = now_ns;
         self.tick(now_ns);
     }
