@@ -1,8 +1,16 @@
 //! Gateways that stand in for each other, on the control thread: what workers are told of leases, and what follows from a block's
 //! coming and going for tables and announcements.
 
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
 use nat::BLOCKS;
 use overlay::lease::{Event, Phase};
+use overlay::topology::NodeId;
 use packet::BufPool;
 use pipelines::leases::Lease;
 use pipelines::tables::Block;
@@ -11,6 +19,8 @@ use crate::core::Core;
 use crate::exchange::Order;
 use crate::setup;
 
+/// How often it is tried again to write notices, ns.
+const NOTICE_NS: u64 = 1_000_000_000;
 /// How often workers are asked whether they have done what they were told, ns.
 const ASK_NS: u64 = 1_000_000;
 
@@ -28,6 +38,11 @@ pub struct Leases {
     stopping: [Option<u64>; BLOCKS],
     /// Whether workers are still to take a block.
     pending: bool,
+    /// Gateways whose pools were announced by notices, and when the next try is due, ns.
+    noticed: Vec<NodeId>,
+    notice_ns: u64,
+    /// Times that notices could not be written.
+    pub(crate) notices_failed: u64,
 }
 
 impl<P: BufPool> Core<P> {
@@ -45,6 +60,49 @@ impl<P: BufPool> Core<P> {
         if blocks != self.tables.blocks {
             self.take_blocks_over(now_ns, &blocks);
         }
+        let node = self.config.node;
+        let held = blocks.iter().filter(|block| block.owner == node && block.revision != 0);
+        let held: Vec<NodeId> = held.map(|block| block.home).collect();
+        self.give_notice(now_ns, &held);
+    }
+
+    /// Writes which pools this gateway has taken and given up, for routing daemons, where the node's file names a place.
+    fn give_notice(&mut self, now_ns: u64, held: &[NodeId]) {
+        let Some(path) = self.config.local.takeover_notices.clone() else { return };
+        if self.leases.noticed == held || now_ns < self.leases.notice_ns {
+            return;
+        }
+        let pool = |home: &NodeId| {
+            let node = self.config.topology.node(*home);
+            node.map(|node| node.nat_pool.as_slice()).unwrap_or_default().iter().flat_map(prefixes)
+        };
+        let gone = self.leases.noticed.iter().filter(|home| !held.contains(home)).flat_map(pool);
+        let new = held.iter().filter(|home| !self.leases.noticed.contains(home)).flat_map(pool);
+        let gone = gone.map(|prefix| format!("withdraw route {prefix} next-hop self\n"));
+        let lines: String =
+            gone.chain(new.map(|prefix| format!("announce route {prefix} next-hop self\n"))).collect();
+        match write_notice(&path, &lines) {
+            Ok(()) => self.leases.noticed = held.to_vec(),
+            Err(error) => {
+                self.leases.notices_failed += 1;
+                self.leases.notice_ns = now_ns + NOTICE_NS;
+                tracing::warn!("notices of NAT pools can not be written to {} ({error})", path.display());
+            }
+        }
+    }
+
+    /// Whether this gateway holds a block, or is letting go of one.
+    pub(crate) fn holds_blocks(&self) -> bool {
+        let parties = self.takeovers.parties().iter();
+        parties
+            .flat_map(|party| [party.phase(0), party.phase(1)])
+            .any(|phase| matches!(phase, Phase::Holding | Phase::Stopping))
+    }
+
+    /// Takes notices back, as the node stops.
+    pub(crate) fn withdraw_blocks(&mut self, now_ns: u64) {
+        self.leases.notice_ns = 0;
+        self.give_notice(now_ns, &[]);
     }
 
     /// When something is to be done although nothing comes in, ns.
@@ -158,5 +216,72 @@ impl<P: BufPool> Core<P> {
             // The same topology compiled before; who holds a block can not make it fail.
             Err(error) => tracing::error!("no new snapshot: {error}"),
         }
+    }
+}
+
+/// Appends to a file or a pipe, and never waits for who reads it.
+fn write_notice(path: &Path, lines: &str) -> std::io::Result<()> {
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+    let mut file = OpenOptions::new().create(true).append(true).custom_flags(nonblocking).open(path)?;
+    file.write_all(lines.as_bytes())
+}
+
+/// The fewest prefixes that make up a range.
+fn prefixes(range: &RangeInclusive<IpAddr>) -> Vec<String> {
+    let (first, last, width) = match (*range.start(), *range.end()) {
+        (IpAddr::V4(first), IpAddr::V4(last)) => {
+            (u128::from(first.to_bits()), u128::from(last.to_bits()), 32)
+        }
+        (IpAddr::V6(first), IpAddr::V6(last)) => (first.to_bits(), last.to_bits(), 128),
+        _ => return Vec::new(),
+    };
+    let mut found = Vec::new();
+    let mut at = first;
+    while at <= last {
+        let aligned = at.trailing_zeros().min(width);
+        let left = (last - at).saturating_add(1);
+        let bits = aligned.min(left.ilog2());
+        let address: IpAddr = match width {
+            32 => Ipv4Addr::from_bits(at as u32).into(),
+            _ => Ipv6Addr::from_bits(at).into(),
+        };
+        found.push(format!("{address}/{}", width - bits));
+        let Some(next) = 1u128.checked_shl(bits).and_then(|size| at.checked_add(size)) else { break };
+        at = next;
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_the_fewest_prefixes() {
+        let range = |first: &str, last: &str| prefixes(&(first.parse().unwrap()..=last.parse().unwrap()));
+        assert_eq!(range("10.9.0.100", "10.9.0.103"), ["10.9.0.100/30"]);
+        assert_eq!(
+            range("10.9.0.1", "10.9.0.6"),
+            ["10.9.0.1/32", "10.9.0.2/31", "10.9.0.4/31", "10.9.0.6/32"]
+        );
+        assert_eq!(range("255.255.255.254", "255.255.255.255"), ["255.255.255.254/31"]);
+        assert_eq!(range("0.0.0.0", "255.255.255.255"), ["0.0.0.0/0"]);
+        assert_eq!(range("2001:db8:9::100", "2001:db8:9::101"), ["2001:db8:9::100/127"]);
+        assert_eq!(
+            range("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff").len(),
+            1
+        );
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_reads_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("notices");
+        write_notice(&file, "announce\n").unwrap();
+        write_notice(&file, "withdraw\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "announce\nwithdraw\n");
+        let pipe = directory.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success() && write_notice(&pipe, "announce\n").is_err());
     }
 }

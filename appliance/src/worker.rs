@@ -129,6 +129,9 @@ impl<P: BufPool, R: Receive<P::Buf>, T: Transmit<P::Buf>> Worker<P, R, T> {
         if now_ns.saturating_sub(self.swept_ns) >= SWEEP_NS {
             self.swept_ns = now_ns;
             self.forwarder.sweep(now_ns);
+            while let Some(told) = self.desk.astray() {
+                self.forwarder.take_astray(&told);
+            }
             if self.forwarder.is_due(now_ns) {
                 self.forwarder.catch_up(now_ns, &mut self.pool, &mut self.out);
                 self.flush(now_ns);
@@ -255,11 +258,23 @@ impl<P: BufPool, R: Receive<P::Buf>, T: Transmit<P::Buf>> Worker<P, R, T> {
         if !self.out.punts.is_empty() {
             self.punt(now_ns);
         }
+        if !self.out.astray.is_empty() {
+            self.pass_around();
+        }
         for handoff in self.out.handoffs.drain(..) {
             if let Err((buf, reason)) = self.desk.hand_over(handoff) {
                 WorkerCounters::drop(&self.counters, reason);
                 self.pool.free(buf);
             }
+        }
+    }
+
+    /// Gives binding records to whoever has their flows.
+    #[cold]
+    fn pass_around(&mut self) {
+        for told in self.out.astray.drain(..) {
+            let lost = self.desk.pass_around(told);
+            self.counters.roles.bindings_refused.add(lost);
         }
     }
 

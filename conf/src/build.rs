@@ -186,6 +186,7 @@ pub(crate) fn local(file: &NodeFile, topology: &Topology) -> Option<Local> {
         timeouts: file.timeouts,
         nat: file.nat,
         events: file.events.clone(),
+        takeover_notices: file.takeover_notices.clone(),
         control: Control {
             socket: file.socket.clone().unwrap_or_else(|| PathBuf::from(format!("/run/proa/{node}.sock"))),
             metrics: file.metrics,

@@ -203,6 +203,8 @@ pub struct Output<B> {
     pub seen: ArrayVec<Seen, BURST_MAX>,
     /// Binding records of the burst that have not been worked on yet.
     pub told: ArrayVec<Told, BURST_MAX>,
+    /// Binding records about flows that this worker does not have: another one may.
+    pub astray: ArrayVec<Told, BURST_MAX>,
 }
 
 impl<B> Default for Output<B> {
@@ -215,6 +217,7 @@ impl<B> Default for Output<B> {
             stamps: ArrayVec::new(),
             seen: ArrayVec::new(),
             told: ArrayVec::new(),
+            astray: ArrayVec::new(),
         }
     }
 }

@@ -98,16 +98,20 @@ pub fn take<P: BufPool>(flows: &mut FlowTable, mut nat: Option<&mut Nat>, contex
         };
         match taken {
             Ok(()) => context.counters.roles.bindings_taken.add(1),
+            // The client's packets may come to another worker than the replies.
+            Err(Reason::Binding) if context.workers > 1 && !context.out.astray.is_full() => {
+                context.out.astray.push(told);
+            }
             Err(_) => context.counters.roles.bindings_refused.add(1),
         }
     }
 }
 
 /// Keeps what a gateway says of a flow's binding.
-fn remember(told: &Told, flows: &mut FlowTable, tables: &Tables) -> Result<(), Reason> {
+pub fn remember(told: &Told, flows: &mut FlowTable, tables: &Tables) -> Result<(), Reason> {
     let Told { from, src: vip, dst: client, sealed, record } = *told;
     let Some(Local::Vip(application)) = tables.local.get(vip) else { return Err(Reason::OverlayInnerSource) };
-    let application = tables.applications.get(application as usize).ok_or(Reason::Binding)?;
+    let application = tables.applications.get(application as usize).ok_or(Reason::UnknownService)?;
     if application.sealed && !sealed {
         return Err(Reason::OverlayUnsealed);
     }
@@ -116,7 +120,7 @@ fn remember(told: &Told, flows: &mut FlowTable, tables: &Tables) -> Result<(), R
     }
     // Only who holds the block may speak of it.
     if tables.block(record.home).is_none_or(|block| block.revision != 0 && block.owner != from) {
-        return Err(Reason::Binding);
+        return Err(Reason::NatNotHolder);
     }
     let key = FlowKey::new(client, vip, record.client_port, record.vip_port, record.protocol);
     match record.kind {

@@ -1,7 +1,7 @@
 //! One worker's whole data path.
 
 use crate::answer::Answers;
-use crate::batch::{Burst, Lane, Output, PortIndex};
+use crate::batch::{Burst, Lane, Output, PortIndex, Told};
 use crate::bindings::{self, Scan};
 use crate::classify;
 use crate::counters::WorkerCounters;
@@ -443,6 +443,16 @@ impl<P: BufPool> Forwarder<P> {
         counters.roles.fragments_held.set(0);
         held.close().for_each(|_| WorkerCounters::drop(counters, Reason::Stopping));
         counters.roles.connections_held.set(0);
+    }
+
+    /// Takes a binding record that another worker could make nothing of; says whether this one could.
+    #[cold]
+    pub fn take_astray(&mut self, told: &Told) -> bool {
+        let is_taken = bindings::remember(told, &mut self.flows, &self.tables).is_ok();
+        if is_taken {
+            self.counters.roles.bindings_taken.add(1);
+        }
+        is_taken
     }
 
     /// Which tenure of each block is in force as of the last sweep; 0 where none is.

@@ -43,7 +43,7 @@ mod terminate;
 pub mod trace;
 pub mod way_counters;
 
-pub use batch::{BURST_MAX, Burst, Cause, Handoff, Output, PORTS_MAX, PortIndex, Punt, TX_MAX};
+pub use batch::{BURST_MAX, Burst, Cause, Handoff, Output, PORTS_MAX, PortIndex, Punt, TX_MAX, Told};
 pub use counters::WorkerCounters;
 pub use forwarder::{Forwarder, Setup};
 pub use tables::Tables;
