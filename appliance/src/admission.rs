@@ -33,6 +33,8 @@ const SIZES_PER_SECOND: u32 = 1200;
 const KEYS_PER_SECOND: u32 = 20;
 /// Messages about link state per second of one member, which sends no more than 400.
 const LINK_STATE_PER_SECOND: u32 = 600;
+/// Messages about blocks of addresses per second of one member: at the shortest lease some 120 while one is claimed.
+const TAKEOVERS_PER_SECOND: u32 = 300;
 /// Probes and answers per second of one member: sixteen paths at the shortest interval, and a little more.
 const PROBES_PER_SECOND: u32 = 4000;
 /// Rates for members; those whose numbers are equal modulo this share one.
@@ -55,6 +57,8 @@ pub enum Kind {
     Keys(NodeId),
     /// A member's message about link state.
     LinkState(NodeId),
+    /// A member's message about who holds which block of addresses.
+    Takeover(NodeId),
     /// A member's BFD packet.
     Bfd(NodeId),
     /// A member's probe of the MTU, or its acknowledgement of one.
@@ -70,6 +74,7 @@ pub struct Admission {
     bfd: Box<[Bucket]>,
     keys: Box<[Bucket]>,
     link_state: Box<[Bucket]>,
+    takeovers: Box<[Bucket]>,
     sizes: Box<[Bucket]>,
     probes: Box<[Bucket]>,
 }
@@ -84,6 +89,7 @@ impl Admission {
             bfd: members(BFD_PER_SECOND),
             keys: members(KEYS_PER_SECOND),
             link_state: members(LINK_STATE_PER_SECOND),
+            takeovers: members(TAKEOVERS_PER_SECOND),
             sizes: members(SIZES_PER_SECOND),
             probes: members(PROBES_PER_SECOND),
         }
@@ -103,6 +109,7 @@ impl Admission {
             Kind::Unresolved => &mut self.rates[4],
             Kind::Keys(node) => &mut self.keys[node.0 as usize % MEMBERS],
             Kind::LinkState(node) => &mut self.link_state[node.0 as usize % MEMBERS],
+            Kind::Takeover(node) => &mut self.takeovers[node.0 as usize % MEMBERS],
             Kind::Bfd(node) => &mut self.bfd[node.0 as usize % MEMBERS],
             Kind::Size(node) => &mut self.sizes[node.0 as usize % MEMBERS],
             Kind::Probe(node) => &mut self.probes[node.0 as usize % MEMBERS],
@@ -130,6 +137,9 @@ pub fn kind<P: BufPool>(punt: &Punt<P::Buf>, forwarder: &Forwarder<P>) -> Kind {
         Cause::Keys => by_source(punt.buf.data(), |addr| forwarder.tables().members.get(addr), Kind::Keys),
         Cause::LinkState => {
             by_source(punt.buf.data(), |addr| forwarder.tables().members.get(addr), Kind::LinkState)
+        }
+        Cause::Takeover => {
+            by_source(punt.buf.data(), |addr| forwarder.tables().members.get(addr), Kind::Takeover)
         }
         Cause::Liveness => liveness(punt.buf.data(), |addr| forwarder.tables().members.get(addr)),
         Cause::NeighborDiscovery => {

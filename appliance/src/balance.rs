@@ -19,6 +19,8 @@ pub struct Balance {
     pub transmitted: u64,
     /// Packets dropped by the workers.
     pub dropped: u64,
+    /// Packets that held nothing but a binding record, which was taken out.
+    pub carriers: u64,
     /// Packets given to the control thread.
     pub punted: u64,
     /// Of these, answered or learned from.
@@ -45,10 +47,12 @@ impl Balance {
             injected: workers().map(|worker| worker.own.injected.get()).sum(),
             transmitted: ports().map(|port| port.tx_packets.get()).sum(),
             dropped: workers().map(|worker| worker.path.drops_total()).sum(),
+            carriers: workers().map(|worker| worker.path.roles.carriers.get()).sum(),
             punted: workers().flat_map(|worker| &worker.path.punts).map(packet::Counter::get).sum(),
             punts_consumed: slow.consumed
                 + core.live.counters().consumed
                 + keys.consumed
+                + core.takeovers.counters().consumed
                 + link_state.consumed,
             punts_released: slow.released,
             punts_dropped: Reason::ALL.iter().map(|reason| core.dropped_by_control(*reason)).sum(),
@@ -58,7 +62,8 @@ impl Balance {
 
     /// Whether every packet is accounted for and every buffer is back.
     pub fn holds(&self) -> bool {
-        self.received + self.made + self.injected == self.transmitted + self.dropped + self.punted
+        self.received + self.made + self.injected
+            == self.transmitted + self.dropped + self.punted + self.carriers
             && self.punted == self.punts_consumed + self.punts_released + self.punts_dropped
             && self.buffers_missing == 0
     }
@@ -66,13 +71,13 @@ impl Balance {
 
 impl Display for Balance {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Balance { received, made, injected, transmitted, dropped, punted, .. } = self;
-        let (left, right) = (received + made + injected, transmitted + dropped + punted);
+        let Balance { received, made, injected, transmitted, dropped, punted, carriers, .. } = self;
+        let (left, right) = (received + made + injected, transmitted + dropped + punted + carriers);
         let sign = if left == right { "=" } else { "is not" };
         write!(
             f,
             "{received} received + {made} copies and answers made + {injected} from control {sign} {transmitted} \
-             transmitted + {dropped} dropped + {punted} punted ({} consumed, {} sent on, {} dropped); {} buffers missing",
+             transmitted + {dropped} dropped + {carriers} with records only + {punted} punted ({} consumed, {} sent on, {} dropped); {} buffers missing",
             self.punts_consumed, self.punts_released, self.punts_dropped, self.buffers_missing
         )
     }

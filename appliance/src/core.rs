@@ -14,6 +14,7 @@ use pipelines::linkstate::{self, LinkState};
 use pipelines::live::{self, Live};
 use pipelines::slow::SlowPath;
 use pipelines::tables::Interface;
+use pipelines::takeover::{self, Takeovers};
 use pipelines::{Cause, PortIndex, Punt, Tables, WorkerCounters};
 
 use crate::alarms::Alarms;
@@ -23,6 +24,7 @@ use crate::incoming::Tallies;
 use crate::keyring::Keyring;
 use crate::lists::Lists;
 use crate::setup::{self, Start};
+use crate::takeover::Leases;
 use crate::traces::Traces;
 use crate::worker::OwnCounters;
 
@@ -66,6 +68,9 @@ pub struct Core<P: BufPool> {
     pub link_state: LinkState,
     /// Path sets that follow the links: the topology in `config` is the one in force.
     pub planning: Planning,
+    /// Who holds which block of NAT addresses.
+    pub takeovers: Takeovers,
+    pub(crate) leases: Leases,
     /// Keys shared with other nodes; `None` where this node has no key.
     pub keyring: Option<Keyring>,
     /// Queues to the workers.
@@ -122,8 +127,8 @@ pub struct Parts<P: BufPool> {
     pub start: Start,
     /// What the node's keys begin with, where it has a key.
     pub identity: Option<(Identity, [u8; 32])>,
-    /// The same identity, to sign link state.
-    pub signer: Option<Identity>,
+    /// The same identity, to sign link state, and messages about blocks of addresses.
+    pub signers: [Option<Identity>; 2],
     /// Where buffers for the slow path's frames come from.
     pub pool: P,
 }
@@ -131,7 +136,8 @@ pub struct Parts<P: BufPool> {
 impl<P: BufPool> Core<P> {
     /// The state at the start; the node's addresses are announced with the first [`Core::pump`].
     pub fn new(now_ns: u64, parts: Parts<P>) -> Core<P> {
-        let Parts { config, interfaces, tables, exchange, counters, start, identity, signer, pool } = parts;
+        let Parts { config, interfaces, tables, exchange, counters, start, identity, signers, pool } = parts;
+        let [signer, voter] = signers;
         let slow =
             SlowPath::new(now_ns, &setup::slow(&config, &interfaces, &tables, start.seed.rotate_left(16)));
         let unix_offset_ns = start.unix_ms.wrapping_mul(1_000_000).wrapping_sub(now_ns);
@@ -140,6 +146,9 @@ impl<P: BufPool> Core<P> {
         let unix_offset_ms = unix_offset_ns / 1_000_000;
         let begun = linkstate::Start { identity: signer, unix_offset_ms };
         let link_state = LinkState::new(begun, &config.topology, config.node, &config.keys.identities);
+        let begun = takeover::Start { identity: voter, unix_offset_ms };
+        let identities = &config.keys.identities;
+        let takeovers = Takeovers::new(now_ns, begun, &config.topology, config.node, identities);
         let planning = Planning::new(&config.topology, config.node);
         let keys = identity.and_then(|(identity, random)| {
             let begun = keys::Start { identity, rotation_s: config.keys.rotation_s, unix_offset_ms, random };
@@ -154,6 +163,8 @@ impl<P: BufPool> Core<P> {
             live,
             link_state,
             planning,
+            takeovers,
+            leases: Leases::default(),
             keyring: keys.map(Keyring::new),
             exchange,
             counters,
@@ -180,6 +191,7 @@ impl<P: BufPool> Core<P> {
     /// Does what waits; says whether there is more to do at once.
     pub fn pump(&mut self, now_ns: u64) -> bool {
         self.now_ns = now_ns;
+        self.pump_takeover(now_ns);
         let mut left = PUNTS_AT_ONCE;
         while left > 0
             && let Some(punt) = self.exchange.punted()
@@ -194,6 +206,7 @@ impl<P: BufPool> Core<P> {
         self.look_for_alarms(now_ns);
         self.pump_plans(now_ns);
         self.pump_keys(now_ns);
+        self.pump_takeover(now_ns);
         self.slow.tick(now_ns);
         self.send();
         self.refresh(now_ns);
@@ -215,7 +228,7 @@ impl<P: BufPool> Core<P> {
         let (tallies, traces) = (self.tallies.timeout(), self.traces.timeout());
         let link_state = self.link_state.poll_timeout(self.now_ns);
         let plans = self.planning.due_ms().map(|due_ms| due_ms.saturating_mul(MS));
-        let live = [self.live.poll_timeout(), link_state, plans, tallies];
+        let live = [self.live.poll_timeout(), link_state, plans, tallies, self.takeover_timeout()];
         let events = self.events.as_ref().map(Events::timeout);
         let own = live.into_iter().chain([self.slow.poll_timeout(), keys, compile, traces, events]);
         own.flatten().min()
@@ -234,6 +247,7 @@ impl<P: BufPool> Core<P> {
                 let refused = self.link_state.handle(now_ns, &self.tables, buf.data());
                 self.tell(now_ns, refused);
             }
+            Cause::Takeover => self.takeovers.handle(now_ns, &self.tables, buf.data()),
             Cause::Unresolved(next_hop) => self.slow.resolve(now_ns, port, next_hop, buf.data().to_vec()),
         }
         self.pool.free(buf);
@@ -273,6 +287,7 @@ impl<P: BufPool> Core<P> {
     fn next_frame(&mut self) -> Option<(PortIndex, Vec<u8>)> {
         let keys = |keyring: &mut Option<Keyring>| keyring.as_mut()?.keys.poll_frame();
         let urgent = self.live.poll_frame().or_else(|| keys(&mut self.keyring));
+        let urgent = urgent.or_else(|| self.takeovers.poll_frame());
         let urgent = urgent.or_else(|| self.link_state.poll_frame());
         urgent.or_else(|| self.slow.poll_frame())
     }
@@ -339,8 +354,10 @@ impl<P: BufPool> Core<P> {
         let versions = self.versions();
         let known = (self.live.dead(), self.live.mtus(), self.link_state.views());
         let previous = Some(&*self.tables);
+        let blocks = self.blocks();
+        let (interfaces, seed) = (&self.interfaces, self.seed);
         let tables =
-            setup::compile(config, &self.interfaces, &neighbors, self.seed, known, previous, neighbors_only)?;
+            setup::compile(config, interfaces, &neighbors, seed, known, &blocks, previous, neighbors_only)?;
         self.compiled_versions = versions;
         Ok(tables)
     }
@@ -365,6 +382,7 @@ impl<P: BufPool> Core<P> {
         self.slow.reconfigure(now_ns, &answered, &next_hops);
         self.live.reconfigure(now_ns, &self.config.topology, &self.tables);
         let Config { topology, node, keys, .. } = &self.config;
+        self.takeovers.reconfigure(now_ns, topology, *node, &keys.identities);
         self.link_state.reconfigure(topology, *node, &keys.identities);
         if let Some(keyring) = &mut self.keyring {
             keyring.keys.reconfigure(topology, *node, &keys.identities);

@@ -11,10 +11,12 @@ use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use crossbeam_queue::ArrayQueue;
 use crossbeam_utils::CachePadded;
+use nat::BLOCKS;
 use overlay::seal::SealTable;
 use packet::Reason;
+use pipelines::leases::Lease;
 use pipelines::trace::Seen;
-use pipelines::{Cause, Handoff, PortIndex, Punt, Tables};
+use pipelines::{Cause, Handoff, PortIndex, Punt, Tables, Told};
 
 use crate::listing::{Page, Query};
 
@@ -33,12 +35,17 @@ const TRACES: usize = 1024;
 /// Events of sessions that wait for the control thread, from each worker.
 const EVENTS: usize = 8192;
 
+/// Binding records that wait for a worker.
+const ASTRAY: usize = 1024;
+
 /// What the control thread tells a worker to do at its next batch border.
 pub enum Order {
     /// Forward by this snapshot.
     Tables(Arc<Tables>),
     /// Seal and open with these keys.
     Keys(Arc<SealTable>),
+    /// Translate the two blocks of addresses by these leases; the number counts such orders.
+    Leases([Lease; BLOCKS], u64),
     /// Show a piece of a table.
     List(Query),
     /// Receive nothing more, hand out what is inside, and end.
@@ -95,6 +102,8 @@ struct Letters<B> {
     traces: ArrayQueue<Seen>,
     /// What happened to sessions. Nobody is woken for it.
     events: ArrayQueue<nat::Event>,
+    /// Binding records that another worker could make nothing of. Nobody is woken for them.
+    astray: ArrayQueue<Told>,
     /// Frames from each other worker, by its number.
     handoffs: Vec<ArrayQueue<Handoff<B>>>,
 }
@@ -118,6 +127,7 @@ impl<B> Exchange<B> {
             pages: ArrayQueue::new(ORDERS),
             traces: ArrayQueue::new(TRACES),
             events: ArrayQueue::new(EVENTS),
+            astray: ArrayQueue::new(ASTRAY),
             handoffs: (0..workers).map(|_| ArrayQueue::new(handoffs)).collect(),
         };
         Arc::new(Exchange { boxes: (0..workers).map(|_| one()).collect(), alarm: Alarm::new(wake) })
@@ -270,14 +280,27 @@ impl<B> Desk<B> {
     /// The frame, when too many wait.
     pub fn punt(&self, punt: Punt<B>) -> Result<(), B> {
         let own = self.own();
-        let queue = if matches!(punt.cause, Cause::Liveness | Cause::Keys | Cause::LinkState) {
-            &own.urgent
-        } else {
-            &own.punts
-        };
+        let queue =
+            if matches!(punt.cause, Cause::Liveness | Cause::Keys | Cause::LinkState | Cause::Takeover) {
+                &own.urgent
+            } else {
+                &own.punts
+            };
         queue.push(punt).map_err(|punt| punt.buf)?;
         self.exchange.alarm.ring();
         Ok(())
+    }
+
+    /// Gives all other workers a binding record; says how many had no room.
+    pub fn pass_around(&self, told: Told) -> u64 {
+        let others = self.exchange.boxes.iter().enumerate().filter(|(worker, _)| *worker != self.worker);
+        others.map(|(_, to)| to.astray.push(told).is_err() as u64).sum()
+    }
+
+    /// The next binding record that another worker could make nothing of.
+    pub fn astray(&self) -> Option<Told> {
+        let queue = Some(&self.own().astray).filter(|queue| !queue.is_empty())?;
+        queue.pop()
     }
 
     /// Leaves a hop record for the control thread, which looks by itself; says whether there was room.

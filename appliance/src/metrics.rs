@@ -15,6 +15,7 @@ use crate::report::Process;
 use crate::report_keys;
 use crate::report_links;
 use crate::report_plans;
+use crate::report_takeover;
 
 /// The type of what [`text`] returns.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -98,6 +99,7 @@ fn collect<P: BufPool>(core: &Core<P>, process: &Process) -> Vec<Metric> {
     report_links::metrics(core, &mut metrics);
     report_plans::metrics(core, &mut metrics);
     report_keys::metrics(core, &mut metrics);
+    report_takeover::metrics(core, &mut metrics);
     metrics_traces::metrics(core, &mut metrics);
     workers(core, &mut metrics);
     node(core, process, &mut metrics);

@@ -90,6 +90,15 @@ impl<P: BufPool> Core<P> {
     }
 }
 
+/// The gateway that a node stands in for, with its pool.
+fn peers(
+    config: &Config,
+) -> Vec<(overlay::topology::NodeId, Vec<std::ops::RangeInclusive<std::net::IpAddr>>)> {
+    let pair = config.topology.takeover_of(config.node);
+    let nodes = pair.into_iter().flat_map(|pair| pair.gateways).filter_map(|id| config.topology.node(id));
+    nodes.map(|node| (node.id, node.nat_pool.clone())).collect()
+}
+
 const PORTS: &str = "[[port]] beside its routes";
 
 /// What the node is, where it differs.
@@ -107,6 +116,7 @@ fn fixed_changes(old: &Config, new: &Config) -> Vec<&'static str> {
         ("the node's roles", was.roles != is.roles),
         ("the node's workers", was.workers != is.workers),
         ("the node's nat_pool", was.nat_pool != is.nat_pool),
+        ("the [[takeover]] that the node is in", peers(old) != peers(new)),
         ("the node's rss", was.rss != is.rss),
         ("the node's public_key", identity(old) != identity(new)),
         ("streams", old.topology.streams != new.topology.streams),

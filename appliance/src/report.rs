@@ -191,7 +191,8 @@ impl<P: BufPool> Core<P> {
             (None, _) => 0,
         };
         let [slow, live, links] = [self.slow.drops(), self.live.drops(), self.link_state.drops()];
-        slow[reason.index()] + live[reason.index()] + links[reason.index()] + keys
+        let takeovers = self.takeovers.drops();
+        slow[reason.index()] + takeovers[reason.index()] + live[reason.index()] + links[reason.index()] + keys
     }
 
     /// Answers "drops show".

@@ -27,6 +27,8 @@ pub(crate) const SIGNALS: Token = Token(1);
 const TICK: Duration = Duration::from_secs(1);
 /// Pause between two signs of life for the service manager, ns.
 const WATCHDOG_NS: u64 = 1_000_000_000;
+/// How long handing over to the other gateway may take.
+const HAND_OVER_MAX: Duration = Duration::from_secs(1);
 /// How long workers may take to hand out what is inside.
 const STOP_MAX: Duration = Duration::from_secs(5);
 
@@ -193,9 +195,22 @@ impl Node {
         false
     }
 
+    /// Lets the other gateway have what this one holds, where there is another, before it stops.
+    fn hand_over(&mut self) {
+        let deadline = Instant::now() + HAND_OVER_MAX;
+        if self.core.drain_gateway(self.clock.now_ns()).is_ok() {
+            while self.core.holds_blocks() && Instant::now() < deadline {
+                self.core.pump(self.clock.now_ns());
+                std::thread::sleep(Duration::from_micros(200));
+            }
+        }
+        self.core.withdraw_blocks(self.clock.now_ns());
+    }
+
     /// Stops: receives nothing more, hands out what is inside, and draws up the account.
     fn stop(mut self) -> Result<(), Error> {
         let workers = self.threads.len();
+        self.hand_over();
         let deadline = Instant::now() + STOP_MAX;
         self.core.stop_workers();
         let is_quiet = |node: &Node| {

@@ -91,6 +91,7 @@ impl Sandbox {
             &[],
             start.seed,
             (&Dead::default(), &Mtus::default(), &Default::default()),
+            &[],
             None,
             false,
         )?);
@@ -126,7 +127,7 @@ impl Sandbox {
             counters,
             start,
             identity: None,
-            signer: None,
+            signers: [None, None],
             pool: pool.clone(),
         };
         Ok(Sandbox { core: Core::new(now_ns, parts), workers, pool, sources, sent })

@@ -73,6 +73,17 @@ impl Serving {
                     let keys = core.rotate_key(now_ns);
                     self.respond(client, keys_or_why(keys));
                 }
+                Request::Gateways => {
+                    self.respond(client, Response::Gateways(Box::new(core.gateways())));
+                }
+                Request::DrainGateway => {
+                    let gateways = core.drain_gateway(now_ns);
+                    self.respond(client, gateways_or_why(gateways));
+                }
+                Request::ResumeGateway => {
+                    let gateways = core.resume_gateway(now_ns);
+                    self.respond(client, gateways_or_why(gateways));
+                }
                 Request::Traces(wanted) => {
                     core.pump_traces(now_ns);
                     let response = core.traces(&wanted);
@@ -147,6 +158,10 @@ impl Busy {
 
 fn keys_or_why(keys: Result<ctl::Keys, String>) -> Response {
     keys.map_or_else(Response::Error, |keys| Response::Keys(Box::new(keys)))
+}
+
+fn gateways_or_why(gateways: Result<ctl::Gateways, String>) -> Response {
+    gateways.map_or_else(Response::Error, |gateways| Response::Gateways(Box::new(gateways)))
 }
 
 fn line(response: &Response) -> String {

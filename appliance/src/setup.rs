@@ -3,9 +3,9 @@
 use conf::Config;
 use overlay::elimination::Watching;
 use overlay::routing::LinkView;
-use overlay::topology::Node;
+use overlay::topology::{Node, NodeId};
 use packet::{Addr, Mac};
-use pipelines::tables::{self, Dead, Hops, Input, Interface, Local, Mtus};
+use pipelines::tables::{self, Block, Dead, Hops, Input, Interface, Local, Mtus};
 use pipelines::{PortIndex, Setup, Tables, slow};
 
 /// ICMP errors that a worker sends per second.
@@ -53,12 +53,14 @@ pub fn interfaces(config: &Config, macs: &[Mac]) -> Vec<Interface> {
 ///
 /// # Errors
 /// What no snapshot can hold.
+#[expect(clippy::too_many_arguments, reason = "all that a snapshot follows from")]
 pub fn compile(
     config: &Config,
     interfaces: &[Interface],
     neighbors: &[(PortIndex, Addr, Mac)],
     seed: u64,
     (dead, mtus, views): (&Dead, &Mtus, &[LinkView; 2]),
+    blocks: &[Block],
     previous: Option<&Tables>,
     neighbors_only: bool,
 ) -> Result<Tables, tables::CompileError> {
@@ -74,6 +76,7 @@ pub fn compile(
         dead,
         mtus,
         hops: &hops,
+        blocks,
         neighbors_only,
     })
 }
@@ -102,6 +105,8 @@ pub fn forwarder(config: &Config, node: &Node, start: Start, worker: u16) -> Set
             },
             seed,
         },
+        peer: peer(config),
+        bindings: !config.topology.takeovers.is_empty(),
         streams: streams(config, workers),
         window: limits.window_packets as usize,
         watching: watching(&config.local.elimination),
@@ -121,6 +126,13 @@ fn watching(elimination: &conf::Elimination) -> Watching {
         latent_difference: elimination.latent_difference.into(),
         jump: elimination.jump_packets.into(),
     }
+}
+
+/// The gateway that this one stands in for, with its pool.
+fn peer(config: &Config) -> Option<(NodeId, Vec<Addr>)> {
+    let pair = config.topology.takeover_of(config.node)?;
+    let peer = config.topology.node(*pair.gateways.iter().find(|gateway| **gateway != config.node)?)?;
+    Some((peer.id, pool_addresses(peer)))
 }
 
 /// How a worker of a gateway translates.

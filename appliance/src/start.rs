@@ -52,7 +52,7 @@ pub(crate) fn start(config_file: &Path, config: Config) -> Result<Node, Error> {
         }
         None => None,
     };
-    let signer = config.identity()?;
+    let signers = [config.identity()?, config.identity()?];
     let events =
         local.events.as_ref().map(|settings| Events::open(settings, &this.name, this.id.0)).transpose()?;
     let eal = Eal::init(eal::arguments(local))?;
@@ -69,6 +69,7 @@ pub(crate) fn start(config_file: &Path, config: Config) -> Result<Node, Error> {
         &[],
         begun.seed,
         (&Dead::default(), &Mtus::default(), &Default::default()),
+        &[],
         None,
         false,
     )?);
@@ -103,7 +104,7 @@ pub(crate) fn start(config_file: &Path, config: Config) -> Result<Node, Error> {
     log_start(&config, &ports);
     let pool = Pool::new(&mempool);
     let parts =
-        Parts { config, interfaces, tables, exchange, counters, start: begun, identity, signer, pool };
+        Parts { config, interfaces, tables, exchange, counters, start: begun, identity, signers, pool };
     let mut core = Core::new(clock.now_ns(), parts);
     core.events = events.map(|mut events| {
         events.set_clock(unix_offset_ns / 1_000_000_000);

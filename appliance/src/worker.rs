@@ -28,6 +28,10 @@ pub struct OwnCounters {
     pub seen_ns: packet::Counter,
     /// Which of the control thread's key tables it reads.
     pub keys_generation: packet::Counter,
+    /// Which order about leases it has taken.
+    pub leases_generation: packet::Counter,
+    /// Which tenure of each block of addresses it translates; 0 where it translates none.
+    pub tenures: [packet::Counter; nat::BLOCKS],
     /// Frames that devices gave in several pieces, which their queues dropped.
     pub unfit: packet::Counter,
     /// Hop records for which the control thread had no room.
@@ -122,9 +126,15 @@ impl<P: BufPool, R: Receive<P::Buf>, T: Transmit<P::Buf>> Worker<P, R, T> {
         }
         if now_ns >= self.sweep_at_ns {
             self.sweep_at_ns = now_ns + self.forwarder.sweep(now_ns);
+            while let Some(told) = self.desk.astray() {
+                self.forwarder.take_astray(&told);
+            }
             if self.forwarder.is_due(now_ns) {
                 self.forwarder.catch_up(now_ns, &mut self.pool, &mut self.out);
                 self.flush(now_ns);
+            }
+            for (tenure, number) in self.own.tenures.iter().zip(self.forwarder.tenures()) {
+                tenure.set(number);
             }
             self.own.seen_ns.set(now_ns);
             self.own.unfit.set(self.rx.iter().map(|(_, queue)| queue.unfit()).sum());
@@ -199,6 +209,10 @@ impl<P: BufPool, R: Receive<P::Buf>, T: Transmit<P::Buf>> Worker<P, R, T> {
                     self.forwarder.swap_keys(keys);
                     self.own.keys_generation.set(generation);
                 }
+                Order::Leases(leases, generation) => {
+                    self.forwarder.set_leases(now_ns, leases);
+                    self.own.leases_generation.set(generation);
+                }
                 Order::List(query) => self.desk.hand_in(listing::fill(query, &self.forwarder, now_ns)),
                 Order::Stop => {
                     self.stopping = true;
@@ -228,6 +242,11 @@ impl<P: BufPool, R: Receive<P::Buf>, T: Transmit<P::Buf>> Worker<P, R, T> {
         if !self.out.stamps.is_empty() || !self.out.seen.is_empty() {
             self.flush_traces();
         }
+        // Whoever was stopped in the middle of this burst may have lost what it was translated by.
+        let fence_ns = self.forwarder.fence_ns();
+        if fence_ns != u64::MAX && (self.clock)() >= fence_ns {
+            self.withhold();
+        }
         while self.out.ports != 0 {
             let port = self.out.ports.trailing_zeros() as usize;
             self.out.ports &= self.out.ports - 1;
@@ -236,11 +255,23 @@ impl<P: BufPool, R: Receive<P::Buf>, T: Transmit<P::Buf>> Worker<P, R, T> {
         if !self.out.punts.is_empty() {
             self.punt(now_ns);
         }
+        if !self.out.astray.is_empty() {
+            self.pass_around();
+        }
         for handoff in self.out.handoffs.drain(..) {
             if let Err((buf, reason)) = self.desk.hand_over(handoff) {
                 WorkerCounters::drop(&self.counters, reason);
                 self.pool.free(buf);
             }
+        }
+    }
+
+    /// Gives binding records to whoever has their flows.
+    #[cold]
+    fn pass_around(&mut self) {
+        for told in self.out.astray.drain(..) {
+            let lost = self.desk.pass_around(told);
+            self.counters.roles.bindings_refused.add(lost);
         }
     }
 
@@ -287,6 +318,16 @@ impl<P: BufPool, R: Receive<P::Buf>, T: Transmit<P::Buf>> Worker<P, R, T> {
         if left > 0 {
             self.discard(port);
         }
+    }
+
+    /// Drops all that waits to be transmitted.
+    #[cold]
+    fn withhold(&mut self) {
+        for frames in &mut self.out.tx {
+            self.counters.drops[Reason::LeaseStale.index()].add(frames.len() as u64);
+            frames.drain(..).for_each(|buf| self.pool.free(buf));
+        }
+        self.out.ports = 0;
     }
 
     /// Drops what a device did not take.

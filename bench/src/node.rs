@@ -94,6 +94,8 @@ impl<P: BufPool> Node<P> {
             workers,
             flows: capacity as usize,
             nat,
+            peer: None,
+            bindings: false,
             streams: 256,
             window: 65_536,
             watching: overlay::elimination::Watching::default(),

@@ -153,6 +153,7 @@ pub fn compile(role: Role, topology: &Topology) -> Result<Tables, CompileError> 
         dead: &pipelines::tables::Dead::default(),
         mtus: &pipelines::tables::Mtus::default(),
         hops: &Default::default(),
+        blocks: &[],
         neighbors_only: false,
     })
 }

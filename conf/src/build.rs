@@ -18,6 +18,7 @@ use crate::monitoring;
 use crate::node_file::NodeFile;
 use crate::reader::List;
 use crate::routing;
+use crate::takeover;
 use crate::topology_file::{RawApplication, RawNode, TopologyFile};
 use crate::translation::RawTranslation;
 
@@ -77,6 +78,7 @@ pub(crate) fn topology(
         let application = build_application(&application.value, vips, gateway, &ends.hops, &topology)?;
         topology.applications.push(application);
     }
+    topology.takeovers = takeover::build(file, links, &topology)?;
     Some(topology)
 }
 
@@ -184,6 +186,7 @@ pub(crate) fn local(file: &NodeFile, topology: &Topology) -> Option<Local> {
         timeouts: file.timeouts,
         nat: file.nat,
         events: file.events.clone(),
+        takeover_notices: file.takeover_notices.clone(),
         control: Control {
             socket: file.socket.clone().unwrap_or_else(|| PathBuf::from(format!("/run/proa/{node}.sock"))),
             metrics: file.metrics,

@@ -28,6 +28,7 @@ mod schema;
 mod service;
 mod source;
 mod suggest;
+mod takeover;
 mod topology_file;
 mod topology_values;
 mod translation;

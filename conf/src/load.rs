@@ -13,7 +13,7 @@ use crate::problems::{At, File, Place, Problems, error};
 use crate::reader::root;
 use crate::source::{FILE_BYTES_MAX, Source, Span, read};
 use crate::topology_file::{self, TopologyFile};
-use crate::{Config, Loaded, build, ground, plan, routing};
+use crate::{Config, Loaded, build, ground, plan, routing, takeover};
 
 impl Config {
     /// Reads and checks the node file and the topology file that it names.
@@ -163,6 +163,7 @@ fn check(node: Option<&NodeFile>, topology: Option<&mut TopologyFile>, p: &mut P
         keys::identities(file, p);
         let certificates = paths::check(file, &found, &ground, planned, p);
         applications::check(file, &found, p);
+        takeover::check(file, &found, p);
         monitoring::check(&file.liveness, &file.quality, p);
         (file, found, claims, certificates)
     });

@@ -29,6 +29,8 @@ pub struct Local {
     pub nat: Nat,
     /// Where events of sessions are written; `None` where they are not.
     pub events: Option<Events>,
+    /// The file or pipe to which a gateway writes which pools it takes and gives up; `None` for nowhere.
+    pub takeover_notices: Option<PathBuf>,
     /// The operator's way in.
     pub control: Control,
 }

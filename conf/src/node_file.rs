@@ -8,7 +8,9 @@ use ipnetwork::IpNetwork;
 
 use crate::events;
 use crate::local::{Elimination, Events, Limits, Nat, Poll, Timeouts};
-use crate::node_values::{device, eal_argument, metrics, mtu, own_address, prefix, socket, timeout};
+use crate::node_values::{
+    device, eal_argument, metrics, mtu, own_address, prefix, socket, timeout, written_file,
+};
 use crate::problems::{At, Problems};
 use crate::reader::{List, Table, list, table};
 use crate::routing::{self, RawDetour};
@@ -36,6 +38,7 @@ pub(crate) struct NodeFile {
     pub(crate) timeouts: Timeouts,
     pub(crate) nat: Nat,
     pub(crate) events: Option<Events>,
+    pub(crate) takeover_notices: Option<PathBuf>,
     pub(crate) key_file: Option<At<Option<At<String>>>>,
     pub(crate) socket: Option<PathBuf>,
     pub(crate) metrics: Option<SocketAddr>,
@@ -88,6 +91,9 @@ pub(crate) fn read(t: &mut Table<'_>, p: &mut Problems) -> NodeFile {
     let timeouts = t.optional("timeouts", p, |item, p| table(item, "[timeouts]", p, timeouts));
     let nat = t.optional("nat", p, |item, p| table(item, "[nat]", p, translation::node));
     let events = t.optional("events", p, |item, p| table(item, "[events]", p, events::read));
+    let example = "notices = \"/run/exabgp.in\", a file or pipe to write to";
+    let notices = |t: &mut Table<'_>, p: &mut Problems| t.required("notices", example, p, written_file);
+    let takeover = t.optional("takeover", p, |item, p| table(item, "[takeover]", p, notices));
     let control = t.optional("control", p, |item, p| {
         table(item, "[control]", p, |t, p| {
             (t.optional("socket", p, socket), t.optional("metrics", p, metrics))
@@ -109,6 +115,7 @@ pub(crate) fn read(t: &mut Table<'_>, p: &mut Problems) -> NodeFile {
         timeouts: timeouts.map_or_else(Timeouts::default, |timeouts| timeouts.value),
         nat: nat.map_or_else(Nat::default, |nat| nat.value),
         events: events.and_then(|events| events::checked(events, p)),
+        takeover_notices: takeover.and_then(|at| at.value).map(|at| at.value),
         key_file,
         socket: socket.map(|socket| socket.value),
         metrics: metrics.map(|metrics| metrics.value),

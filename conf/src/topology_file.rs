@@ -13,6 +13,7 @@ use crate::problems::{At, Problems, error};
 use crate::reader::{Item, List, Table, list, table};
 use crate::routing::{self, RawRouting};
 use crate::service::service;
+use crate::takeover::{self, RawTakeover, TAKEOVERS_MAX};
 use crate::topology_values::{address_range, public_key, roles, rss, sampling};
 use crate::translation::{self, RawTranslation};
 use crate::values::{decimal, host, integer, name, word};
@@ -44,6 +45,7 @@ pub(crate) struct TopologyFile {
     pub(crate) nodes: List<RawNode>,
     pub(crate) path_sets: List<RawPathSet>,
     pub(crate) applications: List<RawApplication>,
+    pub(crate) takeovers: List<RawTakeover>,
     pub(crate) liveness: RawLiveness,
     pub(crate) quality: RawQuality,
 }
@@ -144,6 +146,8 @@ pub(crate) fn read(t: &mut Table<'_>, p: &mut Problems) -> TopologyFile {
         applications: entries(t, "application", APPLICATIONS_MAX, p, |item, p| {
             table(item, "[[application]]", p, application)
         }),
+        takeovers: t
+            .list("takeover", TAKEOVERS_MAX, p, |item, p| table(item, "[[takeover]]", p, takeover::takeover)),
         liveness: t
             .optional("liveness", p, |item, p| table(item, "[liveness]", p, monitoring::liveness))
             .map_or_else(RawLiveness::default, |at| at.value),

@@ -38,6 +38,9 @@ pub enum Noun {
     /// What a gateway translates: sessions, addresses, clients.
     #[command(subcommand)]
     Nat(NatVerb),
+    /// Gateways that stand in for each other.
+    #[command(subcommand)]
+    Gateway(GatewayVerb),
     /// Streams that the node receives.
     #[command(subcommand)]
     Stream(StreamVerb),
@@ -105,6 +108,17 @@ pub enum KeyVerb {
     Show,
     /// Makes a new key now, without losing a packet; twice a minute at most.
     Rotate,
+}
+
+/// What to do with gateways that stand in for each other.
+#[derive(Debug, Subcommand)]
+pub enum GatewayVerb {
+    /// Who holds which pool of addresses, as far as this node has heard, and what is known of bindings.
+    Show,
+    /// Hands this gateway's pools over to the other one, with all connections, and takes none until it resumes.
+    Drain,
+    /// Takes part again, and takes this gateway's own pool back, with all connections.
+    Resume,
 }
 
 /// What to do with streams.
@@ -184,6 +198,9 @@ impl Noun {
                 Request::Streams(ListRequest { filter: Filter::default(), limit: *limit })
             }
             Noun::Drops(DropsVerb::Show { .. }) => Request::Drops,
+            Noun::Gateway(GatewayVerb::Show) => Request::Gateways,
+            Noun::Gateway(GatewayVerb::Drain) => Request::DrainGateway,
+            Noun::Gateway(GatewayVerb::Resume) => Request::ResumeGateway,
             Noun::Key(KeyVerb::Show) => Request::Keys,
             Noun::Key(KeyVerb::Rotate) => Request::RotateKey,
             Noun::Completions { .. } | Noun::Man { .. } => return Ok(None),

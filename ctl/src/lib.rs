@@ -3,17 +3,19 @@
 //! A client connects to the daemon's Unix socket and writes one [`Request`] as a line of JSON. The daemon answers
 //! with lines of JSON, each one a [`Response`], and closes the connection after the last, which is always
 //! [`Response::Status`], [`Response::Paths`], [`Response::Drops`], [`Response::Keys`],
-//! [`Response::Links`], [`Response::Traces`], [`Response::End`] or
+//! [`Response::Links`], [`Response::Gateways`], [`Response::Traces`], [`Response::End`] or
 //! [`Response::Error`].
 
 pub mod cli;
 mod client;
+mod gateways;
 mod keys;
 mod links;
 mod liveness;
 mod protocol;
 mod response;
 mod show;
+mod show_gateways;
 mod show_keys;
 mod show_links;
 mod show_nat;
@@ -23,6 +25,7 @@ mod table;
 mod traces;
 
 pub use client::{Error, ask};
+pub use gateways::{Block, Gateways, Voter};
 pub use keys::{KeyPeer, Keys, Rejection};
 pub use links::{Flood, Links, ToldLink};
 pub use liveness::{Incoming, LinkNow, Neighbor, PathEnd, Percentiles, Quality};

@@ -36,6 +36,12 @@ pub enum Request {
     /// Makes a new key now, and then shows the keys. A deed, not a question: it stands here because every request is one
     /// line with one word.
     RotateKey,
+    /// Gateways that stand in for each other.
+    Gateways,
+    /// Hands this gateway's addresses over to its peer, and then shows [`Request::Gateways`].
+    DrainGateway,
+    /// Has this gateway take part again, and then shows [`Request::Gateways`].
+    ResumeGateway,
 }
 
 /// Whose hop records.

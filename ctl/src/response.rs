@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::Family;
+use crate::gateways::Gateways;
 use crate::keys::Keys;
 use crate::links::Links;
 use crate::liveness::{Incoming, Neighbor, PathEnd};
@@ -24,6 +25,8 @@ pub enum Response {
     Links(Box<Links>),
     /// Answers [`Request::Keys`] and [`Request::RotateKey`].
     Keys(Box<Keys>),
+    /// Answers [`Request::Gateways`], [`Request::DrainGateway`] and [`Request::ResumeGateway`].
+    Gateways(Box<Gateways>),
     /// Answers [`Request::Traces`].
     Traces(Box<Traces>),
     /// One entry of [`Request::Flows`].

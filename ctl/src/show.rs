@@ -2,6 +2,7 @@
 
 use crate::liveness::{Neighbor, Percentiles};
 use crate::response::{Drop, End, Flow, Path, Port, Response, Session, Status, Worker};
+use crate::show_gateways::show_gateways;
 use crate::show_keys::show_keys;
 use crate::show_links;
 use crate::show_nat::{show_clients, show_pool};
@@ -36,6 +37,7 @@ pub fn print(answer: &[Response], all: bool) -> String {
             Response::Paths(paths) => text += &show_paths(paths),
             Response::Drops(drops) => text += &show_drops(drops, all),
             Response::Keys(keys) => text += &show_keys(keys),
+            Response::Gateways(gateways) => text += &show_gateways(gateways),
             Response::Traces(traces) => text += &show_traces(traces),
             Response::Links(links) => text += &show_links::show_links(links, all),
             Response::End(End { shown: 0, .. }) => text += "none\n",

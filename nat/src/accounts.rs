@@ -67,7 +67,8 @@ impl Accounts {
         self.index.find(hash, |at| accounts[at as usize].client == client)
     }
 
-    /// Puts one more session on a client's account, if it may have it; `hash` is the address's. Each needs one
+    /// Puts one more session on a client's account, if it may have it; `hash` is the address's. One that is not metered was made
+    /// at another gateway, and has no part in the client's rate. Each needs one
     /// [`Accounts::close`].
     ///
     /// # Errors
@@ -78,6 +79,7 @@ impl Accounts {
         hash: u64,
         client: Addr,
         space: usize,
+        is_metered: bool,
     ) -> Result<u32, Reason> {
         let at = match self.find(hash, client) {
             Some(at) => at,
@@ -86,7 +88,7 @@ impl Accounts {
         let account = &mut self.accounts[at as usize];
         let refused = if account.sessions[space] >= self.limits.sessions[space] {
             Some(Reason::NatClientLimit)
-        } else if !account.has_token(now, &self.limits) {
+        } else if is_metered && !account.has_token(now, &self.limits) {
             Some(Reason::NatClientRate)
         } else {
             account.sessions[space] += 1;
@@ -207,26 +209,27 @@ mod tests {
     #[test]
     fn an_account_is_as_old_as_its_sessions() {
         let mut accounts = accounts(ClientLimits::default());
-        assert!(accounts.open(Seconds(0), 1, client(1), 0).is_ok());
-        assert!(accounts.open(Seconds(0), 1, client(1), 1).is_ok());
-        assert!(accounts.open(Seconds(0), 2, client(2), 0).is_ok());
-        assert_eq!(accounts.open(Seconds(0), 3, client(3), 0), Err(Reason::NatTableFull));
+        assert!(accounts.open(Seconds(0), 1, client(1), 0, true).is_ok());
+        assert!(accounts.open(Seconds(0), 1, client(1), 1, true).is_ok());
+        assert!(accounts.open(Seconds(0), 2, client(2), 0, true).is_ok());
+        assert_eq!(accounts.open(Seconds(0), 3, client(3), 0, true), Err(Reason::NatTableFull));
         assert_eq!(accounts.usage(1, client(1)).unwrap().sessions, [1, 1, 0]);
         accounts.close(1, client(1), 0);
-        assert_eq!(accounts.open(Seconds(0), 3, client(3), 0), Err(Reason::NatTableFull));
+        assert_eq!(accounts.open(Seconds(0), 3, client(3), 0, true), Err(Reason::NatTableFull));
         accounts.close(1, client(1), 1);
         assert_eq!((accounts.len(), accounts.usage(1, client(1))), (1, None));
-        assert!(accounts.open(Seconds(0), 3, client(3), 0).is_ok());
+        assert!(accounts.open(Seconds(0), 3, client(3), 0, true).is_ok());
     }
 
     #[test]
     fn a_rate_lets_a_burst_through_and_then_so_many_a_second() {
         let mut accounts =
             accounts(ClientLimits { sessions_per_second: 3, burst: 10, ..ClientLimits::default() });
-        let mut made =
-            |now: u32| (0..100).filter(|_| accounts.open(Seconds(now), 1, client(1), 0).is_ok()).count();
+        let mut made = |now: u32| {
+            (0..100).filter(|_| accounts.open(Seconds(now), 1, client(1), 0, true).is_ok()).count()
+        };
         assert_eq!([made(5), made(5), made(6), made(8), made(100)], [10, 0, 3, 6, 10]);
-        let refused = accounts.open(Seconds(100), 1, client(1), 0);
+        let refused = accounts.open(Seconds(100), 1, client(1), 0, true);
         assert_eq!(refused, Err(Reason::NatClientRate));
     }
 }

@@ -9,14 +9,16 @@ use crate::share::{PROTOCOLS, space_of};
 use crate::state::State;
 use crate::table::Nat;
 use crate::translate::deltas;
-use packet::transport::{ICMP, ICMPV6};
+use packet::transport::{ICMP, ICMPV6, TCP};
 use packet::{Addr, IpVersion, Reason};
 
 /// Who opens a session, and with which external port.
 #[derive(Clone, Copy)]
 enum Opening {
-    /// The client, with its mapping's.
-    Client,
+    /// The client, with its mapping's, or a new one in this block.
+    Client(usize),
+    /// Another gateway, with this place in the pool and this port.
+    Elsewhere(u16, u16),
     /// The client, which keeps its own address and port.
     Untranslated,
     /// A packet from the origin's side, to this mapping.
@@ -32,6 +34,23 @@ struct Binding {
     is_new: bool,
     is_alone: bool,
     is_inbound: bool,
+    /// Whether the session was made at another gateway.
+    is_elsewhere: bool,
+}
+
+impl Binding {
+    /// A port that somebody has taken for the session.
+    fn new(external: u16, port: u16, slot: Option<ReverseSlot>) -> Binding {
+        Binding {
+            external,
+            port,
+            slot,
+            is_new: true,
+            is_alone: false,
+            is_inbound: false,
+            is_elsewhere: false,
+        }
+    }
 }
 
 impl Nat {
@@ -51,7 +70,43 @@ impl Nat {
         key: Key,
         new: NewSession,
     ) -> Result<SessionIndex, Reason> {
-        self.make(now, hash, key, new, Opening::Client)
+        self.make(now, hash, key, new, Opening::Client(0))
+    }
+
+    /// As [`Nat::create`], with an address of this block where the client has no mapping.
+    ///
+    /// # Errors
+    /// As [`Nat::create`]; [`Reason::NatNotHolder`] for a block that may not be translated now.
+    pub fn create_in(
+        &mut self,
+        now: Seconds,
+        hash: u64,
+        key: Key,
+        new: NewSession,
+        block: usize,
+    ) -> Result<SessionIndex, Reason> {
+        self.make(now, hash, key, new, Opening::Client(block))
+    }
+
+    /// Makes a session that another gateway had made, with the external address and port that it has had there. Of TCP
+    /// it is an established connection, with the life of one that opens until its next packet.
+    ///
+    /// # Errors
+    /// As [`Nat::create`], but for the client's rate; [`Reason::NatNotHolder`] for an address that is not in a block
+    /// that may be translated now; [`Reason::NatWrongPeer`] where the port, or the client's session, is another.
+    pub fn install(
+        &mut self,
+        now: Seconds,
+        hash: u64,
+        key: Key,
+        new: NewSession,
+        external: Addr,
+        port: u16,
+    ) -> Result<SessionIndex, Reason> {
+        let place = self.reverse.place(external).ok_or(Reason::NatNotHolder)?;
+        let session = self.make(now, hash, key, new, Opening::Elsewhere(place, port))?;
+        let Session { external: place_now, external_port, .. } = self.sessions[session.index()];
+        if (place_now, external_port) == (place, port) { Ok(session) } else { Err(Reason::NatWrongPeer) }
     }
 
     /// As [`Nat::create`], with the client's own address and port as the external ones (RFC 6888 REQ-6).
@@ -130,7 +185,11 @@ impl Nat {
             _ => new,
         };
         let is_inbound = matches!(opening, Opening::Outside(_));
-        let state = State::initial(new.protocol, version, is_inbound, self.rules.inbound_refresh);
+        let is_elsewhere = matches!(opening, Opening::Elsewhere(..));
+        let state = match new.protocol {
+            TCP if is_elsewhere => Some(State::ELSEWHERE),
+            _ => State::initial(new.protocol, version, is_inbound, self.rules.inbound_refresh),
+        };
         let (state, space) = state.zip(space_of(new.protocol)).ok_or(Reason::Transport)?;
         let keeps = matches!(opening, Opening::Untranslated);
         if vip_v4 != client_v4 || (client_v4 && !origin_v4) || (changes && keeps) {
@@ -138,7 +197,7 @@ impl Nat {
         }
         let at = self.next_place().ok_or(Reason::NatTableFull)?;
         let client = self.hash_address(key.client);
-        let account = self.accounts.open(now, client, key.client, space)?;
+        let account = self.accounts.open(now, client, key.client, space, !is_elsewhere)?;
         let is_large = self.accounts.sessions(account) > self.rules.few;
         if is_large && self.len() + self.reserved >= self.sessions.len() {
             self.accounts.close(client, key.client, space);
@@ -194,20 +253,31 @@ impl Nat {
         let first = match opening {
             Opening::Untranslated => return self.keep(key, new),
             Opening::Outside(slot) => self.reverse.get(slot),
-            Opening::Client => self.mapping_of(key.client, key.port, space, new.origin.is_v4()),
+            Opening::Client(_) | Opening::Elsewhere(..) => {
+                self.mapping_of(key.client, key.port, space, new.origin.is_v4())
+            }
         };
         let is_inbound = matches!(opening, Opening::Outside(_));
+        let is_elsewhere = matches!(opening, Opening::Elsewhere(..));
         let mut is_alone = false;
         if let Some(first) = first {
             let session = self.sessions[first as usize];
+            if !self.is_held(self.blocks.of(session.external)) {
+                return Err(Reason::NatNotHolder);
+            }
             let origin_port =
                 if matches!(new.protocol, ICMP | ICMPV6) { session.external_port } else { new.origin_port };
             let is_firsts =
                 self.origins.address(session.origin) == new.origin && session.origin_port == origin_port;
-            if !is_firsts && self.find_further(first, new.origin, origin_port).is_none() {
+            let is_wanted = match opening {
+                Opening::Elsewhere(place, port) => (session.external, session.external_port) == (place, port),
+                _ => true,
+            };
+            if is_wanted && !is_firsts && self.find_further(first, new.origin, origin_port).is_none() {
                 let slot = self.space_and_slot(first).map(|(_, slot)| slot);
                 let Session { external, external_port: port, .. } = session;
-                return Ok(Binding { external, port, slot, is_new: false, is_alone: false, is_inbound });
+                let bound = Binding::new(external, port, slot);
+                return Ok(Binding { is_new: false, is_inbound, is_elsewhere, ..bound });
             }
             if is_inbound {
                 // The packet's session would not need to be made.
@@ -215,7 +285,37 @@ impl Nat {
             }
             is_alone = true;
         }
-        self.take_port(now, key, new, space, account, is_alone)
+        match opening {
+            Opening::Elsewhere(place, port) => {
+                self.take_this_port(key, (place, port), space, account, is_alone)
+            }
+            Opening::Client(block) if !self.is_held(block) => Err(Reason::NatNotHolder),
+            Opening::Client(block) => self.take_port(now, key, new, space, account, (block, is_alone)),
+            _ => self.take_port(now, key, new, space, account, (0, is_alone)),
+        }
+    }
+
+    /// Takes the port that a mapping has had at another gateway.
+    fn take_this_port(
+        &mut self,
+        key: Key,
+        (external, port): (u16, u16),
+        space: usize,
+        account: u32,
+        is_alone: bool,
+    ) -> Result<Binding, Reason> {
+        if !self.is_held(self.blocks.of(external)) {
+            return Err(Reason::NatNotHolder);
+        }
+        self.accounts.take_port(account)?;
+        let space = external as usize * PROTOCOLS + space;
+        if !self.ports.take_this(space, port) {
+            let client = self.hash_address(key.client);
+            self.accounts.give_port(client, key.client);
+            return Err(Reason::NatWrongPeer);
+        }
+        let slot = self.reverse.slot_in(space, port);
+        Ok(Binding { is_alone, is_elsewhere: true, ..Binding::new(external, port, slot) })
     }
 
     /// Takes a port for a new mapping.
@@ -226,11 +326,12 @@ impl Nat {
         new: &NewSession,
         space: usize,
         account: u32,
-        is_alone: bool,
+        (block, is_alone): (usize, bool),
     ) -> Result<Binding, Reason> {
         let version = if new.origin.is_v4() { IpVersion::V4 } else { IpVersion::V6 };
         let client = self.hash_address(key.client);
-        let external = self.reverse.choose(client, version).ok_or(Reason::NatNoPool)?;
+        let paired = self.pair_hash(key.client);
+        let external = self.reverse.choose(paired, version, block).ok_or(Reason::NatNoPool)?;
         let is_large = self.accounts.ports(account) >= self.rules.few;
         let reserved = self.ports.total() * self.rules.reserve_percent as usize / 100;
         let wish = Wish {
@@ -242,7 +343,7 @@ impl Nat {
         match self.ports.take(now, space, wish) {
             Ok(port) => {
                 let slot = self.reverse.slot_in(space, port);
-                Ok(Binding { external, port, slot, is_new: true, is_alone, is_inbound: false })
+                Ok(Binding { is_alone, ..Binding::new(external, port, slot) })
             }
             Err(reason) => {
                 self.accounts.give_port(client, key.client);
@@ -257,14 +358,7 @@ impl Nat {
         let taken = self.find_untranslated((key.client, key.port), new.protocol, (new.origin, origin_port));
         match taken {
             Ok(_) => Err(Reason::NatPortsExhausted),
-            Err(_) => Ok(Binding {
-                external: UNTRANSLATED,
-                port: key.port,
-                slot: None,
-                is_new: false,
-                is_alone: false,
-                is_inbound: false,
-            }),
+            Err(_) => Ok(Binding { is_new: false, ..Binding::new(UNTRANSLATED, key.port, None) }),
         }
     }
 
@@ -284,7 +378,8 @@ impl Nat {
         (now, vip, origin): (Seconds, u16, u16),
     ) -> Result<(), Reason> {
         let icmp = matches!(new.protocol, ICMP | ICMPV6);
-        let lifetime = self.lifetimes.of(state);
+        // What another gateway has made lives on only if packets come.
+        let lifetime = self.lifetimes.of(if binding.is_elsewhere { State::CONNECTION } else { state });
         let mut flags = Flags(new.filtering as u8);
         if binding.is_alone {
             flags = Flags(Filtering::AddressAndPortDependent as u8 | Flags::ALONE.0);

@@ -18,6 +18,7 @@
 
 mod accounts;
 mod addresses;
+mod blocks;
 mod config;
 mod create;
 mod events;
@@ -43,6 +44,7 @@ mod translate;
 mod wheel;
 
 pub use accounts::ClientUse;
+pub use blocks::BLOCKS;
 pub use config::{Config, InvalidConfig, Timeouts};
 pub use events::{Event, Refusal};
 pub use mapping::Mapping;

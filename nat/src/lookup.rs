@@ -32,6 +32,20 @@ impl Nat {
         hasher.finish()
     }
 
+    /// The hash that a client's external address follows from. Two gateways that stand in for each other choose alike, so
+    /// it can not be this one's secret there.
+    pub(crate) fn pair_hash(&self, client: Addr) -> u64 {
+        if !self.blocks.is_paired {
+            return self.hash_address(client);
+        }
+        let bits = client.to_bits();
+        let half = |bits: u64| {
+            let bits = (bits ^ bits >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93);
+            bits ^ bits >> 32
+        };
+        half(half(bits as u64).wrapping_add((bits >> 64) as u64))
+    }
+
     /// Hints that this hash is looked up soon.
     #[inline(always)]
     pub fn prefetch(&self, hash: u64) {

@@ -146,6 +146,11 @@ impl Others {
         turn.find(|one| self.find_outside(one).is_none()).ok_or(Reason::NatPortsExhausted)
     }
 
+    /// Forgets all sessions.
+    pub(crate) fn clear(&mut self) {
+        (0..self.entries.len() as u32).for_each(|at| self.remove(at));
+    }
+
     fn remove(&mut self, at: u32) {
         let Some(entry) = self.entries[at as usize].take() else { return };
         self.inside.remove(self.hasher.hash_one(entry.key), at);

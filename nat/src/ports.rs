@@ -137,6 +137,32 @@ impl Ports {
         Some(places[head as usize].port)
     }
 
+    /// Takes one port out of a space, also one that rests; `false` where it is not free, or not of this worker's share.
+    /// All free ports of its class may have to be looked at, which are 16 thousand at most.
+    pub(crate) fn take_this(&mut self, space: usize, port: u16) -> bool {
+        if port == 0 || self.share.ordinal(port).is_none() {
+            return false;
+        }
+        let (ring, places) = self.ring(space, class_of(port));
+        let Ring { head, free, rested } = *ring;
+        let len = places.len() as u32;
+        let found = (0..free).find(|step| places[wrap(head + step, len) as usize].port == port);
+        let Some(step) = found else { return false };
+        // The head moves on, so what stood there takes the place; among those that rest, the first of them does, and the head
+        // takes that one's.
+        ring.head = wrap(head + 1, len);
+        ring.free -= 1;
+        let mut hole = step;
+        if step >= rested {
+            places[wrap(head + step, len) as usize] = places[wrap(head + rested, len) as usize];
+            hole = rested;
+        } else {
+            ring.rested -= 1;
+        }
+        places[wrap(head + hole, len) as usize] = places[head as usize];
+        true
+    }
+
     /// Lets ports that have rested long enough be given out: two for each one taken or given back, or until there is
     /// one to take.
     fn wake(&mut self, now: Seconds, space: usize, class: usize) {
@@ -248,6 +274,30 @@ mod tests {
         once.iter().for_each(|port| ports.give(NOW, 0, *port));
         let again: Vec<_> = (0..high).map(|_| ports.take(NOW, 0, HIGH_PORT).unwrap()).collect();
         assert!(once.iter().zip(&again).filter(|(before, after)| before == after).count() < 100);
+    }
+
+    #[test]
+    fn any_free_port_can_be_had_and_the_others_stay_free() {
+        let mut ports = Ports::new(Share::new(1, 16), 1, 3, 120, true);
+        let mut taken = HashSet::new();
+        // Some in use, some at rest.
+        for number in 0..ports.total() / 2 {
+            let port = ports.take(NOW, 0, HIGH_PORT).unwrap();
+            if number % 3 == 0 { ports.give(NOW, 0, port) } else { assert!(taken.insert(port)) }
+        }
+        let share = ports.share;
+        let all: Vec<u16> = (0..share.len).map(|ordinal| share.port(ordinal)).collect();
+        for port in all.iter().rev().step_by(2) {
+            assert_eq!(ports.take_this(0, *port), taken.insert(*port), "{port}");
+            assert!(!ports.take_this(0, *port));
+        }
+        assert!(!ports.take_this(0, 0) && !ports.take_this(0, share.port(0) ^ 2));
+        assert_eq!(ports.free(0), ports.total() - taken.len());
+        let later = Seconds(NOW.0 + 1000);
+        while let Ok(port) = ports.take(later, 0, Wish { like: Some(80), leave: 0 }) {
+            assert!(taken.insert(port), "{port} came twice");
+        }
+        assert_eq!(taken.len(), ports.total());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! From an external address and port to the first session of its mapping, without hashing: one place per port of this
 //! worker's share.
 
+use crate::blocks::BLOCKS;
 use crate::share::{PROTOCOLS, Share, space_of};
 use packet::transport::{ICMP, ICMPV6};
 use packet::{Addr, IpVersion};
@@ -17,8 +18,8 @@ const NO_ADDRESS: u16 = u16::MAX;
 pub(crate) struct Reverse {
     share: Share,
     addresses: Box<[Addr]>,
-    /// Places of the IPv4 and of the IPv6 addresses in `addresses`.
-    by_version: [Box<[u16]>; 2],
+    /// Places of the IPv4 and of the IPv6 addresses in `addresses`, of each block.
+    by_block: [[Box<[u16]>; 2]; BLOCKS],
     /// Open addressing with linear probing, at most a quarter full.
     lookup: Box<[(Addr, u16)]>,
     /// Per address, protocol and port of the share: the first session of the mapping.
@@ -26,9 +27,11 @@ pub(crate) struct Reverse {
 }
 
 impl Reverse {
-    pub(crate) fn new(share: Share, pool: &[Addr]) -> Reverse {
-        let places =
-            |v4: bool| (0..pool.len() as u16).filter(|at| pool[*at as usize].is_v4() == v4).collect();
+    pub(crate) fn new(share: Share, pool: &[Addr], peers_from: u16) -> Reverse {
+        let places = |of: core::ops::Range<u16>, v4: bool| {
+            of.filter(|at| pool[*at as usize].is_v4() == v4).collect::<Box<[u16]>>()
+        };
+        let blocks = [0..peers_from, peers_from..pool.len() as u16];
         let mut lookup = vec![(Addr::UNSPECIFIED, NO_ADDRESS); (pool.len() * 4).next_power_of_two()];
         for (place, address) in pool.iter().enumerate() {
             let mut at = probe_start(*address, lookup.len());
@@ -40,7 +43,7 @@ impl Reverse {
         Reverse {
             share,
             addresses: pool.into(),
-            by_version: [places(true), places(false)],
+            by_block: blocks.map(|block| [true, false].map(|v4| places(block.clone(), v4))),
             lookup: lookup.into_boxed_slice(),
             sessions: vec![NO_SESSION; pool.len() * PROTOCOLS * share.len as usize].into_boxed_slice(),
         }
@@ -63,24 +66,30 @@ impl Reverse {
         self.addresses.len()
     }
 
-    /// The address for a client, always the same one for the same hash (paired pooling, RFC 4787 REQ-2).
-    pub(crate) fn choose(&self, hash: u64, version: IpVersion) -> Option<u16> {
-        let places = &self.by_version[(version == IpVersion::V6) as usize];
+    /// The address for a client out of a block, always the same one for the same hash (paired pooling, RFC 4787 REQ-2).
+    pub(crate) fn choose(&self, hash: u64, version: IpVersion, block: usize) -> Option<u16> {
+        let places = &self.by_block.get(block)?[(version == IpVersion::V6) as usize];
         places.get(((hash as u128 * places.len() as u128) >> 64) as usize).copied()
+    }
+
+    /// The place of an address in the pool.
+    #[inline(always)]
+    pub(crate) fn place(&self, address: Addr) -> Option<u16> {
+        let mut at = probe_start(address, self.lookup.len());
+        loop {
+            match self.lookup[at] {
+                (_, NO_ADDRESS) => return None,
+                (found, place) if found == address => return Some(place),
+                _ => at = (at + 1) & (self.lookup.len() - 1),
+            }
+        }
     }
 
     #[inline(always)]
     pub(crate) fn slot(&self, address: Addr, protocol: u8, port: u16) -> Option<ReverseSlot> {
         let ordinal = self.share.ordinal(port)?;
         let space = space_of(protocol)?;
-        let mut at = probe_start(address, self.lookup.len());
-        let place = loop {
-            match self.lookup[at] {
-                (_, NO_ADDRESS) => return None,
-                (found, place) if found == address => break place,
-                _ => at = (at + 1) & (self.lookup.len() - 1),
-            }
-        };
+        let place = self.place(address)?;
         let other_icmp = if address.is_v4() { ICMPV6 } else { ICMP };
         if protocol == other_icmp {
             return None;
@@ -129,7 +138,7 @@ mod tests {
     #[test]
     fn slots_are_distinct_and_only_for_the_pool() {
         let pool: Vec<_> = (0..50).map(|n| v4(n * 7)).chain([Addr::from_v6([9; 16])]).collect();
-        let reverse = Reverse::new(Share::new(3, 4096), &pool);
+        let reverse = Reverse::new(Share::new(3, 4096), &pool, pool.len() as u16);
         let mut seen = HashSet::new();
         for address in &pool {
             for protocol in [TCP, UDP, ICMP, ICMPV6] {
@@ -146,8 +155,8 @@ mod tests {
         for stranger in [v4(1), Addr::UNSPECIFIED, Addr::from_v6([8; 16])] {
             assert_eq!(reverse.slot(stranger, TCP, 6), None);
         }
-        let empty = Reverse::new(Share::new(0, 1), &[]);
+        let empty = Reverse::new(Share::new(0, 1), &[], 0);
         assert_eq!(empty.slot(v4(1), TCP, 2000), None);
-        assert_eq!(empty.choose(u64::MAX, IpVersion::V4), None);
+        assert_eq!(empty.choose(u64::MAX, IpVersion::V4, 0), None);
     }
 }

@@ -56,6 +56,8 @@ impl State {
     pub(crate) const UDP_UNANSWERED: State = State(9);
     /// The same, to become [`State::UDP_QUIET`].
     pub(crate) const UDP_QUIET_UNANSWERED: State = State(10);
+    /// A connection that was made at another gateway, and was established there.
+    pub(crate) const ELSEWHERE: State = State(CONNECTION | ANSWERED | ESTABLISHED);
     /// Before the first packet of a connection.
     pub(crate) const CONNECTION: State = State(CONNECTION);
 

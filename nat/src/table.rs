@@ -2,6 +2,7 @@
 
 use crate::accounts::{Accounts, ClientUse};
 use crate::addresses::Addresses;
+use crate::blocks::Blocks;
 use crate::config::{Config, InvalidConfig};
 use crate::events::Log;
 use crate::other::Others;
@@ -39,6 +40,8 @@ pub struct Nat {
     pub(crate) accounts: Accounts,
     pub(crate) seed: u64,
     pub(crate) shared_seed: SharedSeed,
+    /// Which addresses may be used.
+    pub(crate) blocks: Blocks,
     /// What happens, where somebody wants to know.
     pub(crate) log: Option<Box<Log>>,
     /// Sessions made so far.
@@ -61,8 +64,26 @@ impl Nat {
     /// # Errors
     /// What is wrong with the configuration.
     pub fn new(config: &Config) -> Result<Nat, InvalidConfig> {
+        let own = config.distinct_pool().len();
+        Nat::of(config, Blocks::alone(own))
+    }
+
+    /// The same for a gateway that stands in for another, whose pool is `peers`. It holds neither block until
+    /// [`Nat::set_held`] says so.
+    ///
+    /// # Errors
+    /// As [`Nat::new`].
+    pub fn with_peer(config: &Config, peers: &[Addr]) -> Result<Nat, InvalidConfig> {
+        let own = config.distinct_pool();
+        let others = peers.iter().filter(|address| !own.contains(address));
+        let pool = own.iter().chain(others).copied().collect();
+        Nat::of(&Config { pool, ..config.clone() }, Blocks::paired(own.len()))
+    }
+
+    fn of(config: &Config, blocks: Blocks) -> Result<Nat, InvalidConfig> {
         config.validate()?;
         let pool = config.distinct_pool();
+        let own = pool.get(..blocks.peers_from as usize).unwrap_or_default();
         let share = Share::new(config.worker, config.workers);
         Ok(Nat {
             sessions: vec![Session::EMPTY; config.sessions_max].into_boxed_slice(),
@@ -74,13 +95,13 @@ impl Nat {
                 config.rules.quarantine_s,
                 config.rules.parity,
             ),
-            reverse: Reverse::new(share, &pool),
+            reverse: Reverse::new(share, &pool, blocks.peers_from),
             vips: Addresses::new(config.sessions_max),
             origins: Addresses::new(config.sessions_max),
             lifetimes: Lifetimes::new(&config.timeouts),
             others: Others::new(
                 config.sessions_max.min(OTHERS_MAX),
-                &pool,
+                own,
                 config.worker,
                 config.workers,
                 config.seed,
@@ -93,6 +114,7 @@ impl Nat {
             accounts: Accounts::new(&config.rules, config.sessions_max),
             seed: config.seed.rotate_left(32),
             shared_seed: SharedSeed::from_u64(config.seed),
+            blocks,
             log: None,
             made: 0,
             free: NO_PLACE,
@@ -103,7 +125,7 @@ impl Nat {
     /// The external address of a client, for protocols with ports.
     pub(crate) fn paired_address(&self, client: Addr) -> Option<Addr> {
         let version = if client.is_v4() { IpVersion::V4 } else { IpVersion::V6 };
-        let place = self.reverse.choose(self.hash_address(client), version)?;
+        let place = self.reverse.choose(self.pair_hash(client), version, 0)?;
         Some(self.reverse.address(place))
     }
 

@@ -10,6 +10,7 @@ pub mod disjoint;
 pub mod elimination;
 pub mod health;
 pub mod keys;
+pub mod lease;
 pub mod linkstate;
 pub mod neighbors;
 pub mod path_loss;

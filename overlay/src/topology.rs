@@ -55,10 +55,23 @@ pub struct Topology {
     pub ground: Ground,
     /// Applications.
     pub applications: Vec<Application>,
+    /// Gateways that stand in for each other; a gateway is in one of these at most.
+    pub takeovers: Vec<Takeover>,
     /// How nodes watch their links and paths; `None` for not at all.
     pub liveness: Option<Liveness>,
     /// How the ends of paths measure them; `None` for not at all.
     pub quality: Option<Probing>,
+}
+
+/// Two gateways of one region that stand in for each other: each takes over the other's pool when it dies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Takeover {
+    /// The two.
+    pub gateways: [NodeId; 2],
+    /// Who votes with them on which of them has which pool.
+    pub witnesses: Vec<NodeId>,
+    /// How long a vote holds, milliseconds.
+    pub lease_ms: u32,
 }
 
 /// How nodes watch their links and paths.
@@ -357,6 +370,11 @@ impl Topology {
     /// The node of this number.
     pub fn node(&self, id: NodeId) -> Option<&Node> {
         self.nodes.iter().find(|node| node.id == id)
+    }
+
+    /// The pair of gateways that a node is one of.
+    pub fn takeover_of(&self, gateway: NodeId) -> Option<&Takeover> {
+        self.takeovers.iter().find(|takeover| takeover.gateways.contains(&gateway))
     }
 
     /// The region behind an index.

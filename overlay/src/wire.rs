@@ -26,12 +26,14 @@
 //! allows (another order, options that it may skip) it reads option by option, to the same result.
 //! `docs/protocol.md` has the rules, `docs/vectors` the test vectors.
 
+mod binding;
 mod extension;
 mod hop;
 mod source_route;
 pub mod trace;
 mod walk;
 
+pub use binding::{CARRIER, RECORD_LEN, Record, RecordKind};
 pub use extension::{DATA_LEN_MAX as EXTENSIONS_LEN_MAX, Extensions};
 pub use hop::{AUTHENTICATOR_AT, link_epoch, write_hop};
 pub use source_route::{HOPS_MAX, SOURCE_ROUTE_LEN_MAX, SourceRoute};

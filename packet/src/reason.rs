@@ -175,6 +175,14 @@ reasons! {
     NatNoVip => "nat_no_vip",
     /// A TCP connection from outside that the NAT does not let in; it is answered after six seconds at the earliest.
     NatUnsolicited => "nat_unsolicited",
+    /// Another gateway has this block of NAT addresses now, or this one's lease on it has run out.
+    NatNotHolder => "nat_not_holder",
+    /// The block of NAT addresses has just changed hands: clients' bindings are awaited before new ones are made.
+    NatSettling => "nat_settling",
+    /// The packet was under way in this process for so long that a lease may have run out.
+    LeaseStale => "lease_stale",
+    /// A binding record makes no sense here, or comes from where it must not.
+    Binding => "binding",
 }
 
 impl Reason {

@@ -2,6 +2,8 @@
 
 use crate::trace::{Seen, Stamp};
 use arrayvec::ArrayVec;
+use overlay::topology::NodeId;
+use overlay::wire::Record;
 use packet::Addr;
 
 /// Packets in a burst at most.
@@ -70,6 +72,22 @@ impl<B, T: Copy> Lane<B, T> {
         self.found[..self.held].iter_mut()
     }
 
+    /// Takes out what is not to be kept.
+    #[cold]
+    pub fn retain(&mut self, mut keeps: impl FnMut(&T) -> bool, mut each: impl FnMut(B)) {
+        let mut kept = 0;
+        for at in 0..core::mem::take(&mut self.held) {
+            if keeps(&self.found[at]) {
+                self.found[kept] = self.found[at];
+                self.bufs.swap(kept, at);
+                kept += 1;
+            } else if let Some(buf) = self.bufs[at].take() {
+                each(buf);
+            }
+        }
+        self.held = kept;
+    }
+
     /// Takes all packets out, in their order.
     #[inline(always)]
     pub fn drain(&mut self, mut each: impl FnMut(B, &T)) {
@@ -95,13 +113,15 @@ pub enum Cause {
     Keys,
     /// A member's message about link state.
     LinkState,
+    /// A member's message about who holds which block of addresses.
+    Takeover,
     /// A frame ready to leave, but for the Ethernet address of this next hop: its destination is all zero.
     Unresolved(Addr),
 }
 
 impl Cause {
     /// Causes there are, for tables indexed by [`Cause::index`].
-    pub const COUNT: usize = 6;
+    pub const COUNT: usize = 7;
 
     /// The cause's number.
     pub fn index(self) -> usize {
@@ -112,6 +132,7 @@ impl Cause {
             Cause::Liveness => 3,
             Cause::Keys => 4,
             Cause::LinkState => 5,
+            Cause::Takeover => 6,
         }
     }
 
@@ -123,6 +144,7 @@ impl Cause {
             Cause::Liveness => "liveness",
             Cause::Keys => "keys",
             Cause::LinkState => "link_state",
+            Cause::Takeover => "takeover",
             Cause::Unresolved(_) => "unresolved",
         }
     }
@@ -150,6 +172,21 @@ pub struct Handoff<B> {
     pub worker: u16,
 }
 
+/// A binding record that came with a packet.
+#[derive(Clone, Copy, Debug)]
+pub struct Told {
+    /// The node that sent the packet.
+    pub from: NodeId,
+    /// The inner packet's source.
+    pub src: Addr,
+    /// The inner packet's destination.
+    pub dst: Addr,
+    /// Whether it was sealed.
+    pub sealed: bool,
+    /// The record.
+    pub record: Record,
+}
+
 /// Where the data path puts packets; emptied by the caller after each burst.
 #[derive(Debug)]
 pub struct Output<B> {
@@ -165,6 +202,10 @@ pub struct Output<B> {
     pub stamps: ArrayVec<Stamp, BURST_MAX>,
     /// Hop records that ended here. Those of the last burst only.
     pub seen: ArrayVec<Seen, BURST_MAX>,
+    /// Binding records of the burst that have not been worked on yet.
+    pub told: ArrayVec<Told, BURST_MAX>,
+    /// Binding records about flows that this worker does not have: another one may.
+    pub astray: ArrayVec<Told, BURST_MAX>,
 }
 
 impl<B> Default for Output<B> {
@@ -176,6 +217,8 @@ impl<B> Default for Output<B> {
             handoffs: ArrayVec::new(),
             stamps: ArrayVec::new(),
             seen: ArrayVec::new(),
+            told: ArrayVec::new(),
+            astray: ArrayVec::new(),
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::tables::{Local, Port};
 use crate::terminate;
 use crate::trace::Mark;
 use overlay::bfd;
+use overlay::lease;
 use overlay::linkstate;
 use overlay::plpmtud;
 use overlay::quality;
@@ -38,6 +39,7 @@ enum Class {
     Liveness,
     Keys,
     LinkState,
+    Takeover,
 }
 
 /// Bytes of a UDP header.
@@ -214,6 +216,7 @@ fn put<P: BufPool>(
         Ok(Class::Local) => context.punt(buf, port, Cause::Local),
         Ok(Class::Liveness) => context.punt(buf, port, Cause::Liveness),
         Ok(Class::LinkState) => context.punt(buf, port, Cause::LinkState),
+        Ok(Class::Takeover) => context.punt(buf, port, Cause::Takeover),
         Ok(Class::Keys) => context.punt(buf, port, Cause::Keys),
         Err(reason) => context.drop(buf, reason),
     }
@@ -334,6 +337,7 @@ fn to_underlay<P: BufPool>(packet: &Packet, context: &Context<P>) -> Result<Clas
         // Answers to probes of a link come to the port of link state, whose measure they are.
         (UDP, linkstate::PORT) if packet.src_port == quality::PORT => Class::Liveness,
         (UDP, linkstate::PORT) => Class::LinkState,
+        (UDP, lease::PORT) => Class::Takeover,
         (UDP, keys::PORT) => Class::Keys,
         _ => return Ok(Class::Local),
     };

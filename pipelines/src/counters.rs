@@ -79,6 +79,16 @@ pub struct RoleCounters {
     pub sealed: Counter,
     /// ICMP errors sent in the place of packets.
     pub answers: Counter,
+    /// Binding records sent, with a packet or alone.
+    pub bindings_sent: Counter,
+    /// Binding records taken: kept by the edge, made into a session by the gateway.
+    pub bindings_taken: Counter,
+    /// Binding records that were not.
+    pub bindings_refused: Counter,
+    /// Packets received that held nothing but a binding record.
+    pub carriers: Counter,
+    /// Flows whose binding is known now.
+    pub bindings: Counter,
     /// Flows compiled.
     pub flows_compiled: Counter,
     /// Packets handed to another worker.

@@ -2,6 +2,7 @@
 
 use crate::answer::Answer;
 use crate::batch::{Lane, PortIndex};
+use crate::bindings;
 use crate::classify::is_own;
 use crate::emit::Context;
 use crate::flow::{FlowKey, FlowTable, Guess, Way};
@@ -92,17 +93,16 @@ pub fn ingress<P: BufPool, H: Headers>(
 fn flight<P: BufPool, H: Headers>(
     entry: &Ingress<H>,
     flows: &mut FlowTable,
-    context: &Context<P>,
+    context: &mut Context<P>,
 ) -> Result<(u16, u8), Reason> {
     let key = FlowKey::of(&entry.packet);
     match flows.find(entry.guess, entry.hash, key) {
         Some(flow) => {
-            if flow.epoch != context.tables.epoch {
-                let way = compile(&entry.packet.packet(), entry.application, context)?;
-                (flow.bucket, flow.flight, flow.epoch) = (way.bucket, way.flight, way.epoch);
-            }
             flow.seen_s = context.now_s;
             flow.packets = flow.packets.wrapping_add(1);
+            if flow.epoch != context.tables.epoch {
+                return renew(entry, flows, context);
+            }
             Ok((flow.flight, flow.bucket))
         }
         None => open(entry, flows, context),
@@ -123,6 +123,35 @@ fn open<P: BufPool, H: Headers>(
         flows.insert(entry.hash, FlowKey::of(&entry.packet), way, context.now_s)?;
     }
     Ok((way.flight, way.bucket))
+}
+
+/// Brings a flow up to date after a change of the configuration, or of who holds the block of its binding: then the binding
+/// is given back first, with each packet until the holder has answered.
+#[cold]
+#[inline(never)]
+fn renew<P: BufPool, H: Headers>(
+    entry: &Ingress<H>,
+    flows: &mut FlowTable,
+    context: &mut Context<P>,
+) -> Result<(u16, u8), Reason> {
+    let key = FlowKey::of(&entry.packet);
+    let way = compile(&entry.packet.packet(), entry.application, context)?;
+    let (flow, record) = flows.with_binding(key).ok_or(Reason::FlowTableFull)?;
+    (flow.bucket, flow.flight, flow.epoch) = (way.bucket, way.flight, way.epoch);
+    let Some(record) = record else { return Ok((way.flight, way.bucket)) };
+    let tables = context.tables;
+    // Whoever is the client's gateway now: the one that holds its binding has its connection.
+    let application = tables.applications.get(entry.application as usize);
+    let gateways = application.map(|application| application.gateways.as_slice()).unwrap_or_default();
+    if let Some((_, flight)) = gateways.iter().find(|(gateway, _)| *gateway == record.home) {
+        flow.flight = *flight;
+    }
+    let flight = flow.flight;
+    if let Some((to, record)) = bindings::overdue(&key, &record, tables) {
+        flow.epoch = tables.epoch.wrapping_sub(1);
+        context.send_record(to, way.bucket, (key.client, key.vip), &record);
+    }
+    Ok((flight, way.bucket))
 }
 
 /// Whether a packet itself tells which flow it belongs to.

@@ -6,6 +6,7 @@ use crate::counters::WorkerCounters;
 use crate::encapsulate::Sequences;
 use crate::fragments::Fragments;
 use crate::gateway::inbound::Held;
+use crate::leases::Leases;
 use crate::tables::{Egress, Tables};
 use crate::trace::Tracer;
 use overlay::seal::SealTable;
@@ -43,6 +44,8 @@ pub struct Context<'a, P: BufPool> {
     pub tracer: &'a mut Tracer,
     /// Connections from outside that nobody has asked for.
     pub held: &'a mut Held<P::Buf>,
+    /// Which blocks of addresses may be translated.
+    pub leases: &'a Leases,
     /// Whether a client is told that it gets no session.
     pub refuses_aloud: bool,
     /// Whether the burst comes from another worker.

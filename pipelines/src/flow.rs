@@ -1,6 +1,7 @@
 //! The edge's flow table: one cache line per flow, compiled on its first packet.
 
 use foldhash::fast::FixedState;
+use overlay::wire::Record;
 use packet::index::HashIndex;
 use packet::{Addr, Headers, Reason};
 use prefetch_index::prefetch_index;
@@ -29,6 +30,12 @@ impl Eq for FlowKey {}
 
 impl FlowKey {
     const NOBODY: FlowKey = FlowKey { client: Addr::UNSPECIFIED, vip: Addr::UNSPECIFIED, small: 0 };
+
+    /// The flow of a connection.
+    pub fn new(client: Addr, vip: Addr, client_port: u16, vip_port: u16, protocol: u8) -> FlowKey {
+        let ports = (client_port as u64) << 16 | vip_port as u64;
+        FlowKey { client, vip, small: ports << 8 | protocol as u64 }
+    }
 
     /// The flow of a packet from a client.
     #[inline(always)]
@@ -64,6 +71,8 @@ pub struct Flow {
     pub key: FlowKey,
     /// Whether the place is taken.
     live: bool,
+    /// Whether its binding at a gateway is known.
+    pub is_bound: bool,
     /// The client's bucket.
     pub bucket: u8,
     /// The flight that its packets take, valid in this epoch of the tables.
@@ -96,6 +105,9 @@ pub struct FlowTable {
     index: HashIndex,
     flows: Box<[Flow]>,
     free: Vec<u32>,
+    /// By place: the binding of the flow there. Empty where no gateway has a peer.
+    bindings: Box<[Option<Record>]>,
+    bound: usize,
     hasher: FixedState,
     sweep_at: u32,
 }
@@ -103,15 +115,30 @@ pub struct FlowTable {
 impl FlowTable {
     /// A table for `capacity` flows, about 85 bytes each.
     pub fn new(capacity: usize, seed: u64) -> FlowTable {
-        let empty =
-            Flow { key: FlowKey::NOBODY, live: false, bucket: 0, flight: 0, epoch: 0, seen_s: 0, packets: 0 };
+        let empty = Flow {
+            key: FlowKey::NOBODY,
+            live: false,
+            is_bound: false,
+            bucket: 0,
+            flight: 0,
+            epoch: 0,
+            seen_s: 0,
+            packets: 0,
+        };
         FlowTable {
             index: HashIndex::new(capacity),
             flows: vec![empty; capacity].into_boxed_slice(),
             free: (0..capacity as u32).rev().collect(),
+            bindings: Box::default(),
+            bound: 0,
             hasher: FixedState::with_seed(seed),
             sweep_at: 0,
         }
+    }
+
+    /// The same with room for each flow's binding, 64 bytes more.
+    pub fn with_bindings(capacity: usize, seed: u64) -> FlowTable {
+        FlowTable { bindings: vec![None; capacity].into_boxed_slice(), ..FlowTable::new(capacity, seed) }
     }
 
     /// The hash of a key under this table's seed.
@@ -176,7 +203,7 @@ impl FlowTable {
             return Err(Reason::FlowTableFull);
         }
         self.flows[slot as usize] =
-            Flow { key, live: true, bucket, flight, epoch, seen_s: now_s, packets: 1 };
+            Flow { key, live: true, is_bound: false, bucket, flight, epoch, seen_s: now_s, packets: 1 };
         Ok(())
     }
 
@@ -189,12 +216,79 @@ impl FlowTable {
             if flow.live && now_s.saturating_sub(flow.seen_s) >= idle_s {
                 let hash = self.hash(&flow.key);
                 self.index.remove(hash, slot);
+                self.forget_binding(slot);
                 self.flows[slot as usize].live = false;
                 // A removed flow matches no packet: no packet comes from the unspecified address.
                 self.flows[slot as usize].key.client = Addr::UNSPECIFIED;
                 self.free.push(slot);
             }
         }
+    }
+
+    /// Keeps the binding of a flow, instead of any that it had.
+    ///
+    /// # Errors
+    /// [`Reason::Binding`] where there is no such flow, or no room for bindings.
+    pub fn bind(&mut self, key: FlowKey, record: Record) -> Result<(), Reason> {
+        let slot = self.slot_of(key).ok_or(Reason::Binding)?;
+        let place = self.bindings.get_mut(slot as usize).ok_or(Reason::Binding)?;
+        self.bound += place.replace(record).is_none() as usize;
+        self.flows[slot as usize].is_bound = true;
+        Ok(())
+    }
+
+    /// Forgets the binding of a flow.
+    ///
+    /// # Errors
+    /// [`Reason::Binding`] where there is no such flow.
+    pub fn unbind(&mut self, key: FlowKey) -> Result<(), Reason> {
+        let slot = self.slot_of(key).ok_or(Reason::Binding)?;
+        self.forget_binding(slot);
+        Ok(())
+    }
+
+    fn forget_binding(&mut self, slot: u32) {
+        let place = self.bindings.get_mut(slot as usize);
+        self.bound -= place.and_then(Option::take).is_some() as usize;
+        self.flows[slot as usize].is_bound = false;
+    }
+
+    fn slot_of(&self, key: FlowKey) -> Option<u32> {
+        self.search(self.hash(&key), key.client.to_bits(), key.vip.to_bits(), key.small)
+    }
+
+    /// A flow with its binding, if that is known.
+    pub fn with_binding(&mut self, key: FlowKey) -> Option<(&mut Flow, Option<Record>)> {
+        let slot = self.slot_of(key)? as usize;
+        let record = self.bindings.get(slot).copied().flatten();
+        Some((self.flows.get_mut(slot)?, record))
+    }
+
+    /// Flows whose binding is known.
+    pub fn bound(&self) -> usize {
+        self.bound
+    }
+
+    /// Shows bound flows in at most `places` places from `cursor` on, for as long as `show` says so; returns the next cursor,
+    /// `None` at the end.
+    pub fn scan(
+        &self,
+        cursor: u32,
+        places: usize,
+        mut show: impl FnMut(&Flow, &Record) -> bool,
+    ) -> Option<u32> {
+        let end = (cursor as usize + places).min(self.bindings.len());
+        let mut at = cursor as usize;
+        while at < end {
+            let (flow, record) = (self.flows.get(at)?, self.bindings.get(at)?);
+            at += 1;
+            if let Some(record) = record
+                && !show(flow, record)
+            {
+                break;
+            }
+        }
+        (at < self.bindings.len()).then_some(at as u32)
     }
 
     /// Flows held.
@@ -244,6 +338,55 @@ mod tests {
     #[test]
     fn a_flow_is_one_cache_line() {
         assert_eq!(size_of::<Flow>(), 64);
+    }
+
+    #[test]
+    fn a_binding_lives_as_long_as_its_flow() {
+        let record = Record {
+            kind: overlay::wire::RecordKind::Binding,
+            protocol: 6,
+            client_port: 1,
+            vip_port: 80,
+            external_port: 9,
+            origin_port: 80,
+            home: overlay::topology::NodeId(2),
+            revision: 5,
+            external: Ipv4Addr::new(10, 9, 0, 100).into(),
+            origin: Ipv4Addr::new(10, 9, 0, 2).into(),
+        };
+        let mut table = FlowTable::with_bindings(4, 7);
+        assert_eq!(table.bind(key(1), record), Err(Reason::Binding));
+        for number in 1..4 {
+            table.insert(table.hash(&key(number)), key(number), WAY, number).unwrap();
+        }
+        table.bind(key(1), record).unwrap();
+        table.bind(key(3), record).unwrap();
+        table.bind(key(3), Record { external_port: 10, ..record }).unwrap();
+        assert_eq!(table.bound(), 2);
+        let found =
+            table.with_binding(key(3)).map(|(flow, record)| (flow.is_bound, record.unwrap().external_port));
+        assert_eq!(found, Some((true, 10)));
+        let mut ports = Vec::new();
+        let next = table.scan(0, 10, |_, record| {
+            ports.push(record.external_port);
+            false
+        });
+        assert!(next.is_some());
+        assert_eq!(
+            table.scan(next.unwrap(), 10, |_, record| {
+                ports.push(record.external_port);
+                true
+            }),
+            None
+        );
+        assert_eq!(ports.len(), 2);
+        table.unbind(key(1)).unwrap();
+        table.sweep(1000, 100, 100);
+        assert_eq!((table.bound(), table.len()), (0, 0));
+        // Without room for bindings there are none.
+        let mut table = FlowTable::new(4, 7);
+        table.insert(table.hash(&key(1)), key(1), WAY, 1).unwrap();
+        assert_eq!(table.bind(key(1), record), Err(Reason::Binding));
     }
 
     #[test]

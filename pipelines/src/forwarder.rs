@@ -1,7 +1,8 @@
 //! One worker's whole data path.
 
 use crate::answer::Answers;
-use crate::batch::{Burst, Lane, Output, PortIndex};
+use crate::batch::{Burst, Lane, Output, PortIndex, Told};
+use crate::bindings::{self, Scan};
 use crate::classify;
 use crate::counters::WorkerCounters;
 use crate::edge::{self, Ingress};
@@ -12,12 +13,14 @@ use crate::fragments::Fragments;
 use crate::gateway::inbound::{self, Held};
 use crate::gateway::{self, Reply, Request};
 use crate::known::Known;
+use crate::leases::{Lease, Leases};
 use crate::tables::Tables;
 use crate::terminate::{self, Arrival};
 use crate::trace::Tracer;
-use nat::Nat;
+use nat::{BLOCKS, Nat};
 use overlay::elimination::{Elimination, Totals, Watching};
 use overlay::seal::SealTable;
+use overlay::topology::NodeId;
 use packet::ip::Packet;
 use packet::plain::Plain;
 use packet::{BufPool, Headers, Reason};
@@ -75,6 +78,10 @@ pub struct Setup {
     pub flows: usize,
     /// Sessions that the gateway keeps.
     pub nat: nat::Config,
+    /// The gateway that this one stands in for, with its pool.
+    pub peer: Option<(NodeId, Vec<packet::Addr>)>,
+    /// Whether an edge keeps its flows' bindings.
+    pub bindings: bool,
     /// Streams that can be received.
     pub streams: usize,
     /// Elimination window of each, packets.
@@ -147,6 +154,10 @@ pub struct Forwarder<P: BufPool> {
     fragments: Fragments<P::Buf>,
     tracer: Tracer,
     held: Held<P::Buf>,
+    leases: Leases,
+    scan: Scan,
+    /// The tenures in force, by block; 0 where none is.
+    tenures: [u64; BLOCKS],
     refuses_aloud: bool,
     lanes: Lanes<P::Buf>,
 }
@@ -162,14 +173,24 @@ impl<P: BufPool> Forwarder<P> {
         counters: Arc<WorkerCounters>,
     ) -> Result<Forwarder<P>, nat::InvalidConfig> {
         let flows = if tables.roles.edge { setup.flows } else { 0 };
-        let nat = if tables.roles.gateway { Some(Nat::new(&setup.nat)?) } else { None };
+        let nat = match &setup.peer {
+            _ if !tables.roles.gateway => None,
+            Some((_, pool)) => Some(Nat::with_peer(&setup.nat, pool)?),
+            None => Some(Nat::new(&setup.nat)?),
+        };
+        let homes = setup.peer.as_ref().map(|(peer, _)| [tables.node, *peer]);
+        let flows = if setup.bindings {
+            FlowTable::with_bindings(flows, setup.seed)
+        } else {
+            FlowTable::new(flows, setup.seed)
+        };
         let mut forwarder = Forwarder {
             worker: setup.worker,
             workers: setup.workers.max(1),
             flow_idle_s: setup.flow_idle_s,
             swept_ns: 0,
             counters,
-            flows: FlowTable::new(flows, setup.seed),
+            flows,
             nat,
             elimination: Elimination::new(setup.streams, setup.window, setup.seed ^ 1),
             known: Known::default(),
@@ -184,6 +205,9 @@ impl<P: BufPool> Forwarder<P> {
             ),
             tracer: Tracer::new(setup.unix_offset_ns),
             held: Held::default(),
+            leases: Leases::new(homes),
+            scan: Scan::default(),
+            tenures: [0; BLOCKS],
             refuses_aloud: setup.refuses_aloud,
             lanes: Lanes::default(),
             tables: tables.clone(),
@@ -197,7 +221,24 @@ impl<P: BufPool> Forwarder<P> {
     pub fn swap_tables(&mut self, tables: Arc<Tables>) {
         self.sequences.reserve(tables.registry.destinations.len(), tables.registry.ways.len());
         self.known.forget();
+        if self.tables.blocks != tables.blocks {
+            self.scan.start();
+        }
         self.tables = tables;
+    }
+
+    /// Translates by these leases from the next burst on, where this gateway has a peer.
+    pub fn set_leases(&mut self, now_ns: u64, leases: [Lease; BLOCKS]) {
+        if let Some(nat) = &mut self.nat {
+            self.leases.set(now_ns, leases, nat);
+        }
+    }
+
+    /// From this time on nothing may be transmitted that was received before, ns: a lease is over then. `u64::MAX` where
+    /// none runs.
+    #[inline(always)]
+    pub fn fence_ns(&self) -> u64 {
+        self.leases.next_ns()
     }
 
     /// Works with other keys from the next burst on.
@@ -251,6 +292,7 @@ impl<P: BufPool> Forwarder<P> {
             fragments,
             tracer,
             held,
+            leases,
             refuses_aloud,
             lanes,
             ..
@@ -259,6 +301,11 @@ impl<P: BufPool> Forwarder<P> {
         out.seen.clear();
         let now_s = (now_ns / 1_000_000_000) as u32;
         let (worker, workers) = (*worker, *workers);
+        if now_ns >= leases.next_ns()
+            && let Some(nat) = nat
+        {
+            leases.look(now_ns, nat);
+        }
         let mut context = Context {
             now_ns,
             now_s,
@@ -274,6 +321,7 @@ impl<P: BufPool> Forwarder<P> {
             fragments,
             tracer,
             held,
+            leases,
             refuses_aloud: *refuses_aloud,
             handed,
         };
@@ -283,6 +331,14 @@ impl<P: BufPool> Forwarder<P> {
         classify::run(port, burst, lanes, known, stores, context);
         if !lanes.arrivals.is_empty() {
             terminate::run(lanes, elimination, nat.as_ref(), context);
+            if !context.out.told.is_empty() {
+                bindings::take(flows, nat.as_mut(), context);
+            }
+        }
+        if context.leases.is_fenced()
+            && let Some(nat) = nat
+        {
+            gateway::fence(lanes, nat, context);
         }
         serve(&mut lanes.plain, flows, nat.as_mut(), context);
         serve(&mut lanes.general, flows, nat.as_mut(), context);
@@ -291,7 +347,7 @@ impl<P: BufPool> Forwarder<P> {
     /// Whether something is to be done although nothing has come: then [`Forwarder::catch_up`] does it.
     #[inline(always)]
     pub fn is_due(&self, now_ns: u64) -> bool {
-        self.held.is_due(now_ns)
+        self.held.is_due(now_ns) || self.scan.is_due(now_ns)
     }
 
     /// Does what is due without a packet.
@@ -302,6 +358,7 @@ impl<P: BufPool> Forwarder<P> {
             workers,
             tables,
             counters,
+            flows,
             nat,
             keys,
             sequences,
@@ -309,6 +366,8 @@ impl<P: BufPool> Forwarder<P> {
             fragments,
             tracer,
             held,
+            leases,
+            scan,
             ..
         } = self;
         let mut none = Held::default();
@@ -327,11 +386,15 @@ impl<P: BufPool> Forwarder<P> {
             fragments,
             tracer,
             held: &mut none,
+            leases,
             refuses_aloud: false,
             handed: false,
         };
         if let Some(nat) = nat {
             inbound::release(held, nat, &mut context);
+        }
+        if scan.is_due(now_ns) {
+            bindings::scan(scan, flows, &mut context);
         }
     }
 
@@ -354,6 +417,9 @@ impl<P: BufPool> Forwarder<P> {
         let now_s = (now_ns / 1_000_000_000) as u32;
         let mut pause_ns = SWEEP_NS;
         if let Some(nat) = &mut self.nat {
+            if self.leases.is_paired() {
+                self.tenures = self.leases.sweep(now_ns, nat);
+            }
             nat.sweep(nat::Seconds(now_s), SWEEP_SESSIONS);
             if nat.is_behind() {
                 pause_ns = SWEEP_BEHIND_NS;
@@ -393,6 +459,7 @@ impl<P: BufPool> Forwarder<P> {
         roles.latent.set(latent);
         roles.latent_errors.set(latent_errors);
         self.counters.roles.flows.set(self.flows.len() as u64);
+        self.counters.roles.bindings.set(self.flows.bound() as u64);
         self.counters.roles.streams.set(self.elimination.len() as u64);
     }
 
@@ -403,6 +470,21 @@ impl<P: BufPool> Forwarder<P> {
         counters.roles.fragments_held.set(0);
         held.close().for_each(|_| WorkerCounters::drop(counters, Reason::Stopping));
         counters.roles.connections_held.set(0);
+    }
+
+    /// Takes a binding record that another worker could make nothing of; says whether this one could.
+    #[cold]
+    pub fn take_astray(&mut self, told: &Told) -> bool {
+        let is_taken = bindings::remember(told, &mut self.flows, &self.tables).is_ok();
+        if is_taken {
+            self.counters.roles.bindings_taken.add(1);
+        }
+        is_taken
+    }
+
+    /// Which tenure of each block is in force as of the last sweep; 0 where none is.
+    pub fn tenures(&self) -> [u64; BLOCKS] {
+        self.tenures
     }
 
     /// Fragments that wait for their datagram's first.

@@ -6,18 +6,20 @@ mod nat64;
 mod pieces;
 
 use crate::answer::{self, Answer, Unreachable};
-use crate::batch::{Lane, PortIndex};
+use crate::batch::{Lane, PortIndex, Told};
 use crate::edge::may_enter;
 use crate::emit::Context;
-use crate::forwarder::Stores;
+use crate::forwarder::{Lanes, Stores};
 use crate::fragments;
+use crate::leases::{AWAIT_NS, INSTALL_NS, SETTLE_NS};
 use crate::mss;
-use crate::tables::{Origin, Services, Tables};
+use crate::tables::{Flight, Origin, Services, Tables};
 use nat::{Guess, Key, Nat, NewSession, Quote, ReverseSlot, Seconds, ServiceId, SessionIndex, Tag};
 use overlay::topology::NodeId;
+use overlay::wire::{Record, RecordKind};
 use packet::icmp::Kind;
 use packet::ip::{self, Fragment, Packet};
-use packet::transport::{SCTP, is_common};
+use packet::transport::{SCTP, TCP, Tcp, is_common};
 use packet::{Addr, BufPool, Headers, IpVersion, PacketBuf, Reason};
 
 /// A client's packet out of the overlay; the buffer holds the inner packet and nothing else.
@@ -320,7 +322,156 @@ fn create<P: BufPool>(
     if may_keep && application.is_some_and(|application| application.is_untranslated(new.origin)) {
         return nat.create_untranslated(Seconds(context.now_s), hash, key, new);
     }
+    if context.leases.is_paired() {
+        let block = block_for(packet, nat, context)?;
+        return nat.create_in(Seconds(context.now_s), hash, key, new, block);
+    }
     nat.create(Seconds(context.now_s), hash, key, new)
+}
+
+/// The block of addresses for a client's new session, where this gateway has a peer: that of the client's own gateway, so
+/// that it keeps its address whoever holds that.
+fn block_for<P: BufPool>(packet: &Packet, nat: &Nat, context: &Context<P>) -> Result<usize, Reason> {
+    let home = context.tables.home_of(packet.src);
+    let homes = context.leases.homes().unwrap_or_default();
+    let block = homes.iter().position(|node| Some(*node) == home).unwrap_or(0);
+    if !nat.is_held(block) {
+        return Err(Reason::NatNotHolder);
+    }
+    // A segment of a connection whose binding has not come back yet would leave with another port, and be reset.
+    let opens = packet.protocol != TCP || packet.detail & (Tcp::SYN | Tcp::ACK) == Tcp::SYN;
+    let wait_ns = if opens { SETTLE_NS } else { AWAIT_NS };
+    if context.leases.is_younger(block, context.now_ns, wait_ns) {
+        return Err(Reason::NatSettling);
+    }
+    Ok(block)
+}
+
+/// Drops what must not be translated now, because its block of addresses is not held.
+#[cold]
+#[inline(never)]
+pub fn fence<P: BufPool>(lanes: &mut Lanes<P::Buf>, nat: &Nat, context: &mut Context<P>) {
+    fn sort<P: BufPool, H: Headers>(
+        requests: &mut Lane<P::Buf, Request<H>>,
+        replies: &mut Lane<P::Buf, Reply<H>>,
+        nat: &Nat,
+        context: &mut Context<P>,
+    ) {
+        let not_held = |block: Option<usize>| block.is_some_and(|block| !nat.is_held(block));
+        let may_leave = |entry: &Request<H>| {
+            let packet = &entry.packet;
+            // Of what has no session of its own in sight nobody knows whose it is.
+            let is_plain = packet.fragment() == Fragment::No && packet.icmp_kind() != Kind::Error;
+            if !is_plain || !packet.is_common() {
+                return nat.is_held(0) && nat.is_held(1);
+            }
+            nat.find(entry.hash, &entry.key()).is_none_or(|session| !not_held(nat.block_of_session(session)))
+        };
+        requests.retain(may_leave, |buf| context.drop(buf, Reason::NatNotHolder));
+        let may_enter =
+            |entry: &Reply<H>| entry.is_untranslated || !not_held(nat.block_of(entry.packet.dst()));
+        replies.retain(may_enter, |buf| context.drop(buf, Reason::NatNotHolder));
+    }
+    sort(&mut lanes.plain.requests, &mut lanes.plain.replies, nat, context);
+    sort(&mut lanes.general.requests, &mut lanes.general.replies, nat, context);
+}
+
+/// Makes the session of a binding that an edge gives back, and answers it. Only an edge may, for a virtual IP that it
+/// holds, and only for the tenure that this gateway has of the block.
+pub fn install<P: BufPool>(told: &Told, nat: &mut Nat, context: &mut Context<P>) -> Result<(), Reason> {
+    let Told { from, src: client, dst: vip, sealed, record } = *told;
+    let tables = context.tables;
+    let (services, number) = tables.service_at(vip, record.protocol)?;
+    may_speak(services, from, sealed as u8)?;
+    let service = service_id(number, record.vip_port);
+    let flight = return_flight(tables, from, service)?;
+    let made = make(told, service, flight, nat, context);
+    let kind = if made.is_ok() { RecordKind::Binding } else { RecordKind::Refusal };
+    // Who asks for another tenure than this one has heard less, or more, than this gateway: it asks again.
+    if made == Err(Reason::NatNotHolder) {
+        return Err(Reason::NatNotHolder);
+    }
+    if let Some(flight) = tables.flights.get(flight as usize) {
+        let bucket = overlay::pick::bucket(client, tables.streams);
+        context.send_record(flight, bucket, (vip, client), &Record { kind, ..record });
+    }
+    made
+}
+
+fn make<P: BufPool>(
+    told: &Told,
+    service: ServiceId,
+    flight: u16,
+    nat: &mut Nat,
+    context: &Context<P>,
+) -> Result<(), Reason> {
+    let Told { from, src: client, dst: vip, record, .. } = *told;
+    let (tables, leases) = (context.tables, context.leases);
+    let homes = leases.homes().ok_or(Reason::WrongRole)?;
+    let block = homes.iter().position(|home| *home == record.home).ok_or(Reason::Binding)?;
+    if !nat.is_held(block) || leases.revision(block) != record.revision {
+        return Err(Reason::NatNotHolder);
+    }
+    let is_late = !leases.is_younger(block, context.now_ns, INSTALL_NS);
+    let key = Key { client, port: record.client_port, service };
+    let hash = nat.hash(&key);
+    let (number, _) = service_parts(service);
+    let application = tables.application_of(number, record.vip_port).ok_or(Reason::UnknownService)?;
+    let application = tables.applications.get(application as usize).ok_or(Reason::UnknownService)?;
+    let is_it = |number: &&u16| {
+        tables.origins.get(**number as usize).is_some_and(|origin| {
+            origin.address == record.origin && origin.port.unwrap_or(record.vip_port) == record.origin_port
+        })
+    };
+    let origin = *application.origins.iter().flatten().find(is_it).ok_or(Reason::NoOrigin)?;
+    let is_known = nat.find(hash, &key).is_some();
+    if record.protocol != TCP || nat.block_of(record.external) != Some(block) || (is_late && !is_known) {
+        return Err(Reason::Binding);
+    }
+    may_be_client(client, tables)?;
+    let way = Way { epoch: tables.epoch, edge: from, origin, flight };
+    let new = NewSession {
+        protocol: record.protocol,
+        vip,
+        vip_port: record.vip_port,
+        origin: record.origin,
+        origin_port: record.origin_port,
+        tag: way.tag(),
+        filtering: application.filtering(record.protocol),
+    };
+    nat.install(Seconds(context.now_s), hash, key, new, record.external, record.external_port).map(|_| ())
+}
+
+/// Clamps what an origin's SYN announces, and puts the session's binding behind it where an edge should know that.
+#[cold]
+#[inline(never)]
+fn announce<P: BufPool>(
+    buf: &mut P::Buf,
+    packet: Packet,
+    session: SessionIndex,
+    flight: &Flight,
+    nat: &Nat,
+    context: &mut Context<P>,
+) {
+    mss::clamp(buf.data_mut(), packet, flight.mtu);
+    let homes = context.leases.homes().filter(|_| packet.protocol == TCP);
+    if let (Some(homes), Some(block)) = (homes, nat.block_of_session(session))
+        && let (Some(home), Some(view)) = (homes.get(block), nat.session(session))
+    {
+        let record = Record {
+            kind: RecordKind::Binding,
+            protocol: view.protocol,
+            client_port: view.key.port,
+            vip_port: view.vip_port,
+            external_port: view.external_port,
+            origin_port: view.origin_port,
+            home: *home,
+            revision: context.leases.revision(block),
+            external: view.external,
+            origin: view.origin,
+        };
+        context.append_record(flight, buf, &record);
+    }
 }
 
 /// What a packet's session is made of: its application's origin for this client, and the way back.
@@ -569,7 +720,7 @@ fn reply<P: BufPool, H: Headers>(
         return Err((buf, reason));
     }
     if mss::may_announce(packet) {
-        mss::clamp(buf.data_mut(), packet.packet(), flight.mtu);
+        announce(&mut buf, packet.packet(), session, flight, nat, context);
     }
     context.counters.roles.gateway_reverse.add(1);
     let bucket = overlay::pick::bucket(client, context.tables.streams);

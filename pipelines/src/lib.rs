@@ -14,6 +14,7 @@
 
 mod answer;
 pub mod batch;
+mod bindings;
 mod classify;
 pub mod counters;
 mod datagram;
@@ -28,6 +29,7 @@ mod intermediate;
 mod keyed;
 pub mod keys;
 mod known;
+pub mod leases;
 pub mod linkstate;
 pub mod live;
 mod mss;
@@ -36,11 +38,12 @@ mod seal;
 pub mod slow;
 pub mod source_limit;
 pub mod tables;
+pub mod takeover;
 mod terminate;
 pub mod trace;
 pub mod way_counters;
 
-pub use batch::{BURST_MAX, Burst, Cause, Handoff, Output, PORTS_MAX, PortIndex, Punt, TX_MAX};
+pub use batch::{BURST_MAX, Burst, Cause, Handoff, Output, PORTS_MAX, PortIndex, Punt, TX_MAX, Told};
 pub use counters::WorkerCounters;
 pub use forwarder::{Forwarder, Setup};
 pub use tables::Tables;

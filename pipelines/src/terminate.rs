@@ -1,6 +1,8 @@
 //! The end of the overlay: the first copy of each packet passes, the others are eliminated (A8), and what is inside
 //! goes to the gateway's translation or to the edge's clients.
 
+use crate::batch::Told;
+use crate::bindings;
 use crate::classify::came_along;
 use crate::counters::{PathCounters, WorkerCounters};
 use crate::edge;
@@ -17,7 +19,7 @@ use overlay::protocol::Protocol;
 use overlay::seal::{PeerKeys, SealTable, Shared};
 use overlay::topology::NodeId;
 use overlay::window::Verdict;
-use overlay::wire::{self, Header, Located, SourceRoute};
+use overlay::wire::{self, Header, Located, Record, SourceRoute};
 use packet::ip::{self, Packet};
 use packet::plain::Plain;
 use packet::{BufPool, Headers, IpVersion, PacketBuf, Reason};
@@ -288,7 +290,7 @@ fn refuse<P: BufPool>(
 #[inline(never)]
 #[expect(clippy::too_many_arguments, reason = "what the loop holds, one by one")]
 fn hand_on_any<P: BufPool>(
-    buf: P::Buf,
+    mut buf: P::Buf,
     entry: &Arrival,
     verdict: Verdict,
     elimination: &mut Elimination,
@@ -298,13 +300,32 @@ fn hand_on_any<P: BufPool>(
     context: &mut Context<P>,
 ) {
     match ip::parse(buf.data()) {
-        Ok(packet) if packet.version == entry.inner && packet.len as usize == buf.len() => {
+        Ok(packet) if packet.version == entry.inner && (packet.len as usize) <= buf.len() => {
+            let behind = buf.data().get(packet.len as usize..).unwrap_or_default();
+            let record = match behind {
+                [] => None,
+                behind => match Record::parse(behind) {
+                    Some(record) => Some(record),
+                    None => return context.drop(buf, Reason::OverlayInner),
+                },
+            };
             if let Some(mut recovery) = entry.place.and_then(|place| elimination.recovery(place)) {
                 recovery.pass(entry.sequence, verdict, entry.way.path_slot, entry.copies);
             }
             entry.count_passed(verdict, path, context.counters);
             if entry.trace.0 != 0 {
                 context.trace_ends(Outcome::Won, buf.data());
+            }
+            if let Some(record) = record {
+                let (from, sealed) = (entry.way.source, entry.epoch != 0);
+                let told = Told { from, src: packet.src, dst: packet.dst, sealed, record };
+                // There is room: a burst has no more packets.
+                let _ = context.out.told.try_push(told);
+                if bindings::is_carrier(&packet) {
+                    context.counters.roles.carriers.add(1);
+                    return context.pool.free(buf);
+                }
+                buf.truncate(packet.len as usize);
             }
             hand_on(buf, packet, false, entry, general, nat, context);
         }

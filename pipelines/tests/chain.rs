@@ -225,6 +225,7 @@ fn an_unresolved_next_hop_is_the_control_threads() {
         dead: &pipelines::tables::Dead::default(),
         mtus: &pipelines::tables::Mtus::default(),
         hops: &Default::default(),
+        blocks: &[],
         neighbors_only: false,
     };
     let tables = pipelines::Tables::compile(&input).unwrap();

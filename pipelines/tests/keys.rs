@@ -57,6 +57,7 @@ impl Net {
                 previous: None,
                 dead: &Dead::default(),
                 hops: &Default::default(),
+                blocks: &[],
                 neighbors_only: false,
                 mtus: &pipelines::tables::Mtus::default(),
             })

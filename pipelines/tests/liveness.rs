@@ -68,6 +68,7 @@ fn compile(
         dead,
         mtus,
         hops: &Default::default(),
+        blocks: &[],
         neighbors_only: previous.is_some(),
     };
     Arc::new(Tables::compile(&input).unwrap())
@@ -366,6 +367,7 @@ fn a_neighbour_whose_ethernet_address_is_not_known_costs_nothing() {
         dead: &Dead::default(),
         mtus: &Default::default(),
         hops: &Default::default(),
+        blocks: &[],
         neighbors_only: false,
     };
     let tables = Tables::compile(&input).unwrap();

@@ -41,6 +41,7 @@ fn refusal(topology: &Topology) -> Option<Violation> {
         dead: &Default::default(),
         mtus: &Default::default(),
         hops: &Default::default(),
+        blocks: &[],
         neighbors_only: false,
     });
     match compiled {

@@ -9,6 +9,8 @@
 # the veth pairs, which carry no address, so that the kernel stays silent there. "internet" is a switch: one segment
 # with every node's underlay address, where faults are injected per node with nftables.
 #
+# With second_gateway=yes a gateway-2 stands beside the gateway, on the same segment of the data centre, "dc".
+#
 # A test sets what it wants otherwise (see lab_config.sh), then:  lab_up; origin_up; nodes_up; …; pass "what was shown"
 # A lab's names carry the process id, so labs may run side by side, and one that was killed is reaped by the next.
 set -Eeuo pipefail
@@ -33,7 +35,8 @@ lab_up() {
     lab_reap
     LAB_DIR=$(mktemp -d "/tmp/$LAB.XXXXXX")
     local node
-    for node in client internet origin "${NODES[@]}"; do
+    [[ $second_gateway == no ]] || NODES+=(gateway-2)
+    for node in client internet dc origin "${NODES[@]}"; do
         ip netns add "$LAB-$node"
         ip -n "$LAB-$node" link set lo up
     done
@@ -48,9 +51,20 @@ lab_up() {
         ip -n "$LAB-$node" link set dev wan0 mtu "$underlay_mtu" arp off
     done
     wire client wan0 edge lan0
-    wire origin wan0 gateway lan0
-    ip -n "$LAB-edge" link set dev lan0 arp off
-    ip -n "$LAB-gateway" link set dev lan0 arp off
+    if [[ $second_gateway == no ]]; then
+        wire origin wan0 gateway lan0
+    else
+        ip -n "$LAB-dc" link add name switch type bridge
+        ip -n "$LAB-dc" link set dev switch up type bridge mcast_snooping 0
+        in_node dc sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1
+        wire dc origin origin wan0
+        for node in gateway gateway-2; do wire dc "$node" "$node" lan0; done
+        for node in origin gateway gateway-2; do ip -n "$LAB-dc" link set dev "$node" master switch; done
+    fi
+    for node in edge gateway gateway-2; do
+        [[ $second_gateway != no || $node != gateway-2 ]] || continue
+        ip -n "$LAB-$node" link set dev lan0 arp off
+    done
     host_up client "$client_v4/24 $client_v6/64" "$edge_v4" "$edge_v6"
     host_up origin "${origins_v4[*]/%//24} ${origins_v6[*]/%//64}" "$gateway_v4" "$gateway_v6"
     write_configs

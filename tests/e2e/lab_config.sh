@@ -13,6 +13,8 @@ services='"tcp/80", "tcp/5201", "udp/7", "udp/9", "icmp"' # of both applications
 window=65536        # elimination window of every node
 nat_pool_v6=2001:db8:9::100     # the gateway's external addresses of IPv6
 extra_node=""       # tables appended to every node file
+second_gateway=no   # yes: a gateway-2 beside the gateway; they stand in for each other, with the edge as their witness
+lease_ms=600        # of that
 plan=""             # how many paths to plan over links of extra_topology, instead of the two written ones
 declare -A trace=() # more lines for the applications "web" and "single"
 
@@ -20,14 +22,15 @@ declare -A trace=() # more lines for the applications "web" and "single"
 client_v4=198.51.100.2 client_v6=2001:db8:c::2
 edge_v4=198.51.100.1 edge_v6=2001:db8:c::1
 gateway_v4=10.9.0.1 gateway_v6=2001:db8:9::1
+gateway_2_v4=10.9.0.3 gateway_2_v6=2001:db8:9::3
 origins_v4=(10.9.0.2) origins_v6=(2001:db8:9::2)
 vip_v4=203.0.113.10 vip_v6=2001:db8:a::10
 single_v4=203.0.113.11 single_v6=2001:db8:a::11
-declare -A node_id=([edge]=1 [gateway]=2 [mid-1]=11 [mid-2]=12)
-declare -A node_region=([edge]=paris [gateway]=frankfurt [mid-1]=london [mid-2]=madrid)
-declare -A node_role=([edge]=edge [gateway]=gateway [mid-1]=intermediate [mid-2]=intermediate)
-declare -A node_v4=([edge]=192.0.2.1 [gateway]=192.0.2.2 [mid-1]=192.0.2.11 [mid-2]=192.0.2.12)
-declare -A node_v6=([edge]=2001:db8:1::1 [gateway]=2001:db8:1::2 [mid-1]=2001:db8:1::11 [mid-2]=2001:db8:1::12)
+declare -A node_id=([edge]=1 [gateway]=2 [gateway-2]=3 [mid-1]=11 [mid-2]=12)
+declare -A node_region=([edge]=paris [gateway]=frankfurt [gateway-2]=frankfurt [mid-1]=london [mid-2]=madrid)
+declare -A node_role=([edge]=edge [gateway]=gateway [gateway-2]=gateway [mid-1]=intermediate [mid-2]=intermediate)
+declare -A node_v4=([edge]=192.0.2.1 [gateway]=192.0.2.2 [gateway-2]=192.0.2.3 [mid-1]=192.0.2.11 [mid-2]=192.0.2.12)
+declare -A node_v6=([edge]=2001:db8:1::1 [gateway]=2001:db8:1::2 [gateway-2]=2001:db8:1::3 [mid-1]=2001:db8:1::11 [mid-2]=2001:db8:1::12)
 
 write_configs() {
     local node
@@ -58,14 +61,19 @@ write_topology() {
     fi
     write_application web "$vip_v4" "$vip_v6" "$copies"
     write_application single "$single_v4" "$single_v6" 1
+    [[ $second_gateway == no ]] || cat <<-END
+
+		[[takeover]]
+		gateways = ["gateway", "gateway-2"]
+		lease_ms = $lease_ms
+	END
     printf '%s\n' "$extra_topology"
 }
 
 write_topology_node() {
+    # Both gateways stand in one region.
+    [[ $1 == gateway-2 ]] || printf '\n[[region]]\nname = "%s"\n' "${node_region[$1]}"
     cat <<-END
-
-		[[region]]
-		name = "${node_region[$1]}"
 
 		[[node]]
 		name = "$1"
@@ -75,7 +83,10 @@ write_topology_node() {
 		underlay = ["${node_v4[$1]}", "${node_v6[$1]}"]
 	END
     [[ $seal == none ]] || grep -h public_key "$LAB_DIR/$1.public"
-    [[ $1 != gateway ]] || printf 'workers = %s\nnat_pool = ["10.9.0.100-10.9.0.103", "%s"]\n' "$gateway_workers" "$nat_pool_v6"
+    case $1 in
+        gateway) printf 'workers = %s\nnat_pool = ["10.9.0.100-10.9.0.103", "%s"]\n' "$gateway_workers" "$nat_pool_v6" ;;
+        gateway-2) printf 'workers = %s\nnat_pool = ["10.9.0.104-10.9.0.107", "2001:db8:9::200"]\n' "$gateway_workers" ;;
+    esac
 }
 
 # write_application NAME VIP-V4 VIP-V6 COPIES
@@ -98,7 +109,7 @@ write_application() {
 # write_node NODE: its own file. Nodes share the machine's cores, so workers sleep when idle.
 write_node() {
     local workers=1 core=$((${node_id[$1]} % $(nproc))) cores control_core
-    [[ $1 != gateway ]] || workers=$gateway_workers
+    [[ $1 != gateway* ]] || workers=$gateway_workers
     cores=$core
     control_core=$(((core + 1) % $(nproc)))
     ((workers == 1)) || cores=$(seq -s ', ' 0 $((workers - 1)))
@@ -131,6 +142,7 @@ write_node() {
     case $1 in
         edge) write_port lan0 1 1500 "$workers" "$edge_v4/24" "$edge_v6/64" ;;
         gateway) write_port lan0 1 1500 "$workers" "$gateway_v4/24" "$gateway_v6/64" ;;
+        gateway-2) write_port lan0 1 1500 "$workers" "$gateway_2_v4/24" "$gateway_2_v6/64" ;;
     esac
 }
 

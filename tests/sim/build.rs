@@ -33,6 +33,7 @@ pub(super) fn compile(
         dead,
         mtus: &Default::default(),
         hops: &Default::default(),
+        blocks: &[],
         neighbors_only,
     })
     .unwrap()
@@ -67,6 +68,8 @@ pub(super) fn forwarder(
             },
             seed,
         },
+        peer: None,
+        bindings: false,
         streams: 2048,
         window: setup.window,
         watching: overlay::elimination::Watching::default(),

@@ -53,6 +53,8 @@ impl Lone {
                 timeouts: nat::Timeouts::default(),
                 seed: 7,
             },
+            peer: None,
+            bindings: false,
             streams: 1024,
             window: 1024,
             watching: overlay::elimination::Watching::default(),
@@ -140,6 +142,7 @@ fn compile(
             dead: &pipelines::tables::Dead::default(),
             mtus: &pipelines::tables::Mtus::default(),
             hops: &Default::default(),
+            blocks: &[],
             neighbors_only: false,
         })
         .unwrap()

@@ -287,7 +287,8 @@ impl Node {
                 | Cause::Local
                 | Cause::Liveness
                 | Cause::Keys
-                | Cause::LinkState => self.slow.handle(now, punt.port, bytes),
+                | Cause::LinkState
+                | Cause::Takeover => self.slow.handle(now, punt.port, bytes),
                 Cause::Unresolved(hop) => self.slow.resolve(now, punt.port, hop, bytes.to_vec()),
             }
             self.pool.free(punt.buf);

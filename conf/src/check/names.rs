@@ -6,6 +6,7 @@ use std::hash::Hash;
 
 use super::risks::{self, RiskLinks};
 use crate::problems::{At, Place, Problems, error};
+use crate::reader::List;
 use crate::suggest::nearest;
 use crate::topology_file::TopologyFile;
 
@@ -22,6 +23,8 @@ pub(crate) struct Links {
     pub(crate) path_sets: Vec<PathSetLinks>,
     /// By application.
     pub(crate) applications: Vec<ApplicationLinks>,
+    /// By pair of gateways that stand in for each other.
+    pub(crate) takeovers: Vec<TakeoverLinks>,
 }
 
 pub(crate) struct PathSetLinks {
@@ -37,6 +40,13 @@ pub(crate) struct ApplicationLinks {
     pub(crate) vip_nodes: Vec<Option<usize>>,
     /// By hop of its source route: the node.
     pub(crate) hops: Vec<Option<usize>>,
+}
+
+pub(crate) struct TakeoverLinks {
+    /// The two nodes.
+    pub(crate) gateways: Vec<Option<usize>>,
+    /// Who votes with them.
+    pub(crate) witnesses: Vec<Option<usize>>,
 }
 
 /// Tells what is given twice, and what every reference leads to.
@@ -86,7 +96,17 @@ pub(crate) fn check(file: &TopologyFile, p: &mut Problems) -> Links {
         let hops = hops.map(|name| find("node", &nodes, name, nodes_known, p)).collect();
         applications.push(ApplicationLinks { gateway, vip_nodes, hops });
     }
-    Links { node_regions, links, risks, path_sets, applications }
+    let mut takeovers = Vec::new();
+    for takeover in &file.takeovers.items {
+        let mut nodes_of = |named: &Option<At<List<String>>>| -> Vec<Option<usize>> {
+            let names = named.iter().flat_map(|named| &named.value.items);
+            names.map(|name| find("node", &nodes, name, nodes_known, p)).collect()
+        };
+        let gateways = nodes_of(&takeover.value.gateways);
+        let witnesses = nodes_of(&takeover.value.witnesses);
+        takeovers.push(TakeoverLinks { gateways, witnesses });
+    }
+    Links { node_regions, links, risks, path_sets, applications, takeovers }
 }
 
 /// The position of this node, which the node file names.

@@ -33,6 +33,8 @@ pub(super) struct NodeFile {
     nat: Option<Nat>,
     /// Where events of sessions are written; nowhere if left out.
     events: Option<Events>,
+    /// What a gateway that stands in for another tells others.
+    takeover: Option<Takeover>,
     /// The operator's way in.
     control: Option<Control>,
     /// Who this node is; needed where the topology has its public key.
@@ -233,6 +235,14 @@ struct Nat {
     /// Whether a client is told by ICMP that it gets no session.
     #[schemars(extend("default" = true))]
     icmp_errors: Option<bool>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Takeover {
+    /// A file or pipe to which a line is written for each prefix of a pool that is taken or given up, as ExaBGP reads them.
+    #[schemars(regex(pattern = "^/.*[^/]$"))]
+    notices: String,
 }
 
 #[derive(JsonSchema)]

@@ -35,10 +35,27 @@ pub(super) struct TopologyFile {
     /// What clients reach.
     #[schemars(length(min = 1, max = 4096))]
     application: Vec<Application>,
+    /// Gateways that stand in for each other.
+    #[schemars(length(max = 1024))]
+    takeover: Option<Vec<Takeover>>,
     /// How nodes watch their links and paths.
     liveness: Option<Liveness>,
     /// How the ends of paths measure them.
     quality: Option<Quality>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Takeover {
+    /// Two gateways of one region: each takes over the other's nat_pool when it dies.
+    #[schemars(length(min = 2, max = 2), inner(regex(pattern = NAME)))]
+    gateways: Vec<String>,
+    /// Nodes that vote with them on who has which pool. If left out: the edges that they serve.
+    #[schemars(length(min = 1, max = 32), inner(regex(pattern = NAME)))]
+    witnesses: Option<Vec<String>>,
+    /// How long a vote holds, milliseconds; a dead gateway is replaced a little later than this.
+    #[schemars(range(min = 200, max = 60_000), extend("default" = 1000))]
+    lease_ms: Option<u32>,
 }
 
 #[derive(JsonSchema)]

@@ -8,7 +8,7 @@ use super::mtus::Mtus;
 use super::registry::{Registry, number};
 use super::routes::{Interface, Routes};
 use super::{
-    AddressTable, Application, Local, Origin, PathEntry, Peer, Port, Served, Service, Services, Tables,
+    AddressTable, Application, Block, Local, Origin, PathEntry, Peer, Port, Served, Service, Services, Tables,
 };
 use crate::batch::{PORTS_MAX, PortIndex};
 use crate::counters::PATHS_MAX;
@@ -44,6 +44,8 @@ pub struct Input<'a> {
     pub mtus: &'a Mtus,
     /// What next hops follow from.
     pub hops: &'a Hops,
+    /// Who holds the blocks of gateways that stand in for each other.
+    pub blocks: &'a [Block],
     /// Whether only neighbours, what is dead or MTUs changed since `previous`: flows then stay compiled.
     pub neighbors_only: bool,
 }
@@ -125,6 +127,8 @@ impl Tables {
             services_of: AddressTable::new(input.seed),
             other_services: HashMap::with_hasher(hasher()),
             services: Vec::new(),
+            blocks: input.blocks.to_vec(),
+            siblings: Vec::new(),
             applications: Vec::new(),
             origins: Vec::new(),
             served: HashMap::with_hasher(hasher()),
@@ -156,9 +160,16 @@ impl Tables {
         {
             self.local.insert(slow::link_local(interface.mac), Local::Own);
         }
-        for address in this.nat_pool.iter().flat_map(pool_addresses) {
-            self.local.insert(address, Local::Pool);
+        let paired = topology.takeover_of(this.id).is_some();
+        let held = self.blocks.iter().filter(|block| block.owner == this.id && block.revision != 0);
+        let homes: Vec<NodeId> = if paired { held.map(|block| block.home).collect() } else { vec![this.id] };
+        for home in homes.into_iter().filter_map(|home| topology.node(home)) {
+            for address in home.nat_pool.iter().flat_map(pool_addresses) {
+                self.local.insert(address, Local::Pool);
+            }
         }
+        let gateways = topology.nodes.iter().filter(|node| node.roles.gateway && node.region == this.region);
+        self.siblings = gateways.map(|node| node.id).collect();
         for address in &this.underlay {
             self.local.insert(Addr::from(*address), Local::Underlay);
         }
@@ -270,7 +281,8 @@ impl Tables {
             if let Some(set) = topology.path_set(self.region, application.gateway).filter(|_| ours) {
                 let nodes = topology.nodes.iter();
                 for node in nodes.filter(|node| node.roles.gateway && node.region == application.gateway) {
-                    let flight = self.add_flight(topology, set, application, node.id, true, dead);
+                    let holder = self.block(node.id).map_or(node.id, |block| block.owner);
+                    let flight = self.add_flight(topology, set, application, holder, true, dead);
                     gateways.extend(flight.map(|flight| (node.id, flight)));
                 }
             }

@@ -148,7 +148,8 @@ pub struct Service {
 /// An application as the data path sees it.
 #[derive(Clone, Debug)]
 pub struct Application {
-    /// Gateway nodes with the flights to them from this node; empty where this node holds none of its VIPs.
+    /// Gateway nodes with the flights from this node to them, or to whoever holds their blocks; empty where this node holds none
+    /// of its VIPs.
     pub gateways: Vec<(NodeId, u16)>,
     /// Origins by IP version, as origin numbers.
     pub origins: [Vec<u16>; 2],
@@ -225,6 +226,17 @@ impl Origin {
     }
 }
 
+/// Who holds a gateway's block of NAT addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// The gateway whose pool it is.
+    pub home: NodeId,
+    /// The gateway that translates it now.
+    pub owner: NodeId,
+    /// Of the owner's tenure; 0 where nobody has said anything yet.
+    pub revision: u64,
+}
+
 /// The snapshot.
 pub struct Tables {
     /// Counts up with each change of the configuration, not with each neighbour: flows compiled under another
@@ -270,6 +282,10 @@ pub struct Tables {
     other_services: HashMap<(Addr, u8), u16, FixedState>,
     /// Services by their number.
     pub services: Vec<Service>,
+    /// Who holds the blocks of gateways that stand in for each other.
+    pub blocks: Vec<Block>,
+    /// Gateways of this node's region, in the order of the topology: clients are spread over them.
+    pub siblings: Vec<NodeId>,
     /// Applications by their number in this epoch.
     pub applications: Vec<Application>,
     /// Origins by their number.
@@ -291,6 +307,17 @@ impl Tables {
     #[inline(always)]
     pub fn peer(&self, id: NodeId) -> Option<&Peer> {
         self.peers.get(id.0 as usize)?.as_ref()
+    }
+
+    /// Who holds a gateway's block, where it has a peer.
+    pub fn block(&self, home: NodeId) -> Option<&Block> {
+        self.blocks.iter().find(|block| block.home == home)
+    }
+
+    /// The gateway whose clients these are, at a gateway.
+    pub fn home_of(&self, client: Addr) -> Option<NodeId> {
+        let choice = overlay::pick::rendezvous(client, self.siblings.iter().map(|node| node.0 as u64));
+        self.siblings.get(choice?).copied()
     }
 
     /// A path by its number.

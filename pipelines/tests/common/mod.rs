@@ -155,6 +155,7 @@ fn compile(
         dead,
         mtus: &pipelines::tables::Mtus::default(),
         hops: &pipelines::tables::Hops { detours: detours.to_vec(), ..Default::default() },
+        blocks: &[],
         neighbors_only: false,
     };
     Tables::compile(&input).unwrap()
@@ -200,6 +201,8 @@ impl Node_ {
             workers,
             flows: 1000,
             nat,
+            peer: None,
+            bindings: false,
             streams: 64,
             window: 1024,
             watching: overlay::elimination::Watching::default(),

@@ -3,10 +3,10 @@
 use crate::mend;
 use packet::extent::Extent;
 use packet::fragment;
+use packet::heap::HeapBuf;
 use packet::ip::{self, Fragment, Packet};
 use packet::plain::Plain;
 use packet::transport::{TCP, UDP};
-use packet::heap::HeapBuf;
 use packet::{Headers, IpVersion, PacketBuf, ethernet, mss, siit};
 
 /// Protocol number of the IP authentication header (RFC 4302).

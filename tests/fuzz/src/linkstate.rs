@@ -3,7 +3,8 @@
 use crate::input::Input;
 use overlay::keys::{Identity, Now};
 use overlay::linkstate::{
-    AGE_MS_MAX, Flood, Kind, LinkNow, Links, MESSAGE_LEN_MAX, Member, Message, Record, Settings, Writer, write,
+    AGE_MS_MAX, Flood, Kind, LinkNow, Links, MESSAGE_LEN_MAX, Member, Message, Record, Settings, Writer,
+    write,
 };
 use overlay::plan::Quality;
 use overlay::topology::{IpVersion, NodeId};
@@ -123,7 +124,10 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
     let bytes = |kind: u8, bytes: &[u8]| [&[kind, (bytes.len() / 4) as u8], bytes].concat();
     let truth = |sequence: u8| vec![4, sequence, 255, 0];
     vec![
-        ("truth".to_owned(), [vec![5, 1], truth(3), vec![0, 0, 60], truth(2), truth(4), vec![6, 0, 9]].concat()),
+        (
+            "truth".to_owned(),
+            [vec![5, 1], truth(3), vec![0, 0, 60], truth(2), truth(4), vec![6, 0, 9]].concat(),
+        ),
         ("changed".to_owned(), [vec![5, 1], vec![4, 3, 25, 1], vec![4, 3, 100, 128]].concat()),
         ("summary".to_owned(), [vec![5, 1], truth(9), bytes(2, &message), vec![0, 4, 0]].concat()),
         ("no_key".to_owned(), [vec![0x85, 1], bytes(0x83, &open), vec![0, 255, 255]].concat()),

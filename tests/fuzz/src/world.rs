@@ -81,6 +81,7 @@ pub fn compile(
         dead: &pipelines::tables::Dead::default(),
         mtus: &pipelines::tables::Mtus::default(),
         hops: &Default::default(),
+        blocks: &[],
         neighbors_only: false,
     };
     Tables::compile(&input).expect("a checked configuration compiles")
@@ -194,6 +195,8 @@ impl World {
                     timeouts: nat::Timeouts::default(),
                     seed: 1,
                 },
+                peer: None,
+                bindings: false,
                 streams: PLACES,
                 window: 64,
                 watching: overlay::elimination::Watching::default(),

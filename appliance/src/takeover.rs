@@ -1,0 +1,287 @@
+//! Gateways that stand in for each other, on the control thread: what workers are told of leases, and what follows from a block's
+//! coming and going for tables and announcements.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use nat::BLOCKS;
+use overlay::lease::{Event, Phase};
+use overlay::topology::NodeId;
+use packet::BufPool;
+use pipelines::leases::Lease;
+use pipelines::tables::Block;
+
+use crate::core::Core;
+use crate::exchange::Order;
+use crate::setup;
+
+/// How often it is tried again to write notices, ns.
+const NOTICE_NS: u64 = 1_000_000_000;
+/// How often workers are asked whether they have done what they were told, ns.
+const ASK_NS: u64 = 1_000_000;
+
+/// What workers have been told.
+#[derive(Default)]
+pub struct Leases {
+    /// By block as workers count them: this gateway's own, and its peer's.
+    told: [Lease; BLOCKS],
+    wanted: [Lease; BLOCKS],
+    /// Grows with each order.
+    generation: u64,
+    /// How many workers, from the first on, have the newest order.
+    sent: usize,
+    /// Blocks that are to be let go of, once all workers have this generation.
+    stopping: [Option<u64>; BLOCKS],
+    /// Whether workers are still to take a block.
+    pending: bool,
+    /// Gateways whose pools were announced by notices, and when the next try is due, ns.
+    noticed: Vec<NodeId>,
+    notice_ns: u64,
+    /// Times that notices could not be written.
+    pub(crate) notices_failed: u64,
+}
+
+impl<P: BufPool> Core<P> {
+    /// Does what is due for blocks of addresses, before anything is answered in their name.
+    pub(crate) fn pump_takeover(&mut self, now_ns: u64) {
+        if self.takeovers.parties().is_empty() {
+            return;
+        }
+        self.takeovers.tick(now_ns, &self.tables);
+        self.take_events();
+        self.tell_workers(now_ns);
+        // What followed is said at once.
+        self.takeovers.tick(now_ns, &self.tables);
+        let blocks = self.blocks();
+        if blocks != self.tables.blocks {
+            self.take_blocks_over(now_ns, &blocks);
+        }
+        let node = self.config.node;
+        let held = blocks.iter().filter(|block| block.owner == node && block.revision != 0);
+        let held: Vec<NodeId> = held.map(|block| block.home).collect();
+        self.give_notice(now_ns, &held);
+    }
+
+    /// Writes which pools this gateway has taken and given up, for routing daemons, where the node's file names a place.
+    fn give_notice(&mut self, now_ns: u64, held: &[NodeId]) {
+        let Some(path) = self.config.local.takeover_notices.clone() else { return };
+        if self.leases.noticed == held || now_ns < self.leases.notice_ns {
+            return;
+        }
+        let pool = |home: &NodeId| {
+            let node = self.config.topology.node(*home);
+            node.map(|node| node.nat_pool.as_slice()).unwrap_or_default().iter().flat_map(prefixes)
+        };
+        let gone = self.leases.noticed.iter().filter(|home| !held.contains(home)).flat_map(pool);
+        let new = held.iter().filter(|home| !self.leases.noticed.contains(home)).flat_map(pool);
+        let gone = gone.map(|prefix| format!("withdraw route {prefix} next-hop self\n"));
+        let lines: String =
+            gone.chain(new.map(|prefix| format!("announce route {prefix} next-hop self\n"))).collect();
+        match write_notice(&path, &lines) {
+            Ok(()) => self.leases.noticed = held.to_vec(),
+            Err(error) => {
+                self.leases.notices_failed += 1;
+                self.leases.notice_ns = now_ns + NOTICE_NS;
+                tracing::warn!("notices of NAT pools can not be written to {} ({error})", path.display());
+            }
+        }
+    }
+
+    /// Whether this gateway holds a block, or is letting go of one.
+    pub(crate) fn holds_blocks(&self) -> bool {
+        let parties = self.takeovers.parties().iter();
+        parties
+            .flat_map(|party| [party.phase(0), party.phase(1)])
+            .any(|phase| matches!(phase, Phase::Holding | Phase::Stopping))
+    }
+
+    /// Takes notices back, as the node stops.
+    pub(crate) fn withdraw_blocks(&mut self, now_ns: u64) {
+        self.leases.notice_ns = 0;
+        self.give_notice(now_ns, &[]);
+    }
+
+    /// When something is to be done although nothing comes in, ns.
+    pub(crate) fn takeover_timeout(&self) -> Option<u64> {
+        let waits = self.leases.pending || self.leases.stopping.iter().any(Option::is_some);
+        let asks = waits.then_some(self.now_ns + ASK_NS);
+        [self.takeovers.poll_timeout(), asks].into_iter().flatten().min()
+    }
+
+    fn take_events(&mut self) {
+        let Some(party) = self.takeovers.own() else { return };
+        let own = party.own().unwrap_or(0);
+        while let Some(event) = party.poll_event() {
+            let leases = &mut self.leases;
+            match event {
+                Event::Took { block, revision, kept } => {
+                    let home = party.pair().gateways[block];
+                    let after = if kept { ", nobody else had it meanwhile" } else { "" };
+                    tracing::warn!("the NAT pool of node {} is taken, revision {revision}{after}", home.0);
+                    leases.wanted[block ^ own] = Lease { revision, until_ns: party.until_ns(block), kept };
+                }
+                Event::Lapsed { block } => {
+                    let home = party.pair().gateways[block];
+                    tracing::warn!("the lease on the NAT pool of node {} has run out", home.0);
+                    leases.wanted[block ^ own].until_ns = 0;
+                }
+                Event::Stop { block } => {
+                    leases.wanted[block ^ own].until_ns = 0;
+                    leases.stopping[block ^ own] = Some(leases.generation + 1);
+                }
+                Event::Superseded { block } => {
+                    let home = party.pair().gateways[block];
+                    tracing::warn!("another gateway has the NAT pool of node {} now", home.0);
+                    leases.wanted[block ^ own] = Lease::default();
+                }
+            }
+        }
+        for block in 0..BLOCKS {
+            if party.phase(block) == Phase::Holding {
+                self.leases.wanted[block ^ own].until_ns = party.until_ns(block);
+            }
+        }
+    }
+
+    /// Passes on to the workers what they must know, and hears what they have done.
+    fn tell_workers(&mut self, now_ns: u64) {
+        let Core { takeovers, leases, exchange, counters, .. } = self;
+        let Some(party) = takeovers.own() else { return };
+        let own = party.own().unwrap_or(0);
+        if leases.wanted != leases.told || leases.stopping.iter().flatten().any(|at| *at > leases.generation)
+        {
+            leases.told = leases.wanted;
+            leases.generation += 1;
+            leases.sent = 0;
+        }
+        while leases.sent < exchange.workers()
+            && exchange.order(leases.sent, Order::Leases(leases.told, leases.generation)).is_ok()
+        {
+            leases.sent += 1;
+        }
+        let heard = counters.iter().map(|worker| worker.own.leases_generation.get()).min().unwrap_or(0);
+        for (block, stopping) in leases.stopping.iter_mut().enumerate() {
+            if stopping.take_if(|generation| heard >= *generation).is_some() {
+                party.stopped(now_ns, block ^ own);
+            }
+        }
+        leases.pending = leases.sent < exchange.workers();
+        for block in 0..BLOCKS {
+            if party.phase(block) != Phase::Holding {
+                continue;
+            }
+            let revision = party.revision(block);
+            let in_force = |worker: &crate::core::Counters| {
+                worker.own.tenures.get(block ^ own).is_some_and(|tenure| tenure.get() == revision)
+            };
+            match counters.iter().all(in_force) {
+                true => party.ready(now_ns, block, revision),
+                false => leases.pending = true,
+            }
+        }
+    }
+
+    /// Who holds which block, as the tables are to have it: what this gateway has said to hold, it may hold no longer.
+    pub(crate) fn blocks(&self) -> Vec<Block> {
+        let mut blocks = self.takeovers.blocks();
+        for party in self.takeovers.parties().iter().filter(|party| party.own().is_some()) {
+            for (number, home) in party.pair().gateways.into_iter().enumerate() {
+                let lost = party.phase(number) != Phase::Holding;
+                let own =
+                    blocks.iter_mut().filter(|block| block.home == home && block.owner == self.config.node);
+                own.filter(|_| lost).for_each(|block| block.revision = 0);
+            }
+        }
+        blocks
+    }
+
+    /// Forwards by another distribution of blocks: what this gateway has taken is announced.
+    fn take_blocks_over(&mut self, now_ns: u64, blocks: &[Block]) {
+        for block in blocks.iter().filter(|block| !self.tables.blocks.contains(block) && block.revision != 0)
+        {
+            let (home, owner) = (self.node_name(block.home), self.node_name(block.owner));
+            tracing::warn!("the NAT pool of {home} is with {owner}, revision {}", block.revision);
+        }
+        match self.compile(&self.config.clone(), false) {
+            Ok(tables) => {
+                self.publish(tables);
+                let answered = setup::answered(&self.tables);
+                let next_hops = self.tables.next_hops.clone();
+                self.slow.reconfigure(now_ns, &answered, &next_hops);
+            }
+            // The same topology compiled before; who holds a block can not make it fail.
+            Err(error) => tracing::error!("no new snapshot: {error}"),
+        }
+    }
+}
+
+/// Appends to a file or a pipe, and never waits for who reads it.
+fn write_notice(path: &Path, lines: &str) -> std::io::Result<()> {
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+    let mut file = OpenOptions::new().create(true).append(true).custom_flags(nonblocking).open(path)?;
+    file.write_all(lines.as_bytes())
+}
+
+/// The fewest prefixes that make up a range.
+fn prefixes(range: &RangeInclusive<IpAddr>) -> Vec<String> {
+    let (first, last, width) = match (*range.start(), *range.end()) {
+        (IpAddr::V4(first), IpAddr::V4(last)) => {
+            (u128::from(first.to_bits()), u128::from(last.to_bits()), 32)
+        }
+        (IpAddr::V6(first), IpAddr::V6(last)) => (first.to_bits(), last.to_bits(), 128),
+        _ => return Vec::new(),
+    };
+    let mut found = Vec::new();
+    let mut at = first;
+    while at <= last {
+        let aligned = at.trailing_zeros().min(width);
+        let left = (last - at).saturating_add(1);
+        let bits = aligned.min(left.ilog2());
+        let address: IpAddr = match width {
+            32 => Ipv4Addr::from_bits(at as u32).into(),
+            _ => Ipv6Addr::from_bits(at).into(),
+        };
+        found.push(format!("{address}/{}", width - bits));
+        let Some(next) = 1u128.checked_shl(bits).and_then(|size| at.checked_add(size)) else { break };
+        at = next;
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_the_fewest_prefixes() {
+        let range = |first: &str, last: &str| prefixes(&(first.parse().unwrap()..=last.parse().unwrap()));
+        assert_eq!(range("10.9.0.100", "10.9.0.103"), ["10.9.0.100/30"]);
+        assert_eq!(
+            range("10.9.0.1", "10.9.0.6"),
+            ["10.9.0.1/32", "10.9.0.2/31", "10.9.0.4/31", "10.9.0.6/32"]
+        );
+        assert_eq!(range("255.255.255.254", "255.255.255.255"), ["255.255.255.254/31"]);
+        assert_eq!(range("0.0.0.0", "255.255.255.255"), ["0.0.0.0/0"]);
+        assert_eq!(range("2001:db8:9::100", "2001:db8:9::101"), ["2001:db8:9::100/127"]);
+        assert_eq!(
+            range("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff").len(),
+            1
+        );
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_reads_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("notices");
+        write_notice(&file, "announce\n").unwrap();
+        write_notice(&file, "withdraw\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "announce\nwithdraw\n");
+        let pipe = directory.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success() && write_notice(&pipe, "announce\n").is_err());
+    }
+}
