@@ -6,6 +6,7 @@
 //! [`Response::Links`], [`Response::Traces`], [`Response::End`] or
 //! [`Response::Error`].
 
+mod choices;
 pub mod cli;
 mod client;
 mod keys;
@@ -14,6 +15,7 @@ mod liveness;
 mod protocol;
 mod response;
 mod show;
+mod show_choices;
 mod show_keys;
 mod show_links;
 mod show_nat;
@@ -22,6 +24,7 @@ mod show_traces;
 mod table;
 mod traces;
 
+pub use choices::{Choice, Paths, Weighed};
 pub use client::{Error, ask};
 pub use keys::{KeyPeer, Keys, Rejection};
 pub use links::{Flood, Links, ToldLink};

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::Family;
+use crate::choices::Paths;
 use crate::keys::Keys;
 use crate::links::Links;
 use crate::liveness::{Incoming, Neighbor, PathEnd};
@@ -17,7 +18,7 @@ pub enum Response {
     /// Answers [`Request::Status`].
     Status(Box<Status>),
     /// Answers [`Request::Paths`].
-    Paths(Vec<Path>),
+    Paths(Box<Paths>),
     /// Answers [`Request::Drops`]: every reason, in the order of their numbers.
     Drops(Vec<Drop>),
     /// Answers [`Request::Links`].

@@ -14,6 +14,7 @@
 
 mod answer;
 pub mod batch;
+pub mod choices;
 mod classify;
 pub mod counters;
 mod datagram;

@@ -371,6 +371,11 @@ impl Flood {
         self.held.values().filter_map(|held| Record::parse(&held.content.as_ref()?.bytes))
     }
 
+    /// The sequence of the newest record of a key that is held.
+    pub fn sequence(&self, key: Key) -> Option<u64> {
+        self.held.get(&key).filter(|held| held.content.is_some()).map(|held| held.sequence)
+    }
+
     /// Milliseconds since the origin made the record of a key.
     pub fn age_ms(&self, key: Key, now: Now) -> Option<u64> {
         let held = self.held.get(&key).filter(|held| held.content.is_some())?;

@@ -1,0 +1,210 @@
+//! Link state among a thousand nodes: tables follow what happens within a second, and nothing goes in circles for longer than it takes
+//! all nodes to agree.
+
+use overlay::protocol::Protocol;
+use overlay::routing::{LinkView, Metric, Network, Way};
+use overlay::topology::RegionIndex;
+use packet::Reason;
+use proa_tests::globe::{
+    CONTENDERS, Contender, INTERMEDIATES_PER_REGION, NODES_PER_REGION, Overlay, REGIONS, World,
+};
+use proa_tests::sim::{MILLISECOND, SECOND, seeds};
+use std::collections::BTreeMap;
+
+/// When everything has been heard that is to be heard at the start.
+const SETTLED_NS: u64 = 7 * SECOND;
+const STEP_NS: u64 = 10 * MILLISECOND;
+/// Until silence is noticed: three intervals of BFD, ms.
+const DETECTION_MS: u64 = 150;
+
+fn shortest() -> Vec<Contender> {
+    CONTENDERS.iter().filter(|contender| contender.protocol == Protocol::Shortest).copied().collect()
+}
+
+fn routers() -> impl Iterator<Item = usize> + Clone {
+    (0..REGIONS).flat_map(|region| (0..INTERMEDIATES_PER_REGION).map(move |at| region * NODES_PER_REGION + at))
+}
+
+/// Which cables the shortest way of a flow takes, by the map.
+fn cables_of(overlay: &Overlay, flow: usize) -> Vec<usize> {
+    let [from, to] = [overlay.flows[flow].edge, overlay.flows[flow].gateway].map(|node| overlay.region(node));
+    let network = Network::new(&overlay.topology, &LinkView::default());
+    let (mut at, mut cables) = (from, Vec::new());
+    while at != to {
+        let here = RegionIndex(at as u16);
+        let table = if at == from {
+            network.first_hops(here, Metric::Latency)
+        } else {
+            network.next_hops(here, Metric::Latency)
+        };
+        let next = usize::from(table[to].expect("a way").0);
+        cables.extend(overlay.map.cable(at, next));
+        at = next;
+    }
+    cables
+}
+
+/// Links as they really are.
+fn truth(world: &World) -> LinkView {
+    let mut view = LinkView::default();
+    for (at, cable) in world.overlay.map.cables.iter().enumerate() {
+        let [a, b] = cable.between.map(|end| RegionIndex(end as u16));
+        let latency_us = world.conditions.latency_us(&world.overlay.map, at);
+        let quality = overlay::plan::Quality { latency_us, loss_ppm: 0 };
+        let way = if world.conditions.passes(&world.overlay.map, at) { Way::Measured(quality) } else { Way::Down };
+        view.set(a, b, way);
+        view.set(b, a, way);
+    }
+    view
+}
+
+/// Where packets go next from each living router, to each end of a flow.
+fn next_nodes(world: &mut World) -> BTreeMap<(usize, usize), Vec<usize>> {
+    let ends: Vec<usize> = world.overlay.flows.iter().flat_map(|flow| [flow.edge, flow.gateway]).collect();
+    let living: Vec<usize> = routers().filter(|node| !world.conditions.dark[world.overlay.region(*node)]).collect();
+    let mut next = BTreeMap::new();
+    for node in living {
+        for end in &ends {
+            next.insert((node, *end), world.next_nodes(node, *end, Protocol::Shortest));
+        }
+    }
+    next
+}
+
+/// How many routers' tables are not those that follow from the truth.
+fn behind(world: &World, next: &BTreeMap<(usize, usize), Vec<usize>>) -> usize {
+    let network = Network::new(&world.overlay.topology, &truth(world));
+    let mut tables: BTreeMap<usize, Vec<Option<RegionIndex>>> = BTreeMap::new();
+    let is_behind = |((node, end), nodes): &(&(usize, usize), &Vec<usize>)| {
+        let (here, there) = (world.overlay.region(*node), world.overlay.region(*end));
+        if here == there {
+            return false;
+        }
+        let table =
+            tables.entry(here).or_insert_with(|| network.next_hops(RegionIndex(here as u16), Metric::Latency));
+        let right = table[there].map(|region| usize::from(region.0));
+        match right {
+            Some(region) => nodes.is_empty() || nodes.iter().any(|next| world.overlay.region(*next) != region),
+            None => !nodes.is_empty(),
+        }
+    };
+    next.iter().filter(is_behind).count()
+}
+
+/// Whether a packet to some end could come back to a router that it has passed.
+fn has_loop(next: &BTreeMap<(usize, usize), Vec<usize>>) -> bool {
+    let mut ends: Vec<usize> = next.keys().map(|(_, end)| *end).collect();
+    ends.sort_unstable();
+    ends.dedup();
+    ends.into_iter().any(|end| {
+        // Takes away who can only reach who was taken away: what stays, turns in circles.
+        let mut left: BTreeMap<usize, &Vec<usize>> =
+            next.iter().filter(|((_, of), _)| *of == end).map(|((node, _), to)| (*node, to)).collect();
+        loop {
+            let gone: Vec<usize> = left
+                .iter()
+                .filter(|(_, to)| to.iter().all(|next| *next == end || !left.contains_key(next)))
+                .map(|(node, _)| *node)
+                .collect();
+            if gone.is_empty() {
+                return !left.is_empty();
+            }
+            for node in &gone {
+                left.remove(node);
+            }
+        }
+    })
+}
+
+/// Whether all living nodes hold the newest word of those beside a cable.
+fn agree(world: &World, cables: &[usize]) -> bool {
+    let control = world.control.as_ref().expect("link state");
+    let lives = |node: &usize| !world.conditions.dark[world.overlay.region(*node)];
+    let regions = cables.iter().flat_map(|cable| world.overlay.map.cables[*cable].between);
+    let origins: Vec<usize> =
+        regions.flat_map(|region| region * NODES_PER_REGION..(region + 1) * NODES_PER_REGION).filter(lives).collect();
+    let nodes: Vec<usize> = (0..world.overlay.topology.nodes.len()).filter(lives).collect();
+    origins.iter().all(|origin| {
+        (0..2).all(|piece| {
+            let newest = control.sequence(*origin, *origin, piece);
+            nodes.iter().all(|node| control.sequence(*node, *origin, piece) == newest)
+        })
+    })
+}
+
+/// What came of a change.
+#[derive(Debug, Default)]
+struct Outcome {
+    /// When the last router's table was as it should be, ms after the change.
+    followed_ms: u64,
+    /// When all nodes held the newest word after that.
+    agreed_ms: u64,
+    /// When something could last have gone in a circle; 0 for never.
+    circled_ms: u64,
+}
+
+fn change(world: &mut World, cables: &[usize], act: impl FnOnce(&mut World)) -> Outcome {
+    act(world);
+    world.change();
+    let start_ns = world.now_ns;
+    let mut outcome = Outcome::default();
+    for _ in 0..200 {
+        world.run_until(world.now_ns + STEP_NS);
+        let passed_ms = (world.now_ns - start_ns) / MILLISECOND;
+        let next = next_nodes(world);
+        if behind(world, &next) > 0 {
+            outcome.followed_ms = passed_ms + STEP_NS / MILLISECOND;
+        }
+        if !agree(world, cables) {
+            outcome.agreed_ms = passed_ms + STEP_NS / MILLISECOND;
+        }
+        if has_loop(&next) {
+            outcome.circled_ms = passed_ms;
+        }
+    }
+    outcome
+}
+
+fn check(what: &str, outcome: &Outcome, limit_ms: u64) {
+    println!("{what}: {outcome:?}");
+    assert!(outcome.followed_ms > 0, "{what}: nothing changed, so nothing was tested");
+    assert!(outcome.followed_ms <= limit_ms, "{what}: {outcome:?}");
+    assert!(outcome.agreed_ms <= limit_ms, "{what}: {outcome:?}");
+    let converged_ms = outcome.agreed_ms.max(outcome.followed_ms);
+    assert!(outcome.circled_ms <= converged_ms, "{what}: {outcome:?}");
+}
+
+/// A world whose nodes have heard of each other.
+fn settled(seed: u64, flows: usize) -> (World, Vec<usize>) {
+    let overlay = Overlay::draw(seed, flows, &shortest());
+    let cables = cables_of(&overlay, 0);
+    let mut world = World::new(overlay, seed, Some(&cables));
+    world.prepare(routers());
+    world.control.as_mut().expect("link state").warm_up(0);
+    world.wake_all();
+    world.run_until(SETTLED_NS);
+    let next = next_nodes(&mut world);
+    assert_eq!(behind(&world, &next), 0, "at the start");
+    (world, cables)
+}
+
+#[test]
+fn tables_follow_within_a_second_and_circle_no_longer_than_views_differ() {
+    seeds("globe_links", "tables_follow_within_a_second_and_circle_no_longer_than_views_differ", 1, |seed| {
+        let (mut world, cables) = settled(seed, 1);
+        world.send(2 * MILLISECOND, SETTLED_NS + 60 * SECOND);
+        let cable = cables[cables.len() / 2];
+        let slow = change(&mut world, &cables, |world| world.conditions.slowed[cable] = 300);
+        check("three times as slow", &slow, 1_000);
+        let quick = change(&mut world, &cables, |world| world.conditions.slowed[cable] = 100);
+        check("as quick as before", &quick, 1_000);
+        let cut = change(&mut world, &cables, |world| world.conditions.cut[cable] += 1);
+        check("cut", &cut, DETECTION_MS + 1_000);
+        let drops = world.drops();
+        println!("{drops:?}");
+        // Nothing was thrown away but what turned in circles or had nowhere to go while views differed.
+        let expected = [Reason::OverlayHopLimit, Reason::NoRoute, Reason::OverlayWrongHop];
+        assert!(drops.keys().all(|reason| expected.contains(reason)), "{drops:?}");
+        world.check_once();
+    });
+}
