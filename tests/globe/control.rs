@@ -38,6 +38,8 @@ pub struct Control {
     pub sent_bytes: u64,
     /// Messages sent.
     pub sent: u64,
+    /// Nobody says anything yet.
+    is_silent: bool,
 }
 
 /// The caller's clock as floods count it.
@@ -82,7 +84,7 @@ impl Control {
         };
         let speakers = (0..topology.nodes.len()).map(speaker).collect();
         let places = Topology { nodes: topology.nodes.clone(), ..Topology::default() };
-        Control { speakers, neighbors, places, sent_bytes: 0, sent: 0 }
+        Control { speakers, neighbors, places, sent_bytes: 0, sent: 0, is_silent: true }
     }
 
     /// Nodes that watch links.
@@ -92,12 +94,14 @@ impl Control {
 
     /// Gives every node what all have to say at the start, as if it had run for long; then neighbours meet.
     pub fn warm_up(&mut self, now_ns: u64) {
+        self.is_silent = false;
         let overlay_id = 77;
         let at = now(now_ns);
         let mut writers = vec![Writer::new(overlay_id, NodeId(0))];
         for node in 0..self.speakers.len() {
             self.report(node, now_ns);
-            let flood = &mut self.speakers[node].flood;
+            let Speaker { flood, watched, .. } = &mut self.speakers[node];
+            watched.keys().for_each(|other| flood.set_neighbor(id(*other), false, at));
             assert!(flood.poll_transmit(at).is_none(), "nobody is there yet");
             for record in flood.records() {
                 if !writers.last_mut().is_some_and(|writer| writer.record(0, record.bytes)) {
@@ -119,22 +123,28 @@ impl Control {
         self.meet(now_ns);
     }
 
-    /// Neighbours of links that are not watched meet.
-    pub fn meet(&mut self, now_ns: u64) {
+    /// Neighbours meet; those of links that are watched, where these are up.
+    fn meet(&mut self, now_ns: u64) {
         for (node, speaker) in self.speakers.iter_mut().enumerate() {
-            for other in self.neighbors[node].iter().filter(|other| !speaker.watched.contains_key(other)) {
-                speaker.flood.set_neighbor(id(*other), true, now(now_ns));
+            for other in &self.neighbors[node] {
+                let up = speaker.watched.get(other).is_none_or(End::is_up);
+                speaker.flood.set_neighbor(id(*other), up, now(now_ns));
             }
         }
     }
 
-    /// Every node says what its links are like, having heard nobody yet.
-    pub fn introduce(&mut self, now_ns: u64) {
+    /// Every node says what its links are like, having heard nobody yet, and neighbours meet.
+    pub fn start_cold(&mut self, now_ns: u64) {
+        self.is_silent = false;
         (0..self.speakers.len()).for_each(|node| self.report(node, now_ns));
+        self.meet(now_ns);
     }
 
     /// Looks at a node's links as they are, as the daemon does every 20 ms.
     pub fn report(&mut self, node: usize, now_ns: u64) {
+        if self.is_silent {
+            return;
+        }
         let Speaker { flood, reporter, steady, watched } = &mut self.speakers[node];
         let link = |(neighbor, quality): (&NodeId, &Quality)| LinkNow {
             neighbor: *neighbor,
