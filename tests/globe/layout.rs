@@ -12,11 +12,14 @@ use overlay::topology::{
 use packet::Mac;
 use pipelines::tables::Interface;
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::Range;
 
-/// Nodes of a region.
-pub const NODES_PER_REGION: usize = 20;
-/// Of these, intermediates; the next one is a gateway, the others are edges.
+/// Nodes in all.
+pub const NODES: usize = 1000;
+/// Intermediates of each region; the next node is a gateway, the others are edges.
 pub const INTERMEDIATES_PER_REGION: usize = 2;
+/// Nodes of a region at least.
+const REGION_MIN: usize = INTERMEDIATES_PER_REGION + 2;
 /// Clients of a flow: as many streams.
 pub const CLIENTS: u8 = 4;
 /// Port that applications listen on.
@@ -43,6 +46,8 @@ pub struct Overlay {
     pub map: Map,
     /// The topology of all nodes.
     pub topology: Topology,
+    /// Where each region's nodes begin, and where the last one's end.
+    starts: Vec<usize>,
     /// Who sends to whom.
     pub flows: Vec<Flow>,
     /// The protocols that carry it.
@@ -56,11 +61,12 @@ impl Overlay {
     /// Where the map leaves fewer pairs of regions with disjoint paths than flows are asked for.
     pub fn draw(seed: u64, flows: usize, contenders: &[Contender]) -> Overlay {
         let map = Map::draw(seed);
+        let starts = starts(&map);
         let mut topology = Topology {
             overlay_id: 77,
             streams: 16,
             regions: (0..REGIONS).map(|region| Region { name: format!("region-{region}") }).collect(),
-            nodes: (0..REGIONS * NODES_PER_REGION).map(node).collect(),
+            nodes: (0..REGIONS).flat_map(|region| nodes(region, starts[region]..starts[region + 1])).collect(),
             ground: ground(&map),
             liveness: Some(Liveness {
                 interval_ms: LIVENESS.0,
@@ -97,11 +103,11 @@ impl Overlay {
             let paths = plan.routes.into_iter().zip(first..);
             let paths = paths.map(|(route, id)| Path { id: PathId(id), via: route.via }).collect();
             topology.path_sets.push(PathSet { name: format!("set-{from}-{to}"), edge, gateway, paths });
-            let edge = from * NODES_PER_REGION + INTERMEDIATES_PER_REGION + 1;
-            drawn.push(Flow { edge, gateway: to * NODES_PER_REGION + INTERMEDIATES_PER_REGION });
+            let edge = starts[from] + INTERMEDIATES_PER_REGION + 1;
+            drawn.push(Flow { edge, gateway: starts[to] + INTERMEDIATES_PER_REGION });
         }
         assert_eq!(drawn.len(), flows, "seed {seed}: too few pairs of regions with {PATHS} disjoint paths");
-        let mut overlay = Overlay { map, topology, flows: drawn, contenders: contenders.to_vec() };
+        let mut overlay = Overlay { map, topology, starts, flows: drawn, contenders: contenders.to_vec() };
         for flow in 0..flows {
             overlay.add_applications(flow);
         }
@@ -114,7 +120,7 @@ impl Overlay {
         let set = &self.topology.path_sets[flow];
         // A source route over the first path, by the first node of each region.
         let hops: Vec<NodeId> =
-            set.paths[0].via.iter().map(|region| id(usize::from(region.0) * NODES_PER_REGION)).collect();
+            set.paths[0].via.iter().map(|region| id(self.starts[usize::from(region.0)])).collect();
         for (at, contender) in self.contenders.iter().enumerate() {
             let mut application = Application {
                 name: format!("{}-{flow}", contender.name),
@@ -132,6 +138,16 @@ impl Overlay {
             (contender.configure)(&mut application);
             self.topology.applications.push(application);
         }
+    }
+
+    /// The nodes of a region.
+    pub fn nodes(&self, region: usize) -> Range<usize> {
+        self.starts[region]..self.starts[region + 1]
+    }
+
+    /// Those of them that pass packets on.
+    pub fn intermediates(&self, region: usize) -> Range<usize> {
+        self.starts[region]..self.starts[region] + INTERMEDIATES_PER_REGION
     }
 
     /// The region of a node.
@@ -196,20 +212,39 @@ pub fn origin_net(flow: usize, host: u8) -> IpAddr {
     Ipv4Addr::new(172, 16, flow as u8, host).into()
 }
 
-fn node(at: usize) -> Node {
-    let place = at % NODES_PER_REGION;
-    let intermediate = place < INTERMEDIATES_PER_REGION;
-    let gateway = place == INTERMEDIATES_PER_REGION;
-    Node {
-        name: format!("node-{at}"),
-        id: id(at),
-        region: RegionIndex((at / NODES_PER_REGION) as u16),
-        roles: Roles { edge: !intermediate && !gateway, intermediate, gateway },
-        underlay: vec![underlay(at)],
-        workers: 1,
-        nat_pool: Vec::new(),
-        rss: None,
+/// Where each region's nodes begin. Where many cables meet there are few nodes, and most edges stand where cables end: near the
+/// clients.
+fn starts(map: &Map) -> Vec<usize> {
+    let cables = |region: usize| map.cables.iter().filter(|cable| cable.between.contains(&region)).count();
+    let weights: Vec<usize> = (0..REGIONS).map(|region| 1_000 / cables(region).max(1).pow(2)).collect();
+    let (total, spare) = (weights.iter().sum::<usize>(), NODES - REGIONS * REGION_MIN);
+    let (mut starts, mut sum, mut end) = (vec![0], 0, 0);
+    for (region, weight) in weights.iter().enumerate() {
+        sum += weight;
+        // Rounded in sum, so that none is lost.
+        let upto = (region + 1) * REGION_MIN + spare * sum / total;
+        end = upto.max(end + REGION_MIN);
+        starts.push(end);
     }
+    starts
+}
+
+fn nodes(region: usize, range: Range<usize>) -> impl Iterator<Item = Node> {
+    range.clone().map(move |at| {
+        let place = at - range.start;
+        let intermediate = place < INTERMEDIATES_PER_REGION;
+        let gateway = place == INTERMEDIATES_PER_REGION;
+        Node {
+            name: format!("node-{at}"),
+            id: id(at),
+            region: RegionIndex(region as u16),
+            roles: Roles { edge: !intermediate && !gateway, intermediate, gateway },
+            underlay: vec![underlay(at)],
+            workers: 1,
+            nat_pool: Vec::new(),
+            rss: None,
+        }
+    })
 }
 
 fn ground(map: &Map) -> Ground {

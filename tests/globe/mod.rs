@@ -27,7 +27,7 @@ mod world;
 pub use chart::chart;
 pub use contender::{CONTENDERS, Contender};
 pub use control::Control;
-pub use layout::{Flow, INTERMEDIATES_PER_REGION, NODES_PER_REGION, Overlay, id};
+pub use layout::{Flow, NODES, Overlay, id};
 pub use lines::Conditions;
 pub use loss::{Losses, Weather};
 pub use map::{Cable, Hazard, Map, REGIONS};

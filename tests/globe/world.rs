@@ -137,9 +137,9 @@ impl World {
     }
 
     /// Has nodes that are to forward compile their tables; the others do when a packet first comes.
-    pub fn prepare(&mut self, nodes: impl Iterator<Item = usize>) {
+    pub fn prepare(&mut self, nodes: &[usize]) {
         for node in nodes {
-            self.router(node);
+            self.router(*node);
         }
     }
 

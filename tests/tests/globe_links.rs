@@ -5,9 +5,7 @@ use overlay::protocol::Protocol;
 use overlay::routing::{LinkView, Metric, Network};
 use overlay::topology::RegionIndex;
 use packet::Reason;
-use proa_tests::globe::{
-    CONTENDERS, Contender, INTERMEDIATES_PER_REGION, NODES_PER_REGION, Overlay, REGIONS, World,
-};
+use proa_tests::globe::{CONTENDERS, Contender, Overlay, REGIONS, World};
 use proa_tests::sim::{MILLISECOND, SECOND, seeds};
 use std::collections::BTreeMap;
 
@@ -25,8 +23,8 @@ fn shortest() -> Vec<Contender> {
     CONTENDERS.iter().filter(|contender| contender.protocol == Protocol::Shortest).copied().collect()
 }
 
-fn routers() -> impl Iterator<Item = usize> + Clone {
-    (0..REGIONS).flat_map(|region| (0..INTERMEDIATES_PER_REGION).map(move |at| region * NODES_PER_REGION + at))
+fn routers(overlay: &Overlay) -> Vec<usize> {
+    (0..REGIONS).flat_map(|region| overlay.intermediates(region)).collect()
 }
 
 /// Which cables the shortest way of a flow takes, by the map.
@@ -51,7 +49,8 @@ fn cables_of(overlay: &Overlay, flow: usize) -> Vec<usize> {
 /// Where packets go next from each living router, to each end of a flow.
 fn next_nodes(world: &mut World) -> BTreeMap<(usize, usize), Vec<usize>> {
     let ends: Vec<usize> = world.overlay.flows.iter().flat_map(|flow| [flow.edge, flow.gateway]).collect();
-    let living: Vec<usize> = routers().filter(|node| !world.conditions.dark[world.overlay.region(*node)]).collect();
+    let is_dark = |node: usize| world.conditions.dark[world.overlay.region(node)];
+    let living: Vec<usize> = routers(&world.overlay).into_iter().filter(|node| !is_dark(*node)).collect();
     let mut next = BTreeMap::new();
     for node in living {
         for end in &ends {
@@ -134,7 +133,7 @@ fn agree(world: &World, cable: usize) -> bool {
     let lives = |node: &usize| !world.conditions.dark[world.overlay.region(*node)];
     let regions = world.overlay.map.cables[cable].between.into_iter();
     let origins: Vec<usize> =
-        regions.flat_map(|region| region * NODES_PER_REGION..(region + 1) * NODES_PER_REGION).filter(lives).collect();
+        regions.flat_map(|region| world.overlay.nodes(region)).filter(lives).collect();
     let nodes: Vec<usize> = (0..world.overlay.topology.nodes.len()).filter(lives).collect();
     origins.iter().all(|origin| {
         (0..2).all(|piece| {
@@ -193,7 +192,7 @@ fn settled(seed: u64) -> (World, usize) {
     let cables = cables_of(&overlay, 0);
     let cable = cables[cables.len() / 2];
     let mut world = World::new(overlay, seed, Some(&[cable]));
-    world.prepare(routers());
+    world.prepare(&routers(&world.overlay));
     world.run_until(MEASURED_NS);
     world.control.as_mut().expect("link state").warm_up(MEASURED_NS);
     world.wake_all();

@@ -327,7 +327,7 @@ impl Flood {
         for node in nodes {
             let Some(neighbor) = self.neighbors.get_mut(&node) else { continue };
             neighbor.begin_summary(now_ms);
-            if neighbor.due_ms(now_ms) > now_ms || !neighbor.sending.take(now_ms) {
+            if !neighbor.is_due(now_ms) || !neighbor.sending.take(now_ms) {
                 continue;
             }
             let mut writer = Writer::new(self.settings.overlay_id, self.settings.node);
