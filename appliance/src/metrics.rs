@@ -12,9 +12,9 @@ use crate::core::{Core, Counters};
 use crate::metrics_liveness;
 use crate::metrics_traces;
 use crate::report::Process;
+use crate::report_choices;
 use crate::report_keys;
 use crate::report_links;
-use crate::report_choices;
 use crate::report_plans;
 
 /// The type of what [`text`] returns.

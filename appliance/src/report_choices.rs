@@ -43,7 +43,11 @@ pub(crate) fn metrics<P: BufPool>(core: &Core<P>, metrics: &mut Vec<Metric>) {
         let labels = |destination, application: &String, towards_gateway: bool| {
             let name = topology.node(destination).map_or_else(String::new, |node| node.name.clone());
             let direction = if towards_gateway { "to_origin" } else { "to_client" };
-            vec![("application", application.clone()), ("direction", direction.to_owned()), ("destination", name)]
+            vec![
+                ("application", application.clone()),
+                ("direction", direction.to_owned()),
+                ("destination", name),
+            ]
         };
         let values = core.choices.iter().map(|((_, destination), choice)| {
             (labels(destination, &choice.application, choice.towards_gateway), Value::Count(of(&choice.auto)))

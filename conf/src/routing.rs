@@ -1,7 +1,7 @@
 //! How packets find their ways: the routing protocols of an application, and a node's own word on next hops.
 
-use overlay::protocol::Protocol;
 use overlay::auto::Settings;
+use overlay::protocol::Protocol;
 use overlay::topology::{AutoRouting, Detour, NodeId, Routing, Topology};
 use overlay::wire::HOPS_MAX;
 use toml::de::DeValue;
@@ -106,7 +106,9 @@ pub(crate) fn auto(item: &Item<'_>, p: &mut Problems) -> Option<RawAuto> {
         let margin_percent = t.optional("margin_percent", p, integer(0..=100));
         let dwell_seconds = t.optional("dwell_seconds", p, integer(0..=DWELL_S_MAX));
         RawAuto {
-            overlay: t.optional("overlay", p, word(OVER_THE_OVERLAY)).map_or_else(Default::default, |at| at.value),
+            overlay: t
+                .optional("overlay", p, word(OVER_THE_OVERLAY))
+                .map_or_else(Default::default, |at| at.value),
             settings: Settings {
                 price_us: price_ms.map_or(default.price_us, |at| (at.value * 1e3).round() as u32),
                 margin_percent: margin_percent.map_or(default.margin_percent, |at| at.value),

@@ -347,7 +347,13 @@ mod tests {
             regions: vec!["paris".to_owned(), "london".to_owned(), "frankfurt".to_owned()],
             ..Path::default()
         };
-        let text = print(&[Response::Paths(Box::new(Paths { paths: vec![path(1, 75, 25), path(2, 25, 75)], choices: Vec::new() }))], false);
+        let text = print(
+            &[Response::Paths(Box::new(Paths {
+                paths: vec![path(1, 75, 25), path(2, 25, 75)],
+                choices: Vec::new(),
+            }))],
+            false,
+        );
         assert!(text.contains("paris - london - frankfurt"), "{text}");
         assert!(text.lines().nth(1).unwrap().ends_with("75.0 %"), "{text}");
     }
@@ -376,7 +382,8 @@ mod tests {
         };
         let path =
             Path { path: 7, ends: vec![end(true, Some(quality)), end(false, None)], ..Path::default() };
-        let text = print(&[Response::Paths(Box::new(Paths { paths: vec![path], choices: Vec::new() }))], false);
+        let text =
+            print(&[Response::Paths(Box::new(Paths { paths: vec![path], choices: Vec::new() }))], false);
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[4].contains("0.50 %") && lines[4].contains("1.50 / 2.50 / 12.35"), "{text}");
         assert!(lines[5].contains("down") && !lines[5].contains('%'), "{text}");

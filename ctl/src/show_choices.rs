@@ -65,7 +65,9 @@ mod tests {
             overlay: measured(42.5, 0.0, 47.5),
         };
         let text = show_choices(&[choice.clone()]);
-        for part in ["web", "to origin", "40.0 ms, 2.0 %", "60.2 ms", "42.5 ms, 0.0 %", "47.5 ms", "it costs less"] {
+        for part in
+            ["web", "to origin", "40.0 ms, 2.0 %", "60.2 ms", "42.5 ms, 0.0 %", "47.5 ms", "it costs less"]
+        {
             assert!(text.contains(part), "{part} in\n{text}");
         }
         let dead = Choice { direct: Weighed { state: "dead".into(), ..Weighed::default() }, ..choice };

@@ -374,7 +374,8 @@ impl Routing {
 
     /// The protocols that packets of either direction may have.
     pub fn protocols(&self) -> impl Iterator<Item = Protocol> {
-        let direct = self.auto.is_some_and(|auto| auto.to_origin || auto.to_client).then_some(Protocol::Direct);
+        let direct =
+            self.auto.is_some_and(|auto| auto.to_origin || auto.to_client).then_some(Protocol::Direct);
         [self.to_origin, self.to_client].into_iter().chain(direct)
     }
 }

@@ -143,11 +143,7 @@ fn direct(link: &Link) -> Known {
 }
 
 /// The nodes that a node sends an application's packets to, where that is weighed: whether they are gateways, and how it is weighed.
-fn senders(
-    topology: &Topology,
-    node: NodeId,
-    application: &Application,
-) -> Vec<(NodeId, bool, Settings)> {
+fn senders(topology: &Topology, node: NodeId, application: &Application) -> Vec<(NodeId, bool, Settings)> {
     let Some(this) = topology.node(node) else { return Vec::new() };
     let mut found = Vec::new();
     let holds = this.roles.edge && application.vips.iter().any(|vip| vip.node == node);

@@ -111,8 +111,12 @@ fn several_protocols_at_once_each_by_its_own_way_both_ways() {
 #[test]
 fn each_direction_has_a_protocol_of_its_own() {
     let mut topology = routed();
-    topology.applications[0].routing =
-        Routing { to_origin: Protocol::Shortest, to_client: Protocol::Replicate, hops: Vec::new(), auto: None };
+    topology.applications[0].routing = Routing {
+        to_origin: Protocol::Shortest,
+        to_client: Protocol::Replicate,
+        hops: Vec::new(),
+        auto: None,
+    };
     let mut lab = Lab::with(&topology, 1);
     let sent = lab.give(EDGE, OUTSIDE, &request(Protocol::Shortest));
     let (left, seen) = follow(&mut lab, sent);

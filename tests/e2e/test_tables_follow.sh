@@ -77,7 +77,7 @@ disturbed() {
     worst=0
     for round in 1 2; do
         now=$(taken_by "$2")
-        probe "203.0.113.$2" 5000 1000 --linger 5 >"$LAB_DIR/$1-$round.json" &
+        probe "203.0.113.$2" 3000 1000 --linger 3 >"$LAB_DIR/$1-$round.json" &
         stream=$!
         sleep 0.5
         start=$(now_ms)
@@ -89,7 +89,7 @@ disturbed() {
         expect "ms until $1 left a link that got worse" "$took" -le $((1000 + slack))
         expect "datagrams of $1 that were lost meanwhile" "$(jq .lost "$LAB_DIR/$1-$round.json")" -eq 0
         ((took <= worst)) || worst=$took
-        sleep 3
+        sleep 1.5
     done
 }
 heal_probes() { in_node internet nft delete table netdev lose_probes; }
@@ -116,9 +116,9 @@ in_node internet nft -f - <<-END
 	  }
 	}
 END
-probe 203.0.113.22 6000 1000 --linger 5 >"$LAB_DIR/apart.json" &
+probe 203.0.113.22 4000 1000 --linger 3 >"$LAB_DIR/apart.json" &
 stream=$!
-sleep 3
+sleep 2
 before=("$(forwarded "$now")" "$(forwarded "$(other "$now")")")
 sleep 1
 here=$(($(forwarded "$now") - before[0])) there=$(($(forwarded "$(other "$now")") - before[1]))

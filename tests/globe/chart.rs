@@ -13,8 +13,8 @@ const TOP: f64 = 50.0;
 const BETWEEN: f64 = 58.0;
 /// Colours that people tell apart who see fewer of them (Okabe and Ito), and some more.
 const COLOURS: [&str; 12] = [
-    "#000000", "#999999", "#56b4e9", "#009e73", "#cc79a7", "#d55e00", "#7a1f00", "#0072b2", "#e69f00", "#b8a900",
-    "#5a3fa0", "#00707a",
+    "#000000", "#999999", "#56b4e9", "#009e73", "#cc79a7", "#d55e00", "#7a1f00", "#0072b2", "#e69f00",
+    "#b8a900", "#5a3fa0", "#00707a",
 ];
 
 /// One figure of all cells over the columns.
@@ -69,11 +69,7 @@ pub fn chart(table: &Table) -> String {
 }
 
 fn draw(svg: &mut String, panel: &Panel, table: &Table, top: f64) {
-    let values: Vec<Vec<f64>> = table
-        .cells
-        .iter()
-        .map(|row| row.iter().map(panel.value).collect())
-        .collect();
+    let values: Vec<Vec<f64>> = table.cells.iter().map(|row| row.iter().map(panel.value).collect()).collect();
     let most = values.iter().flatten().fold(panel.most, |most, value| most.max(*value * 1.05));
     let place = |value: f64| {
         let share = if panel.is_logarithmic {
@@ -84,10 +80,19 @@ fn draw(svg: &mut String, panel: &Panel, table: &Table, top: f64) {
         top + PANEL_HEIGHT * (1.0 - share.clamp(0.0, 1.0))
     };
     // Writing to a string can not fail, here and below.
-    let _ = writeln!(svg, "<text x=\"{LEFT}\" y=\"{:.0}\" font-weight=\"bold\">{}</text>", top - 8.0, panel.title);
+    let _ = writeln!(
+        svg,
+        "<text x=\"{LEFT}\" y=\"{:.0}\" font-weight=\"bold\">{}</text>",
+        top - 8.0,
+        panel.title
+    );
     for tick in ticks(panel, most) {
         let y = place(tick);
-        let name = if panel.is_logarithmic && tick <= panel.least { format!("≤ {tick}") } else { format!("{tick}") };
+        let name = if panel.is_logarithmic && tick <= panel.least {
+            format!("≤ {tick}")
+        } else {
+            format!("{tick}")
+        };
         let _ = writeln!(
             svg,
             "<line x1=\"{LEFT}\" x2=\"{:.0}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"#dddddd\"/>\

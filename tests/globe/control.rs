@@ -7,9 +7,7 @@ use super::router::UNIX_MS;
 use super::watch::{End, Signal};
 use crate::sim::MILLISECOND;
 use overlay::keys::Now;
-use overlay::linkstate::{
-    Flood, Key, Kind, LINKS_MAX, LinkNow, Member, Reporter, Settings, Writer, view,
-};
+use overlay::linkstate::{Flood, Key, Kind, LINKS_MAX, LinkNow, Member, Reporter, Settings, Writer, view};
 use overlay::neighbors::Neighbors;
 use overlay::plan::Quality;
 use overlay::routing::LinkView;

@@ -6,8 +6,9 @@ use super::map::{Map, REGIONS};
 use crate::sim::Random;
 use overlay::plan::{Graph, Quality, Solver, VIA_MAX};
 use overlay::topology::{
-    Application, Ground, IpVersion, Link, Liveness, Node, NodeId, Origin, Path, PathId, PathSet, Probing, Region,
-    RegionIndex, Risk, RiskIndex, Roles, Routing, Sampling, Seal, Service, Topology, Translation, Vip,
+    Application, Ground, IpVersion, Link, Liveness, Node, NodeId, Origin, Path, PathId, PathSet, Probing,
+    Region, RegionIndex, Risk, RiskIndex, Roles, Routing, Sampling, Seal, Service, Topology, Translation,
+    Vip,
 };
 use packet::Mac;
 use pipelines::tables::Interface;
@@ -66,7 +67,9 @@ impl Overlay {
             overlay_id: 77,
             streams: 16,
             regions: (0..REGIONS).map(|region| Region { name: format!("region-{region}") }).collect(),
-            nodes: (0..REGIONS).flat_map(|region| nodes(region, starts[region]..starts[region + 1])).collect(),
+            nodes: (0..REGIONS)
+                .flat_map(|region| nodes(region, starts[region]..starts[region + 1]))
+                .collect(),
             ground: ground(&map),
             liveness: Some(Liveness {
                 interval_ms: LIVENESS.0,

@@ -81,14 +81,16 @@ impl Lines {
         [from, to]: [(usize, usize); 2],
     ) -> Option<u64> {
         let seed = self.seed;
-        let line = self.lines.entry((from.0, to.0)).or_insert_with(|| Line::new(seed, now_ns, [from.0, to.0]));
+        let line =
+            self.lines.entry((from.0, to.0)).or_insert_with(|| Line::new(seed, now_ns, [from.0, to.0]));
         if line.latency_ns == 0 {
             line.set(map, conditions, now_ns, [from, to], seed);
         }
         if !line.is_up || line.losses.loses(now_ns) {
             return None;
         }
-        let waiting_ns = if line.waiting_ns > 0.0 { exponential(&mut line.random) * line.waiting_ns } else { 0.0 };
+        let waiting_ns =
+            if line.waiting_ns > 0.0 { exponential(&mut line.random) * line.waiting_ns } else { 0.0 };
         line.last_ns = line.last_ns.max(now_ns + line.latency_ns + waiting_ns as u64);
         Some(line.last_ns)
     }

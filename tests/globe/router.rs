@@ -53,7 +53,8 @@ impl Router {
             let hosts = (2..=20).flat_map(|host| [client_net(flow, host), origin_net(flow, host)]);
             neighbors.extend(hosts.map(|host| (OUTSIDE, Addr::from(host), HOST)));
         }
-        let first = compile(overlay, node, &interfaces, &neighbors, None, &Dead::default(), &LinkView::default());
+        let first =
+            compile(overlay, node, &interfaces, &neighbors, None, &Dead::default(), &LinkView::default());
         Router { node, interfaces, neighbors, tables: Arc::new(first), worker: None }
     }
 

@@ -108,7 +108,9 @@ const FIGURES: [Figure; 5] = [
     ("latency, median, ms", |score| format!("{:.1}", score.latency_ms(50))),
     ("latency, 99th percentile, ms", |score| format!("{:.1}", score.latency_ms(99))),
     ("bytes out of the sender ÷ bytes that came to it", |score| format!("{:.2}", score.bandwidth())),
-    ("bytes over all lines ÷ bytes that came to the sender", |score| format!("{:.2}", score.line_bandwidth())),
+    ("bytes over all lines ÷ bytes that came to the sender", |score| {
+        format!("{:.2}", score.line_bandwidth())
+    }),
 ];
 
 impl Table {
@@ -172,4 +174,3 @@ fn head(text: &mut String, name: &str) {
 fn number(text: &str) -> f64 {
     text.parse().unwrap_or(f64::NAN)
 }
-

@@ -46,8 +46,11 @@ impl End {
         let settings = bfd::Settings { interval_us: LIVENESS.0 * 1000, multiplier: LIVENESS.1 };
         let probing =
             quality::Settings { interval_ns: u64::from(PROBE_MS) * MILLISECOND, multiplier: LIVENESS.1 };
-        let judging =
-            health::Settings { hold_down_ns: 1_000 * MILLISECOND, half_life_ns: 0, grace_ns: 5_000 * MILLISECOND };
+        let judging = health::Settings {
+            hold_down_ns: 1_000 * MILLISECOND,
+            half_life_ns: 0,
+            grace_ns: 5_000 * MILLISECOND,
+        };
         End {
             session: Session::new(now_ns, settings, random.bits() as u32),
             health: Health::new(now_ns, judging),
@@ -130,10 +133,10 @@ impl End {
     /// What this end says of the link; nothing before it has ever lived.
     pub fn now(&self, neighbor: NodeId) -> Option<LinkNow> {
         let phase = self.health.phase();
-        let quality = self.gauge.reading().map(|reading| Quality {
-            latency_us: reading.latency_us,
-            loss_ppm: reading.loss_out_ppm,
-        });
+        let quality = self
+            .gauge
+            .reading()
+            .map(|reading| Quality { latency_us: reading.latency_us, loss_ppm: reading.loss_out_ppm });
         let up = phase == Phase::Up;
         (phase != Phase::Starting).then_some(LinkNow { neighbor, version: IpVersion::V4, up, quality })
     }

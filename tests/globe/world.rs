@@ -88,9 +88,7 @@ impl World {
         let control = watched.map(|cables| Control::new(&overlay, cables));
         let flows = overlay.flows.len();
         let templates = (0..flows).map(|flow| {
-            let of = |contender| {
-                (0..CLIENTS).map(move |client| (contender, client)).collect::<Vec<_>>()
-            };
+            let of = |contender| (0..CLIENTS).map(move |client| (contender, client)).collect::<Vec<_>>();
             let each = (0..overlay.contenders.len()).flat_map(of);
             each.map(|(contender, client)| packets::template(&overlay, flow, contender, client)).collect()
         });
@@ -186,7 +184,12 @@ impl World {
     }
 
     /// Where packets of a hop-by-hop protocol go next from a node towards another.
-    pub fn next_nodes(&mut self, node: usize, destination: usize, protocol: overlay::protocol::Protocol) -> Vec<usize> {
+    pub fn next_nodes(
+        &mut self,
+        node: usize,
+        destination: usize,
+        protocol: overlay::protocol::Protocol,
+    ) -> Vec<usize> {
         let tables = self.router(node).tables();
         let onward = tables.next_hops_of.onward(protocol, overlay::topology::IpVersion::V4, id(destination));
         let links = onward.iter().filter_map(|link| tables.links.get(usize::from(*link)));

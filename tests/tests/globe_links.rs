@@ -93,7 +93,11 @@ fn behind(world: &World, distances: &[Vec<u64>], next: &BTreeMap<(usize, usize),
         }
         let leads_astray = |next: &usize| {
             let by = world.overlay.region(*next);
-            let cable = world.overlay.map.cable(here, by).filter(|at| world.conditions.passes(&world.overlay.map, *at));
+            let cable = world
+                .overlay
+                .map
+                .cable(here, by)
+                .filter(|at| world.conditions.passes(&world.overlay.map, *at));
             let first_us = cable.map(|at| u64::from(world.conditions.latency_us(&world.overlay.map, at)));
             first_us.is_none_or(|first_us| first_us + distances[by][there] > best_us + best_us / 8 + 500)
         };
@@ -132,8 +136,7 @@ fn agree(world: &World, cable: usize) -> bool {
     let control = world.control.as_ref().expect("link state");
     let lives = |node: &usize| !world.conditions.dark[world.overlay.region(*node)];
     let regions = world.overlay.map.cables[cable].between.into_iter();
-    let origins: Vec<usize> =
-        regions.flat_map(|region| world.overlay.nodes(region)).filter(lives).collect();
+    let origins: Vec<usize> = regions.flat_map(|region| world.overlay.nodes(region)).filter(lives).collect();
     let nodes: Vec<usize> = (0..world.overlay.topology.nodes.len()).filter(lives).collect();
     origins.iter().all(|origin| {
         (0..2).all(|piece| {

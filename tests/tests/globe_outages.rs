@@ -25,16 +25,21 @@ fn two_disjoint_paths_survive_every_single_outage() {
     seeds("globe_outages", "two_disjoint_paths_survive_every_single_outage", 3, |seed| {
         let overlay = Overlay::draw(seed, 2, CONTENDERS);
         let map = overlay.map.clone();
-        let ends: BTreeSet<usize> =
-            overlay.flows.iter().flat_map(|flow| [flow.edge, flow.gateway].map(|node| overlay.region(node))).collect();
+        let ends: BTreeSet<usize> = overlay
+            .flows
+            .iter()
+            .flat_map(|flow| [flow.edge, flow.gateway].map(|node| overlay.region(node)))
+            .collect();
         let vias = overlay.topology.path_sets.iter().flat_map(|set| &set.paths).flat_map(|path| &path.via);
         let regions: BTreeSet<usize> =
             vias.map(|region| usize::from(region.0)).filter(|region| !ends.contains(region)).collect();
         // Each region alone; each cable alone; and what shares a risk, unless an end is in it: then the end is gone anyway.
-        let mut outages: Vec<(Vec<usize>, Vec<usize>)> = regions.iter().map(|region| (vec![*region], vec![])).collect();
+        let mut outages: Vec<(Vec<usize>, Vec<usize>)> =
+            regions.iter().map(|region| (vec![*region], vec![])).collect();
         outages.extend((0..map.cables.len()).map(|cable| (vec![], vec![cable])));
         for (risk, hazard) in map.hazards.iter().enumerate() {
-            let cables = (0..map.cables.len()).filter(|cable| map.cables[*cable].risks.contains(&risk)).collect();
+            let cables =
+                (0..map.cables.len()).filter(|cable| map.cables[*cable].risks.contains(&risk)).collect();
             if !hazard.regions.iter().any(|region| ends.contains(region)) {
                 outages.push((hazard.regions.clone(), cables));
             }

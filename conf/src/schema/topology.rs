@@ -258,7 +258,6 @@ enum RoutingProtocol {
     Cleanest,
     SourceRoute,
     Direct,
-    /// Over the overlay where that is worth it, else straight.
     Auto,
 }
 

@@ -93,6 +93,7 @@ fn by_paths(
     ends: [RegionIndex; 2],
     towards_gateway: bool,
 ) -> Option<Quality> {
-    let paths = set.paths.iter().filter_map(|path| along(topology, view, &stops(ends, &path.via, !towards_gateway)));
+    let paths =
+        set.paths.iter().filter_map(|path| along(topology, view, &stops(ends, &path.via, !towards_gateway)));
     paths.take(usize::from(copies.max(1))).reduce(combined)
 }

@@ -161,11 +161,12 @@ impl Auto {
         let (Some(cost_us), Some(other_us)) = (self.cost_us(side), self.cost_us(other)) else {
             return (Side::Overlay, Why::Unmeasured);
         };
-        let (percent, saved_us) = (100 + u64::from(self.settings.margin_percent), cost_us.saturating_sub(other_us));
+        let (percent, saved_us) =
+            (100 + u64::from(self.settings.margin_percent), cost_us.saturating_sub(other_us));
         let is_better = saved_us >= DIFFERENCE_US_MIN && other_us * percent < cost_us * 100;
-        let dwells = self.chosen_ms.is_some_and(|chosen_ms| {
-            now_ms.saturating_sub(chosen_ms) < u64::from(self.settings.dwell_ms)
-        });
+        let dwells = self
+            .chosen_ms
+            .is_some_and(|chosen_ms| now_ms.saturating_sub(chosen_ms) < u64::from(self.settings.dwell_ms));
         match (is_better, dwells) {
             (true, true) => (side, Why::Dwell),
             (true, false) => (other, Why::Cheaper),

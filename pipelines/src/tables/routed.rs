@@ -28,9 +28,10 @@ impl Tables {
                 }
             }
         }
-        let pathless = topology.applications.iter().any(|application| {
-            application.routing.protocols().any(|protocol| !protocol.has_path())
-        });
+        let pathless = topology
+            .applications
+            .iter()
+            .any(|application| application.routing.protocols().any(|protocol| !protocol.has_path()));
         self.pathless = pathless.then(|| number(&mut self.registry.paths, NO_PATH));
         let link = |to: NodeId, version: IpVersion| self.peer(to)?.link[(version == IpVersion::V6) as usize];
         self.next_hops_of = NextHops::compile(topology, self.node, dead, hops, link);

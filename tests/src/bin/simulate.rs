@@ -4,7 +4,8 @@ use proa_tests::globe::{Size, chart, measure};
 use std::time::Instant;
 
 fn main() {
-    let seeds = std::env::args().nth(1).and_then(|seeds| seeds.parse().ok()).unwrap_or(*Size::LARGE.seeds.end());
+    let seeds =
+        std::env::args().nth(1).and_then(|seeds| seeds.parse().ok()).unwrap_or(*Size::LARGE.seeds.end());
     let size = Size { seeds: 1..=seeds, ..Size::LARGE };
     let start = Instant::now();
     let table = measure(&size, |what| eprintln!("{:>5} s  {what}", start.elapsed().as_secs()));
