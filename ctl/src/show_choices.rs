@@ -64,7 +64,7 @@ mod tests {
             direct: measured(40.0, 2.0, 60.2),
             overlay: measured(42.5, 0.0, 47.5),
         };
-        let text = show_choices(&[choice.clone()]);
+        let text = show_choices(std::slice::from_ref(&choice));
         for part in
             ["web", "to origin", "40.0 ms, 2.0 %", "60.2 ms", "42.5 ms, 0.0 %", "47.5 ms", "it costs less"]
         {

@@ -86,7 +86,7 @@ impl Overlay {
         let mut pairs: Vec<(usize, usize)> =
             (0..REGIONS).flat_map(|a| (0..REGIONS).map(move |b| (a, b))).collect();
         random.shuffle(&mut pairs);
-        let mut taken = vec![false; REGIONS];
+        let mut taken = [false; REGIONS];
         for (from, to) in pairs {
             if drawn.len() == flows {
                 break;

@@ -11,7 +11,7 @@ use crate::sim::{Events, MICROSECOND, MILLISECOND};
 use overlay::routing::LinkView;
 use packet::Reason;
 use pipelines::tables::Dead;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How long a node has a packet, ns.
 const TRANSIT_NS: u64 = 20 * MICROSECOND;
@@ -75,6 +75,10 @@ pub struct World {
     number: u32,
     /// By number of a routing protocol: the only contender that it has.
     only: BTreeMap<u8, usize>,
+    /// Nodes whose tables stay as they are, whatever they hear.
+    pub deaf: BTreeSet<usize>,
+    /// Packets lost on lines, or at nodes without power.
+    pub lost: u64,
     /// Packets that came more than once, which none may.
     seen_twice: u64,
     arrived: BTreeMap<(usize, usize), Vec<u64>>,
@@ -113,6 +117,8 @@ impl World {
             until_ns: 0,
             number: 0,
             only,
+            deaf: BTreeSet::new(),
+            lost: 0,
             seen_twice: 0,
             arrived: BTreeMap::new(),
             overlay,
@@ -258,10 +264,11 @@ impl World {
     /// A node takes frames in, and sends what comes of them.
     fn forward(&mut self, node: usize, frames: &[Vec<u8>], port: pipelines::PortIndex) {
         if self.conditions.dark[self.overlay.region(node)] {
+            self.lost += frames.len() as u64;
             return;
         }
         self.router(node);
-        let World { overlay, conditions, now_ns, routers, lines, events, scores, only, .. } = self;
+        let World { overlay, conditions, now_ns, routers, lines, events, scores, only, lost, .. } = self;
         let router = routers[node].as_mut().expect("made just now");
         let mut delivered = Vec::new();
         router.give(overlay, *now_ns, port, frames, |port, frame| {
@@ -281,8 +288,9 @@ impl World {
             }
             let ends = [(node, overlay.region(node)), (to, overlay.region(to))];
             let arrives = lines.pass(&overlay.map, conditions, *now_ns + TRANSIT_NS, ends);
-            if let Some(at_ns) = arrives {
-                events.add(at_ns, Event::Frame(to, frame.to_vec()));
+            match arrives {
+                Some(at_ns) => events.add(at_ns, Event::Frame(to, frame.to_vec())),
+                None => *lost += 1,
             }
         });
         for mark in delivered {
@@ -374,6 +382,9 @@ impl World {
     }
 
     fn learn(&mut self, node: usize) {
+        if self.deaf.contains(&node) {
+            return;
+        }
         let Some(control) = &self.control else { return };
         let known = &mut self.known[node];
         (known.is_due, known.at_ns, known.version) = (false, self.now_ns, control.version(node));

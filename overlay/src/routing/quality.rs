@@ -47,7 +47,7 @@ fn quality(latency_us: u64, lost: u64) -> Quality {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::topology::{Link, Region};
+    use crate::topology::{Ground, Link, Region};
 
     fn topology() -> Topology {
         let link = |a, b, latency_us, loss_ppm| Link {
@@ -55,10 +55,9 @@ mod tests {
             quality: Quality { latency_us, loss_ppm },
             risks: Vec::new(),
         };
-        let mut topology = Topology::default();
-        topology.regions = (0..4).map(|region| Region { name: region.to_string() }).collect();
-        topology.ground.links = vec![link(0, 1, 10_000, 100_000), link(1, 2, 20_000, 100_000)];
-        topology
+        let regions = (0..4).map(|region| Region { name: region.to_string() }).collect();
+        let links = vec![link(0, 1, 10_000, 100_000), link(1, 2, 20_000, 100_000)];
+        Topology { regions, ground: Ground { links, ..Ground::default() }, ..Topology::default() }
     }
 
     #[test]

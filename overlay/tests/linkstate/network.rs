@@ -206,11 +206,7 @@ impl Network {
     /// What a node holds of another's links.
     pub fn told(&self, node: usize, origin: usize) -> Option<Told> {
         let links = self.nodes[node].links().filter(|(from, _)| *from == id(origin));
-        let told: Told = links
-            .map(|(_, link)| {
-                (link.neighbor.0, link.up, quality_of(&link))
-            })
-            .collect();
+        let told: Told = links.map(|(_, link)| (link.neighbor.0, link.up, quality_of(&link))).collect();
         let key = Key { origin: id(origin), kind: Kind::Links, index: 0 };
         self.nodes[node].age_ms(key, self.now(node)).map(|_| told)
     }
