@@ -11,6 +11,9 @@ FUZZ_SECONDS ?= 300
 # Namespace tests to run: parts of their names, all when empty.
 TESTS ?=
 
+# Overlays that `make simulate` draws.
+SEEDS ?= 10
+
 # Minutes that `make soak` takes.
 MINUTES ?= 10
 
@@ -27,6 +30,7 @@ help:
 	  '  make e2e      the namespace tests alone  (TESTS="mtu reload" to choose)' \
 	  '  make show     figures: fail-over of streams, what hostile packets achieve, real programs through the NAT' \
 	  '  make soak     ten minutes of traffic through the lab: memory must stay flat  (MINUTES=10)' \
+	  '  make simulate protocols over 1,000 nodes, several overlays: least, median, most  (SEEDS=10)' \
 	  '  make bench    nanoseconds and allocations per stage, Mpps per role beside l3fwd and OVS-DPDK' \
 	  '  make fuzz     fuzz each parser for FUZZ_SECONDS (default $(FUZZ_SECONDS))' \
 	  '  make lint     format, clippy and shellcheck' \
@@ -66,6 +70,11 @@ soak:
 	@scripts/setup.sh build test
 	cargo build --profile test-release -p proa-appliance -p proa-ctl
 	@BIN=$(TARGET_DIR)/test-release tests/e2e/show_soak.sh $(MINUTES)
+
+.PHONY: simulate
+simulate:
+	@scripts/setup.sh build
+	cargo run --profile test-release -p proa-tests --bin simulate -- $(SEEDS)
 
 .PHONY: bench
 bench:

@@ -9,6 +9,7 @@ use overlay::linkstate::Refused;
 use overlay::plans::Planning;
 use overlay::topology::IpVersion;
 use packet::{BufPool, PacketBuf};
+use pipelines::choices::Choices;
 use pipelines::keys::{self, Keys};
 use pipelines::linkstate::{self, LinkState};
 use pipelines::live::{self, Live};
@@ -66,6 +67,8 @@ pub struct Core<P: BufPool> {
     pub live: Live,
     /// What all nodes say of their links.
     pub link_state: LinkState,
+    /// What goes over the overlay and what straight, where that is weighed.
+    pub choices: Choices,
     /// Path sets that follow the links: the topology in `config` is the one in force.
     pub planning: Planning,
     /// Who holds which block of NAT addresses.
@@ -104,8 +107,8 @@ pub struct Core<P: BufPool> {
     retired: Vec<Arc<Tables>>,
     /// Snapshots that found a worker's queue full, to be published again.
     unpublished: bool,
-    /// What the snapshot in force was compiled from: the versions of neighbours, of what is dead, of plans, and of links.
-    compiled_versions: (u64, u64, u64, u64),
+    /// What the snapshot in force was compiled from: the versions of neighbours, of what is dead, of plans, of links, and of choices.
+    compiled_versions: [u64; 5],
     compiled_ns: u64,
     /// When link state that is not taken was told of last, ns.
     told_ns: Option<u64>,
@@ -150,6 +153,7 @@ impl<P: BufPool> Core<P> {
         let identities = &config.keys.identities;
         let takeovers = Takeovers::new(now_ns, begun, &config.topology, config.node, identities);
         let planning = Planning::new(&config.topology, config.node);
+        let choices = Choices::new(&config.topology, config.node);
         let keys = identity.and_then(|(identity, random)| {
             let begun = keys::Start { identity, rotation_s: config.keys.rotation_s, unix_offset_ms, random };
             Keys::new(now_ns, begun, &config.topology, config.node, &config.keys.identities)
@@ -162,6 +166,7 @@ impl<P: BufPool> Core<P> {
             slow,
             live,
             link_state,
+            choices,
             planning,
             takeovers,
             leases: Leases::default(),
@@ -182,7 +187,7 @@ impl<P: BufPool> Core<P> {
             pool,
             retired: Vec::new(),
             unpublished: false,
-            compiled_versions: (0, 0, 0, 0),
+            compiled_versions: [0; 5],
             compiled_ns: 0,
             told_ns: None,
         }
@@ -202,6 +207,7 @@ impl<P: BufPool> Core<P> {
         // What came in counts before anything is found missing.
         self.live.tick(now_ns, &self.tables);
         self.link_state.tick(now_ns, &self.tables, self.live.links());
+        self.choices.tick(now_ns, &self.config.topology, self.live.links(), self.link_state.views());
         self.note_incoming(now_ns);
         self.look_for_alarms(now_ns);
         self.pump_plans(now_ns);
@@ -228,7 +234,14 @@ impl<P: BufPool> Core<P> {
         let (tallies, traces) = (self.tallies.timeout(), self.traces.timeout());
         let link_state = self.link_state.poll_timeout(self.now_ns);
         let plans = self.planning.due_ms().map(|due_ms| due_ms.saturating_mul(MS));
-        let live = [self.live.poll_timeout(), link_state, plans, tallies, self.takeover_timeout()];
+        let live = [
+            self.live.poll_timeout(),
+            link_state,
+            plans,
+            tallies,
+            self.takeover_timeout(),
+            self.choices.timeout(),
+        ];
         let events = self.events.as_ref().map(Events::timeout);
         let own = live.into_iter().chain([self.slow.poll_timeout(), keys, compile, traces, events]);
         own.flatten().min()
@@ -321,10 +334,11 @@ impl<P: BufPool> Core<P> {
     }
 
     /// What a snapshot depends on beside the configuration.
-    fn versions(&self) -> (u64, u64, u64, u64) {
+    fn versions(&self) -> [u64; 5] {
         // Where nothing goes hop by hop, what others say of links changes nothing.
         let links = if self.config.routes_by_links() { self.link_state.version() } else { 0 };
-        (self.slow.version(), self.live.version(), self.planning.version(), links)
+        let (plans, choices) = (self.planning.version(), self.choices.version());
+        [self.slow.version(), self.live.version(), plans, links, choices]
     }
 
     /// Publishes a new snapshot when neighbours or what is dead have changed.
@@ -352,7 +366,7 @@ impl<P: BufPool> Core<P> {
     ) -> Result<Tables, pipelines::tables::CompileError> {
         let neighbors: Vec<_> = self.slow.neighbors().collect();
         let versions = self.versions();
-        let known = (self.live.dead(), self.live.mtus(), self.link_state.views());
+        let known = (self.live.dead(), self.live.mtus(), self.link_state.views(), &self.choices);
         let previous = Some(&*self.tables);
         let blocks = self.blocks();
         let (interfaces, seed) = (&self.interfaces, self.seed);
@@ -384,6 +398,7 @@ impl<P: BufPool> Core<P> {
         let Config { topology, node, keys, .. } = &self.config;
         self.takeovers.reconfigure(now_ns, topology, *node, &keys.identities);
         self.link_state.reconfigure(topology, *node, &keys.identities);
+        self.choices.reconfigure(topology, *node);
         if let Some(keyring) = &mut self.keyring {
             keyring.keys.reconfigure(topology, *node, &keys.identities);
         }

@@ -32,6 +32,7 @@ mod metrics_traces;
 pub mod reload;
 pub mod replay;
 pub mod report;
+mod report_choices;
 mod report_keys;
 mod report_links;
 mod report_liveness;

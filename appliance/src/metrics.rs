@@ -12,6 +12,7 @@ use crate::core::{Core, Counters};
 use crate::metrics_liveness;
 use crate::metrics_traces;
 use crate::report::Process;
+use crate::report_choices;
 use crate::report_keys;
 use crate::report_links;
 use crate::report_plans;
@@ -98,6 +99,7 @@ fn collect<P: BufPool>(core: &Core<P>, process: &Process) -> Vec<Metric> {
     metrics_liveness::link_quality(core, &mut metrics);
     report_links::metrics(core, &mut metrics);
     report_plans::metrics(core, &mut metrics);
+    report_choices::metrics(core, &mut metrics);
     report_keys::metrics(core, &mut metrics);
     report_takeover::metrics(core, &mut metrics);
     metrics_traces::metrics(core, &mut metrics);

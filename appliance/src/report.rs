@@ -131,7 +131,7 @@ impl<P: BufPool> Core<P> {
         // What has no path is counted as path 0, under the names of the protocols that send so.
         let routings = topology.applications.iter().map(|application| &application.routing);
         let used: BTreeSet<_> = routings
-            .flat_map(|routing| [routing.to_origin, routing.to_client])
+            .flat_map(overlay::topology::Routing::protocols)
             .filter(|protocol| !protocol.has_path())
             .collect();
         if !used.is_empty() {

@@ -12,6 +12,7 @@ use arrayvec::ArrayVec;
 use conf::Config;
 use packet::heap::{HeapBuf, HeapPool};
 use packet::{Mac, PacketBuf};
+use pipelines::choices::Choices;
 use pipelines::tables::{Dead, Mtus};
 use pipelines::{Burst, Forwarder, PORTS_MAX, PortIndex, TX_MAX};
 
@@ -90,7 +91,7 @@ impl Sandbox {
             &interfaces,
             &[],
             start.seed,
-            (&Dead::default(), &Mtus::default(), &Default::default()),
+            (&Dead::default(), &Mtus::default(), &Default::default(), &Choices::default()),
             &[],
             None,
             false,

@@ -62,7 +62,10 @@ impl Serving {
                     status.ready = core.workers_turn(now_ns);
                     self.respond(client, Response::Status(Box::new(status)));
                 }
-                Request::Paths => self.respond(client, Response::Paths(core.paths())),
+                Request::Paths => {
+                    let paths = ctl::Paths { paths: core.paths(), choices: core.chosen() };
+                    self.respond(client, Response::Paths(Box::new(paths)));
+                }
                 Request::Drops => self.respond(client, Response::Drops(core.drops())),
                 Request::Links => self.respond(client, Response::Links(Box::new(core.all_links()))),
                 Request::Keys => {

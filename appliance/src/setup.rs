@@ -5,6 +5,7 @@ use overlay::elimination::Watching;
 use overlay::routing::LinkView;
 use overlay::topology::{Node, NodeId};
 use packet::{Addr, Mac};
+use pipelines::choices::Choices;
 use pipelines::tables::{self, Block, Dead, Hops, Input, Interface, Local, Mtus};
 use pipelines::{PortIndex, Setup, Tables, slow};
 
@@ -59,13 +60,17 @@ pub fn compile(
     interfaces: &[Interface],
     neighbors: &[(PortIndex, Addr, Mac)],
     seed: u64,
-    (dead, mtus, views): (&Dead, &Mtus, &[LinkView; 2]),
+    (dead, mtus, views, choices): (&Dead, &Mtus, &[LinkView; 2], &Choices),
     blocks: &[Block],
     previous: Option<&Tables>,
     neighbors_only: bool,
 ) -> Result<Tables, tables::CompileError> {
     let (topology, node) = (&config.topology, config.node);
-    let hops = Hops { views: views.clone(), detours: config.local.detours.clone() };
+    let hops = Hops {
+        views: views.clone(),
+        detours: config.local.detours.clone(),
+        straight: choices.straight().clone(),
+    };
     Tables::compile(&Input {
         topology,
         node,

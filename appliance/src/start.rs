@@ -9,6 +9,7 @@ use conf::{Config, Poll};
 use dpdk::{Clock, Eal, Pool, Port};
 use mio::Waker;
 use pipelines::PortIndex;
+use pipelines::choices::Choices;
 use pipelines::tables::{Dead, Mtus};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
@@ -68,7 +69,7 @@ pub(crate) fn start(config_file: &Path, config: Config) -> Result<Node, Error> {
         &interfaces,
         &[],
         begun.seed,
-        (&Dead::default(), &Mtus::default(), &Default::default()),
+        (&Dead::default(), &Mtus::default(), &Default::default(), &Choices::default()),
         &[],
         None,
         false,

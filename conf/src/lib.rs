@@ -37,7 +37,8 @@ mod values;
 use std::path::PathBuf;
 
 use overlay::keys::{Identity, PublicIdentity};
-use overlay::topology::{Node, NodeId, Topology};
+use overlay::protocol::Protocol;
+use overlay::topology::{Node, NodeId, Routing, Topology};
 
 pub use crate::certificate::{Certificate, CertifiedPath};
 pub use crate::local::{
@@ -88,7 +89,7 @@ impl Config {
     /// Whether any packets are routed hop by hop, by what is known of links.
     pub fn routes_by_links(&self) -> bool {
         let routings = self.topology.applications.iter().map(|application| &application.routing);
-        routings.flat_map(|routing| [routing.to_origin, routing.to_client]).any(|one| one.is_hop_by_hop())
+        routings.flat_map(Routing::protocols).any(Protocol::is_hop_by_hop)
     }
 
     /// This node's private key, read from its file; `None` where it needs none.

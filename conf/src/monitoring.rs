@@ -12,14 +12,14 @@ const LENGTHS_MAX: usize = 8;
 /// `[liveness]` as read.
 #[derive(Clone, Debug)]
 pub(crate) struct RawLiveness {
-    enabled: bool,
+    pub(crate) enabled: bool,
     liveness: Liveness,
 }
 
 /// `[quality]` as read.
 #[derive(Clone, Debug)]
 pub(crate) struct RawQuality {
-    enabled: bool,
+    pub(crate) enabled: bool,
     interval_ms: Option<At<u32>>,
     packet_bytes: Vec<u16>,
 }

@@ -1,7 +1,8 @@
 //! How packets find their ways: the routing protocols of an application, and a node's own word on next hops.
 
+use overlay::auto::Settings;
 use overlay::protocol::Protocol;
-use overlay::topology::{Detour, NodeId, Routing, Topology};
+use overlay::topology::{AutoRouting, Detour, NodeId, Routing, Topology};
 use overlay::wire::HOPS_MAX;
 use toml::de::DeValue;
 
@@ -10,22 +11,53 @@ use crate::check::names::Unique;
 use crate::problems::{At, Problems, error};
 use crate::reader::{Item, List, Table, table};
 use crate::topology_file::{RawApplication, RawNode, TopologyFile};
-use crate::values::{name, word};
+use crate::values::{decimal, integer, name, word};
 
 /// Detours of a node at most.
 pub(crate) const DETOURS_MAX: usize = 1024;
 
-/// The protocols of both directions.
+/// How the packets of a direction are carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// By this protocol.
+    By(Protocol),
+    /// By the protocol of `auto`, or straight.
+    Auto,
+}
+
+/// The ways of both directions.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RawRouting {
-    pub(crate) to_origin: Option<Protocol>,
-    pub(crate) to_client: Option<Protocol>,
+    pub(crate) to_origin: Option<Way>,
+    pub(crate) to_client: Option<Way>,
+}
+
+/// How ways are weighed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RawAuto {
+    /// The protocol over the overlay.
+    pub(crate) overlay: Protocol,
+    pub(crate) settings: Settings,
 }
 
 impl RawRouting {
+    /// Whether a direction is weighed.
+    fn weighs(&self) -> [bool; 2] {
+        [self.to_origin, self.to_client].map(|way| way == Some(Way::Auto))
+    }
+
+    /// The protocols of both directions, over the overlay where that is weighed.
+    pub(crate) fn protocols(&self, auto: Option<&RawAuto>) -> [Protocol; 2] {
+        [self.to_origin, self.to_client].map(|way| match way {
+            None => Protocol::default(),
+            Some(Way::By(protocol)) => protocol,
+            Some(Way::Auto) => auto.copied().unwrap_or_default().overlay,
+        })
+    }
+
     /// Whether copies are sent in either direction.
-    pub(crate) fn replicates(&self) -> bool {
-        [self.to_origin, self.to_client].map(Option::unwrap_or_default).contains(&Protocol::Replicate)
+    pub(crate) fn replicates(&self, auto: Option<&RawAuto>) -> bool {
+        self.protocols(auto).contains(&Protocol::Replicate)
     }
 }
 
@@ -37,12 +69,20 @@ pub(crate) struct RawDetour {
     pub(crate) next: Option<At<String>>,
 }
 
-const PROTOCOLS: &[(&str, Protocol)] = &[
+const WAYS: &[(&str, Way)] = &[
+    ("shortest", Way::By(Protocol::Shortest)),
+    ("replicate", Way::By(Protocol::Replicate)),
+    ("cleanest", Way::By(Protocol::Cleanest)),
+    ("source-route", Way::By(Protocol::SourceRoute)),
+    ("direct", Way::By(Protocol::Direct)),
+    ("auto", Way::Auto),
+];
+/// What `auto` may choose beside the direct way.
+const OVER_THE_OVERLAY: &[(&str, Protocol)] = &[
     ("shortest", Protocol::Shortest),
     ("replicate", Protocol::Replicate),
     ("cleanest", Protocol::Cleanest),
     ("source-route", Protocol::SourceRoute),
-    ("direct", Protocol::Direct),
 ];
 const HOP_BY_HOP: &[(&str, Protocol)] = &[("shortest", Protocol::Shortest), ("cleanest", Protocol::Cleanest)];
 
@@ -50,13 +90,37 @@ const HOP_BY_HOP: &[(&str, Protocol)] = &[("shortest", Protocol::Shortest), ("cl
 pub(crate) fn routing(item: &Item<'_>, p: &mut Problems) -> Option<RawRouting> {
     if matches!(item.value, DeValue::Table(_)) {
         return table(item, "`routing`", p, |t, p| RawRouting {
-            to_origin: t.optional("to_origin", p, word(PROTOCOLS)).map(|at| at.value),
-            to_client: t.optional("to_client", p, word(PROTOCOLS)).map(|at| at.value),
+            to_origin: t.optional("to_origin", p, word(WAYS)).map(|at| at.value),
+            to_client: t.optional("to_client", p, word(WAYS)).map(|at| at.value),
         });
     }
-    let both = Some(word(PROTOCOLS)(item, p)?);
+    let both = Some(word(WAYS)(item, p)?);
     Some(RawRouting { to_origin: both, to_client: both })
 }
+
+/// How `auto` weighs.
+pub(crate) fn auto(item: &Item<'_>, p: &mut Problems) -> Option<RawAuto> {
+    table(item, "`auto`", p, |t, p| {
+        let default = Settings::default();
+        let price_ms = t.optional("price_ms", p, decimal(0.0..=PRICE_MS_MAX));
+        let margin_percent = t.optional("margin_percent", p, integer(0..=100));
+        let dwell_seconds = t.optional("dwell_seconds", p, integer(0..=DWELL_S_MAX));
+        RawAuto {
+            overlay: t
+                .optional("overlay", p, word(OVER_THE_OVERLAY))
+                .map_or_else(Default::default, |at| at.value),
+            settings: Settings {
+                price_us: price_ms.map_or(default.price_us, |at| (at.value * 1e3).round() as u32),
+                margin_percent: margin_percent.map_or(default.margin_percent, |at| at.value),
+                dwell_ms: dwell_seconds.map_or(default.dwell_ms, |at| at.value * 1000),
+            },
+        }
+    })
+}
+
+/// The highest price of the overlay, ms, and the longest dwell time, seconds.
+const PRICE_MS_MAX: f64 = 10_000.0;
+const DWELL_S_MAX: u32 = 86_400;
 
 /// An entry of a node file's list.
 pub(crate) fn detour(item: &Item<'_>, p: &mut Problems) -> Option<RawDetour> {
@@ -70,12 +134,18 @@ pub(crate) fn detour(item: &Item<'_>, p: &mut Problems) -> Option<RawDetour> {
 impl RawApplication {
     fn protocols(&self) -> [Protocol; 2] {
         let routing = self.routing.as_ref().map(|at| at.value).unwrap_or_default();
-        [routing.to_origin, routing.to_client].map(Option::unwrap_or_default)
+        routing.protocols(self.auto.as_ref().map(|at| &at.value))
+    }
+
+    /// Whether ways to origins and to clients are weighed.
+    fn weighs(&self) -> [bool; 2] {
+        self.routing.as_ref().map_or([false; 2], |at| at.value.weighs())
     }
 
     /// Whether any of its packets are carried by a protocol.
     pub(crate) fn uses(&self, protocol: Protocol) -> bool {
-        self.protocols().contains(&protocol)
+        let straight = protocol == Protocol::Direct && self.weighs().contains(&true);
+        straight || self.protocols().contains(&protocol)
     }
 }
 
@@ -101,6 +171,7 @@ pub(crate) fn check(
         }
         _ => {}
     }
+    check_auto(application, file, p);
     let Some(written) = written else { return };
     if written.value.items.is_empty() && written.value.complete {
         error(written.place, "`source_route` is empty")
@@ -115,6 +186,22 @@ pub(crate) fn check(
             error(name.place, format!("node `{}` is a hop, but no intermediate", name.value))
                 .help(p, "name an intermediate node, or add \"intermediate\" to its roles");
         }
+    }
+}
+
+/// Tells what is to be weighed and can not be, and weights of nothing.
+fn check_auto(application: &At<RawApplication>, file: &TopologyFile, p: &mut Problems) {
+    let raw = &application.value;
+    let who = title("application", &raw.name);
+    let weighs = raw.weighs().contains(&true);
+    if let (Some(auto), false) = (&raw.auto, weighs) {
+        error(auto.place, format!("{who} says how ways are weighed, but weighs none"))
+            .help(p, "set routing = \"auto\", or remove auto");
+    }
+    let measured = file.liveness.enabled && file.quality.enabled;
+    if let Some(routing) = raw.routing.as_ref().filter(|_| weighs && !measured) {
+        error(routing.place, format!("{who} weighs ways, but nothing is measured"))
+            .help(p, "enable [liveness] and [quality], or name a protocol");
     }
 }
 
@@ -163,7 +250,13 @@ pub(crate) fn build(raw: &RawApplication, hops: &[Option<usize>], topology: &Top
     let [to_origin, to_client] = raw.protocols();
     let hop = |position: &Option<usize>| Some(topology.nodes.get((*position)?)?.id);
     let hops: Vec<NodeId> = hops.iter().take(HOPS_MAX).map(hop).collect::<Option<_>>()?;
-    Some(Routing { to_origin, to_client, hops })
+    let weighs = raw.weighs();
+    let auto = weighs.contains(&true).then(|| AutoRouting {
+        to_origin: weighs[0],
+        to_client: weighs[1],
+        settings: raw.auto.as_ref().map(|at| at.value.settings).unwrap_or_default(),
+    });
+    Some(Routing { to_origin, to_client, hops, auto })
 }
 
 /// A node's detours.

@@ -11,7 +11,7 @@ use overlay::wire::HOPS_MAX;
 use crate::monitoring::{self, RawLiveness, RawQuality};
 use crate::problems::{At, Problems, error};
 use crate::reader::{Item, List, Table, list, table};
-use crate::routing::{self, RawRouting};
+use crate::routing::{self, RawAuto, RawRouting};
 use crate::service::service;
 use crate::takeover::{self, RawTakeover, TAKEOVERS_MAX};
 use crate::topology_values::{address_range, public_key, roles, rss, sampling};
@@ -107,6 +107,7 @@ pub(crate) struct RawApplication {
     pub(crate) trace: Option<At<Sampling>>,
     pub(crate) routing: Option<At<RawRouting>>,
     pub(crate) source_route: Option<At<List<String>>>,
+    pub(crate) auto: Option<At<RawAuto>>,
     pub(crate) translation: Option<RawTranslation>,
 }
 
@@ -244,7 +245,9 @@ fn path(item: &Item<'_>, p: &mut Problems) -> Option<RawPath> {
 
 fn application(t: &mut Table<'_>, p: &mut Problems) -> RawApplication {
     let routing = t.optional("routing", p, routing::routing);
-    let replicates = routing.as_ref().is_none_or(|at| at.value.replicates());
+    let auto = t.optional("auto", p, routing::auto);
+    let weighed = auto.as_ref().map(|at| &at.value);
+    let replicates = routing.as_ref().is_none_or(|at| at.value.replicates(weighed));
     let copies = integer(1..=8);
     RawApplication {
         name: t.required("name", "name = \"web\"", p, name),
@@ -270,6 +273,7 @@ fn application(t: &mut Table<'_>, p: &mut Problems) -> RawApplication {
         trace: t.optional("trace", p, |item, p| table(item, "`trace`", p, sampling)),
         source_route: t.optional("source_route", p, list(HOPS_MAX, name)),
         routing,
+        auto,
         translation: t
             .optional("nat", p, |item, p| table(item, "`nat`", p, translation::application))
             .map(|at| at.value),

@@ -6,6 +6,7 @@
 //! [`Response::Links`], [`Response::Gateways`], [`Response::Traces`], [`Response::End`] or
 //! [`Response::Error`].
 
+mod choices;
 pub mod cli;
 mod client;
 mod gateways;
@@ -15,6 +16,7 @@ mod liveness;
 mod protocol;
 mod response;
 mod show;
+mod show_choices;
 mod show_gateways;
 mod show_keys;
 mod show_links;
@@ -24,6 +26,7 @@ mod show_traces;
 mod table;
 mod traces;
 
+pub use choices::{Choice, Paths, Weighed};
 pub use client::{Error, ask};
 pub use gateways::{Block, Gateways, Voter};
 pub use keys::{KeyPeer, Keys, Rejection};

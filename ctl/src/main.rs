@@ -64,7 +64,7 @@ fn as_json(noun: &Noun, answer: Vec<Response>) -> Value {
     for response in answer {
         match response {
             Response::Status(status) => return json!(status),
-            Response::Paths(paths) => return json!({ "paths": paths }),
+            Response::Paths(paths) => return json!(paths),
             Response::Drops(drops) => return json!({ "drops": drops }),
             Response::Keys(keys) => return json!(keys),
             Response::Gateways(gateways) => return json!(gateways),

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::Family;
+use crate::choices::Paths;
 use crate::gateways::Gateways;
 use crate::keys::Keys;
 use crate::links::Links;
@@ -18,7 +19,7 @@ pub enum Response {
     /// Answers [`Request::Status`].
     Status(Box<Status>),
     /// Answers [`Request::Paths`].
-    Paths(Vec<Path>),
+    Paths(Box<Paths>),
     /// Answers [`Request::Drops`]: every reason, in the order of their numbers.
     Drops(Vec<Drop>),
     /// Answers [`Request::Links`].

@@ -2,6 +2,7 @@
 
 use crate::liveness::{Neighbor, Percentiles};
 use crate::response::{Drop, End, Flow, Path, Port, Response, Session, Status, Worker};
+use crate::show_choices::show_choices;
 use crate::show_gateways::show_gateways;
 use crate::show_keys::show_keys;
 use crate::show_links;
@@ -34,7 +35,7 @@ pub fn print(answer: &[Response], all: bool) -> String {
     for response in answer {
         match response {
             Response::Status(status) => text += &show_status(status),
-            Response::Paths(paths) => text += &show_paths(paths),
+            Response::Paths(shown) => text += &(show_paths(&shown.paths) + &show_choices(&shown.choices)),
             Response::Drops(drops) => text += &show_drops(drops, all),
             Response::Keys(keys) => text += &show_keys(keys),
             Response::Gateways(gateways) => text += &show_gateways(gateways),
@@ -335,6 +336,7 @@ pub(crate) fn duration(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::choices::Paths;
     use crate::liveness::{PathEnd, Quality};
 
     #[test]
@@ -347,7 +349,13 @@ mod tests {
             regions: vec!["paris".to_owned(), "london".to_owned(), "frankfurt".to_owned()],
             ..Path::default()
         };
-        let text = print(&[Response::Paths(vec![path(1, 75, 25), path(2, 25, 75)])], false);
+        let text = print(
+            &[Response::Paths(Box::new(Paths {
+                paths: vec![path(1, 75, 25), path(2, 25, 75)],
+                choices: Vec::new(),
+            }))],
+            false,
+        );
         assert!(text.contains("paris - london - frankfurt"), "{text}");
         assert!(text.lines().nth(1).unwrap().ends_with("75.0 %"), "{text}");
     }
@@ -376,7 +384,8 @@ mod tests {
         };
         let path =
             Path { path: 7, ends: vec![end(true, Some(quality)), end(false, None)], ..Path::default() };
-        let text = print(&[Response::Paths(vec![path])], false);
+        let text =
+            print(&[Response::Paths(Box::new(Paths { paths: vec![path], choices: Vec::new() }))], false);
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[4].contains("0.50 %") && lines[4].contains("1.50 / 2.50 / 12.35"), "{text}");
         assert!(lines[5].contains("down") && !lines[5].contains('%'), "{text}");

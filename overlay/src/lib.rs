@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod allowance;
+pub mod auto;
 pub mod bfd;
 pub mod disjoint;
 pub mod elimination;

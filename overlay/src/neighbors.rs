@@ -1,4 +1,4 @@
-//! Which nodes exchange packets without another node between them.
+//! Which nodes exchange packets without another node between them, or may.
 
 use std::collections::HashSet;
 
@@ -11,6 +11,8 @@ pub struct Neighbors<'a> {
     hops: HashSet<(Stop, Stop)>,
     /// Pairs that a link joins, both ways.
     links: HashSet<(RegionIndex, RegionIndex)>,
+    /// Pairs of nodes that may send each other packets straight, both ways: the direct way is measured as well.
+    straight: HashSet<(NodeId, NodeId)>,
 }
 
 /// A place on a path.
@@ -48,16 +50,17 @@ impl<'a> Neighbors<'a> {
         }
         let both = |[a, b]: [RegionIndex; 2]| [(a, b), (b, a)];
         let links = topology.ground.links.iter().flat_map(|link| both(link.between)).collect();
-        Neighbors { topology, hops, links }
+        Neighbors { topology, hops, links, straight: straight(topology) }
     }
 
-    /// Whether two nodes are neighbours: on some path one comes after the other, or a link joins their regions and one of
-    /// them can forward for the other.
+    /// Whether two nodes are neighbours: on some path one comes after the other, a link joins their regions and one of
+    /// them can forward for the other, or packets may go straight between them.
     pub fn are(&self, one: &Node, other: &Node) -> bool {
         let on_path = |a: &Node, b: &Node| self.hops.iter().any(|(from, to)| from.is_of(a) && to.is_of(b));
         let linked = self.links.contains(&(one.region, other.region))
             && (one.roles.intermediate || other.roles.intermediate);
-        one.id != other.id && (linked || on_path(one, other) || on_path(other, one))
+        let straight = self.straight.contains(&(one.id, other.id));
+        one.id != other.id && (linked || straight || on_path(one, other) || on_path(other, one))
     }
 
     /// A node's neighbours, in the topology's order.
@@ -76,10 +79,25 @@ impl<'a> Neighbors<'a> {
         let is_beside = |other: &&Node| {
             let linked = self.links.contains(&(this.region, other.region))
                 && (this.roles.intermediate || other.roles.intermediate);
-            other.id != node && (linked || beside.iter().any(|stop| stop.is_of(other)))
+            let straight = self.straight.contains(&(node, other.id));
+            other.id != node && (linked || straight || beside.iter().any(|stop| stop.is_of(other)))
         };
         self.topology.nodes.iter().filter(is_beside).map(|other| other.id).collect()
     }
+}
+
+/// The edges and gateways of applications whose packets may go straight.
+fn straight(topology: &Topology) -> HashSet<(NodeId, NodeId)> {
+    let mut pairs = HashSet::new();
+    for application in topology.applications.iter().filter(|one| one.routing.auto.is_some()) {
+        let gateways = topology.nodes.iter().filter(|node| node.roles.gateway);
+        for gateway in gateways.filter(|gateway| gateway.region == application.gateway) {
+            for vip in &application.vips {
+                pairs.extend([(vip.node, gateway.id), (gateway.id, vip.node)]);
+            }
+        }
+    }
+    pairs
 }
 
 #[cfg(test)]

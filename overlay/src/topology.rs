@@ -8,6 +8,7 @@ use core::ops::RangeInclusive;
 use ipnetwork::IpNetwork;
 pub use packet::IpVersion;
 
+use crate::auto::Settings;
 use crate::plan::{Certificate, Quality};
 use crate::protocol::Protocol;
 
@@ -258,6 +259,19 @@ pub struct Routing {
     /// The intermediate nodes of [`Protocol::SourceRoute`] in order from edge to gateway, which packets to clients pass
     /// the other way round; at most [`crate::wire::HOPS_MAX`].
     pub hops: Vec<NodeId>,
+    /// Where packets go by the protocol of their direction only if that is worth it, and straight otherwise.
+    pub auto: Option<AutoRouting>,
+}
+
+/// When packets of an application go straight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AutoRouting {
+    /// From clients to origins.
+    pub to_origin: bool,
+    /// From origins to clients.
+    pub to_client: bool,
+    /// How either way is weighed.
+    pub settings: Settings,
 }
 
 /// A node's own word on where packets go next, instead of what it finds itself.
@@ -363,6 +377,19 @@ impl Routing {
     /// The protocol of a direction.
     pub fn towards(&self, origin: bool) -> Protocol {
         if origin { self.to_origin } else { self.to_client }
+    }
+
+    /// How a direction's packets are weighed between overlay and direct way; none where they are not.
+    pub fn auto_towards(&self, origin: bool) -> Option<Settings> {
+        let auto = self.auto.filter(|auto| if origin { auto.to_origin } else { auto.to_client })?;
+        Some(auto.settings)
+    }
+
+    /// The protocols that packets of either direction may have.
+    pub fn protocols(&self) -> impl Iterator<Item = Protocol> {
+        let direct =
+            self.auto.is_some_and(|auto| auto.to_origin || auto.to_client).then_some(Protocol::Direct);
+        [self.to_origin, self.to_client].into_iter().chain(direct)
     }
 }
 

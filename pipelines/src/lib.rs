@@ -15,6 +15,7 @@
 mod answer;
 pub mod batch;
 mod bindings;
+pub mod choices;
 mod classify;
 pub mod counters;
 mod datagram;

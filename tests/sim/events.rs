@@ -31,23 +31,23 @@ impl<T> Ord for Entry<T> {
 }
 
 /// Events to come.
-pub(super) struct Events<T> {
+pub(crate) struct Events<T> {
     heap: BinaryHeap<Entry<T>>,
     added: u64,
 }
 
 impl<T> Events<T> {
-    pub(super) fn new() -> Events<T> {
+    pub(crate) fn new() -> Events<T> {
         Events { heap: BinaryHeap::new(), added: 0 }
     }
 
-    pub(super) fn add(&mut self, at: u64, event: T) {
+    pub(crate) fn add(&mut self, at: u64, event: T) {
         self.heap.push(Entry { at, number: self.added, event });
         self.added += 1;
     }
 
     /// The next event up to a time, with its own time.
-    pub(super) fn next(&mut self, until: u64) -> Option<(u64, T)> {
+    pub(crate) fn next(&mut self, until: u64) -> Option<(u64, T)> {
         if self.heap.peek()?.at > until {
             return None;
         }

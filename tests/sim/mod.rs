@@ -36,6 +36,7 @@ mod world;
 
 pub use balance::Tally;
 pub use decode::decode;
+pub(crate) use events::Events;
 pub use frame::{ArpMessage, Discovery};
 pub use ledger::{Exchange, Ledger};
 pub use link::{Link, Loss};

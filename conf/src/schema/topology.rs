@@ -238,6 +238,8 @@ struct Application {
     seal: Option<String>,
     /// The routing protocol of both directions, or of each. If left out: "replicate".
     routing: Option<Routing>,
+    /// How routing "auto" weighs the overlay against the direct way.
+    auto: Option<Auto>,
     /// The hops of "source-route": intermediate nodes from edge to gateway; back the other way round.
     #[schemars(length(min = 1, max = 8), inner(regex(pattern = NAME)))]
     source_route: Option<Vec<String>>,
@@ -273,6 +275,25 @@ enum RoutingProtocol {
     Cleanest,
     SourceRoute,
     Direct,
+    Auto,
+}
+
+/// How the overlay is weighed against the direct way.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Auto {
+    /// The routing protocol over the overlay.
+    #[schemars(extend("enum" = ["shortest", "replicate", "cleanest", "source-route"], "default" = "replicate"))]
+    overlay: Option<String>,
+    /// What the overlay must be worth, milliseconds of latency; 1 % of loss counts as 10.
+    #[schemars(range(min = 0, max = 10_000), extend("default" = 5))]
+    price_ms: Option<f64>,
+    /// By how much the other way must be better, percent of what it costs.
+    #[schemars(range(min = 0, max = 100), extend("default" = 10))]
+    margin_percent: Option<u8>,
+    /// How long a choice stays at least, unless its way dies.
+    #[schemars(range(min = 0, max = 86400), extend("default" = 10))]
+    dwell_seconds: Option<u32>,
 }
 
 #[derive(JsonSchema)]

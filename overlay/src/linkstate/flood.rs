@@ -327,7 +327,7 @@ impl Flood {
         for node in nodes {
             let Some(neighbor) = self.neighbors.get_mut(&node) else { continue };
             neighbor.begin_summary(now_ms);
-            if neighbor.due_ms(now_ms) > now_ms || !neighbor.sending.take(now_ms) {
+            if !neighbor.is_due(now_ms) || !neighbor.sending.take(now_ms) {
                 continue;
             }
             let mut writer = Writer::new(self.settings.overlay_id, self.settings.node);
@@ -369,6 +369,11 @@ impl Flood {
     /// Records held.
     pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
         self.held.values().filter_map(|held| Record::parse(&held.content.as_ref()?.bytes))
+    }
+
+    /// The sequence of the newest record of a key that is held.
+    pub fn sequence(&self, key: Key) -> Option<u64> {
+        self.held.get(&key).filter(|held| held.content.is_some()).map(|held| held.sequence)
     }
 
     /// Milliseconds since the origin made the record of a key.

@@ -35,6 +35,8 @@ pub(super) struct Pending {
 pub(super) struct Neighbor {
     pub(super) up: bool,
     pub(super) pending: BTreeMap<Key, Pending>,
+    /// When the first of them is due, ms, or somewhat later than this.
+    earliest_ms: u64,
     pub(super) acks: Vec<Entry>,
     /// Where the summary under way goes on.
     pub(super) summary_after: Option<Key>,
@@ -49,6 +51,7 @@ impl Neighbor {
         Neighbor {
             up: false,
             pending: BTreeMap::new(),
+            earliest_ms: u64::MAX,
             acks: Vec::new(),
             summary_after: None,
             summary_ms: u64::MAX,
@@ -65,6 +68,7 @@ impl Neighbor {
         }
         self.up = up;
         self.pending.clear();
+        self.earliest_ms = u64::MAX;
         self.acks.clear();
         self.summary_after = None;
         self.summaries = 0;
@@ -75,6 +79,7 @@ impl Neighbor {
     pub(super) fn owe(&mut self, now_ms: u64, key: Key) {
         if self.up {
             self.pending.insert(key, Pending { next_ms: now_ms, wait_ms: RETRY_MIN_MS });
+            self.earliest_ms = self.earliest_ms.min(now_ms);
         }
     }
 
@@ -113,14 +118,23 @@ impl Neighbor {
         }
     }
 
-    /// When there is something to send, ms.
+    /// Whether there is something to send, to be asked before it is sent.
+    pub(super) fn is_due(&mut self, now_ms: u64) -> bool {
+        if self.due_ms(now_ms) > now_ms {
+            return false;
+        }
+        // What was due may have been acknowledged.
+        self.earliest_ms = self.pending.values().map(|pending| pending.next_ms).min().unwrap_or(u64::MAX);
+        self.due_ms(now_ms) <= now_ms
+    }
+
+    /// When there is something to send, ms, or somewhat before that: it is asked of all neighbours for each message.
     pub(super) fn due_ms(&self, now_ms: u64) -> u64 {
         if !self.up {
             return u64::MAX;
         }
         let at_once = !self.acks.is_empty() || self.summary_after.is_some();
-        let pending = self.pending.values().map(|pending| pending.next_ms).min().unwrap_or(u64::MAX);
-        let due = if at_once { now_ms } else { pending.min(self.summary_ms) };
+        let due = if at_once { now_ms } else { self.earliest_ms.min(self.summary_ms) };
         if due == u64::MAX { due } else { due.max(now_ms + self.sending.wait_ms(now_ms)) }
     }
 }

@@ -39,6 +39,8 @@ impl Reporter {
 fn differs(told: &LinkNow, now: &LinkNow) -> bool {
     match (told.quality, now.quality) {
         _ if told.up != now.up => true,
+        // What nobody uses may be like anything: its probes get lost, which is no news.
+        _ if !now.up => false,
         (Some(told), Some(now)) => latency_differs(told, now) || loss_differs(told, now),
         (told, now) => told.is_some() != now.is_some(),
     }
@@ -75,6 +77,7 @@ mod tests {
         assert!(news(&[link(23_000, 10_000, true)]));
         assert!(!news(&[link(23_000, 12_000, true)]));
         assert!(news(&[link(23_000, 12_000, false)]));
+        assert!(!news(&[link(23_000, 700_000, false)]));
         assert!(news(&[]));
         assert!(!news(&[]));
     }

@@ -1,6 +1,7 @@
 //! The session-sender of one path (RFC 8762 section 4.2), and what its answers say.
 //!
-//! A packet that is not answered within a second is lost. In which direction, the reflector's own numbers tell: what is
+//! A packet that is not answered within a second is lost, and one that was overtaken by far counts as lost until its answer comes after
+//! all. In which direction, the reflector's own numbers tell: what is
 //! missing among them was lost on the way back, the rest on the way there. Packets that arrive in another order are
 //! not missed, since both numberings are looked up and never compared with the last one.
 
@@ -12,6 +13,10 @@ use crate::window::{Verdict, Window, words_for};
 const SLOTS: usize = 256;
 /// An answer that takes longer comes too late, ns.
 pub const ANSWER_NS_MAX: u64 = 1_000_000_000;
+/// A packet is overtaken when one is answered that was sent so many intervals later,
+const OVERTAKEN: u64 = 3;
+/// and so long, ns: beyond what reordering does as a rule.
+const OVERTAKEN_NS_MIN: u64 = 50_000_000;
 /// Shortest interval, ns: then all packets of [`ANSWER_NS_MAX`] have a slot, jitter included.
 pub const INTERVAL_NS_MIN: u64 = 10_000_000;
 /// How far the reflector's numbering may be behind the sender's before it must have started anew: beyond what
@@ -125,8 +130,9 @@ impl Sender {
         if !is_ours {
             return Err(Refusal::NotOurs);
         }
-        // A packet from before `oldest` is given up; the wrapped difference is then huge.
-        let is_open = sequence.wrapping_sub(self.oldest) < SLOTS as u32;
+        let is_open = now_ns.saturating_sub(slot.sent_ns) < ANSWER_NS_MAX;
+        // A packet from before `oldest` is counted; the wrapped difference is then huge.
+        let is_counted = sequence.wrapping_sub(self.oldest) >= SLOTS as u32;
         if is_open {
             self.returns.note(answer.sequence, sequence);
             self.stats.counts.reflected = self.returns.reflected();
@@ -136,9 +142,12 @@ impl Sender {
             return Err(Refusal::Late);
         }
         slot.answered = true;
+        // It was overtaken, and counted as lost.
+        self.stats.counts.answered += u64::from(is_counted);
+        let sent_ns = slot.sent_ns;
         self.heard_ns = Some(now_ns);
         let at_reflector_ns = answer.timestamp.since(answer.received).max(0) as u64;
-        self.stats.add_round_trip(now_ns.saturating_sub(slot.sent_ns).saturating_sub(at_reflector_ns));
+        self.stats.add_round_trip(now_ns.saturating_sub(sent_ns).saturating_sub(at_reflector_ns));
         let there_ns = answer.received.since(answer.sender_timestamp);
         let back_ns = Timestamp::from_unix_ns(unix_ns).since(answer.timestamp);
         if let Some(ns) = self.forward.next(sequence, there_ns) {
@@ -147,6 +156,7 @@ impl Sender {
         if let Some(ns) = self.backward.next(answer.sequence, back_ns) {
             self.stats.add_variation(false, ns);
         }
+        self.overtake(sent_ns);
         Ok(())
     }
 
@@ -178,6 +188,21 @@ impl Sender {
                 .slots
                 .get(place(self.oldest))
                 .is_some_and(|slot| now_ns.saturating_sub(slot.sent_ns) >= ANSWER_NS_MAX)
+        {
+            self.finish_oldest();
+        }
+    }
+
+    /// Counts packets that are answered, and those that were overtaken by the answer to one that was sent at this time. So losses are known
+    /// as soon as something comes back, not only after [`ANSWER_NS_MAX`].
+    fn overtake(&mut self, sent_ns: u64) {
+        let ahead_ns = self.settings.interval_ns.saturating_mul(OVERTAKEN).max(OVERTAKEN_NS_MIN);
+        let overtaken_ns = sent_ns.saturating_sub(ahead_ns);
+        while self.oldest != self.next
+            && self
+                .slots
+                .get(place(self.oldest))
+                .is_some_and(|slot| slot.answered || slot.sent_ns < overtaken_ns)
         {
             self.finish_oldest();
         }

@@ -9,10 +9,12 @@
 //! limit ends what turns in a circle.
 
 mod network;
+mod quality;
 mod tree;
 mod view;
 
 pub use network::{Metric, Network};
+pub use quality::{along, combined};
 pub use view::{LinkView, Way};
 
 use crate::topology::{RegionIndex, Topology};

@@ -76,6 +76,24 @@ impl Network {
         first
     }
 
+    /// The regions from one to another that packets pass which begin their way there, both ends included; none where there is no way, or
+    /// none within the hop limit.
+    pub fn way(&self, from: RegionIndex, to: RegionIndex, metric: Metric) -> Option<Vec<RegionIndex>> {
+        let mut way = vec![from];
+        let mut at = *self.first_hops(from, metric).get(usize::from(to.0))?;
+        while let Some(next) = at {
+            way.push(next);
+            if next == to {
+                return Some(way);
+            }
+            if way.len() > VIA_MAX + 1 {
+                break;
+            }
+            at = *self.next_hops(next, metric).get(usize::from(to.0))?;
+        }
+        None
+    }
+
     /// The best neighbour by which to reach a region that is a neighbour itself.
     fn detour(&self, from: usize, to: usize, metric: Metric) -> Option<RegionIndex> {
         let tree = grow(&self.arcs, &self.transit, to, |arc| arc.back[metric as usize]);
@@ -131,7 +149,7 @@ impl Network {
 }
 
 /// Pairs of regions that a link joins, with what is configured of it.
-fn links(topology: &Topology) -> BTreeMap<(RegionIndex, RegionIndex), Quality> {
+pub(super) fn links(topology: &Topology) -> BTreeMap<(RegionIndex, RegionIndex), Quality> {
     let ordered = |[a, b]: [RegionIndex; 2]| (a.min(b), a.max(b));
     if !topology.ground.links.is_empty() {
         return topology.ground.links.iter().map(|link| (ordered(link.between), link.quality)).collect();

@@ -43,6 +43,11 @@ pub struct Network {
     signed: bool,
 }
 
+/// Of a dead link it is no news.
+fn quality_of(link: &LinkNow) -> Option<(u32, u32)> {
+    link.quality.filter(|_| link.up).map(|quality| (quality.latency_us, quality.loss_ppm))
+}
+
 pub fn id(node: usize) -> NodeId {
     NodeId(node as u16 + 1)
 }
@@ -201,12 +206,7 @@ impl Network {
     /// What a node holds of another's links.
     pub fn told(&self, node: usize, origin: usize) -> Option<Told> {
         let links = self.nodes[node].links().filter(|(from, _)| *from == id(origin));
-        let told: Told = links
-            .map(|(_, link)| {
-                let quality = link.quality.map(|quality| (quality.latency_us, quality.loss_ppm));
-                (link.neighbor.0, link.up, quality)
-            })
-            .collect();
+        let told: Told = links.map(|(_, link)| (link.neighbor.0, link.up, quality_of(&link))).collect();
         let key = Key { origin: id(origin), kind: Kind::Links, index: 0 };
         self.nodes[node].age_ms(key, self.now(node)).map(|_| told)
     }
@@ -220,10 +220,7 @@ impl Network {
             quality: Some(edge.quality),
         });
         let links = pieces(links.collect()).remove(0).links;
-        let told = links.iter().map(|link| {
-            let quality = link.quality.map(|quality| (quality.latency_us, quality.loss_ppm));
-            (link.neighbor.0, link.up, quality)
-        });
+        let told = links.iter().map(|link| (link.neighbor.0, link.up, quality_of(link)));
         told.collect()
     }
 

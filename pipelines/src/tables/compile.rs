@@ -22,6 +22,7 @@ use overlay::topology::{self, IpVersion, NodeId, PathSet, RegionIndex, Seal, Top
 use overlay::wire::{COPIES_MASK, HEADER_LEN, HOP_LIMIT_DEFAULT, Header, PROTOCOL_REPLICATE};
 use packet::transport::{ICMP, ICMPV6, SCTP, TCP, UDP, UDP_LITE};
 use packet::{Addr, Mac};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// What a snapshot is compiled from.
@@ -118,6 +119,7 @@ impl Tables {
             peers: Vec::new(),
             paths: Vec::new(),
             next_hops_of: NextHops::default(),
+            straight: BTreeSet::new(),
             pathless: None,
             beside: hops::beside(topology, this.region),
             facing: vec![false; topology.regions.len()],
@@ -281,8 +283,9 @@ impl Tables {
             if let Some(set) = topology.path_set(self.region, application.gateway).filter(|_| ours) {
                 let nodes = topology.nodes.iter();
                 for node in nodes.filter(|node| node.roles.gateway && node.region == application.gateway) {
+                    let application = self.chosen(application, index, node.id);
                     let holder = self.block(node.id).map_or(node.id, |block| block.owner);
-                    let flight = self.add_flight(topology, set, application, holder, true, dead);
+                    let flight = self.add_flight(topology, set, &application, holder, true, dead);
                     gateways.extend(flight.map(|flight| (node.id, flight)));
                 }
             }
@@ -323,8 +326,9 @@ impl Tables {
         for vip in &application.vips {
             let edge = topology.node(vip.node).map(|node| node.region);
             let set = edge.and_then(|edge| topology.path_set(edge, application.gateway));
+            let application = self.chosen(application, index, vip.node);
             if let Some(set) = set.filter(|_| !self.returns.contains_key(&(vip.node, index)))
-                && let Some(flight) = self.add_flight(topology, set, application, vip.node, false, dead)
+                && let Some(flight) = self.add_flight(topology, set, &application, vip.node, false, dead)
             {
                 self.returns.insert((vip.node, index), flight);
             }

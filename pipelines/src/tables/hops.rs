@@ -7,7 +7,7 @@ use super::dead::Dead;
 use overlay::protocol::Protocol;
 use overlay::routing::{LinkView, Metric, Network, Way};
 use overlay::topology::{Detour, IpVersion, NodeId, RegionIndex, Topology};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What next hops follow from, beside the topology.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +16,8 @@ pub struct Hops {
     pub views: [LinkView; 2],
     /// Where this node sends packets without a path on the operator's word.
     pub detours: Vec<Detour>,
+    /// Applications, by their place in the topology, whose packets to a node go straight: by the choice of `auto`.
+    pub straight: BTreeSet<(u16, NodeId)>,
 }
 
 /// Where packets without a path go next from this node: by protocol, IP version of the underlay, and destination.

@@ -33,6 +33,7 @@ use hashbrown::HashMap;
 use overlay::topology::{Filtering, NodeId, RegionIndex, Roles, Translation};
 use packet::transport::{ICMP, ICMPV6, TCP, UDP, is_common};
 use packet::{Addr, Mac, Reason};
+use std::collections::BTreeSet;
 
 /// What an address of this node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -264,6 +265,8 @@ pub struct Tables {
     pub paths: Vec<Option<Box<PathEntry>>>,
     /// Where packets that name no path go next.
     pub next_hops_of: NextHops,
+    /// Applications, by their place in the topology, whose packets to a node go straight though they are written otherwise.
+    pub straight: BTreeSet<(u16, NodeId)>,
     /// The slot that packets without a path are counted in; `None` where no application sends any.
     pub pathless: Option<u16>,
     /// Regions that packets without a path may come from, by number: those beside this node's.

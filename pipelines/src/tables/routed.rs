@@ -11,6 +11,7 @@ use overlay::seal::TAG_LEN;
 use overlay::topology::{self, IpVersion, NodeId, PathId, Seal, Topology};
 use overlay::wire::{HEADER_LEN, HOP_LIMIT_DEFAULT, Header};
 use packet::IpVersion as Inner;
+use std::borrow::Cow;
 
 /// What stands in the place of a path's number in packets without one.
 pub const NO_PATH: PathId = PathId(0);
@@ -27,13 +28,29 @@ impl Tables {
                 }
             }
         }
-        let pathless = topology.applications.iter().any(|application| {
-            let routing = &application.routing;
-            !routing.to_origin.has_path() || !routing.to_client.has_path()
-        });
+        let pathless = topology
+            .applications
+            .iter()
+            .any(|application| application.routing.protocols().any(|protocol| !protocol.has_path()));
         self.pathless = pathless.then(|| number(&mut self.registry.paths, NO_PATH));
         let link = |to: NodeId, version: IpVersion| self.peer(to)?.link[(version == IpVersion::V6) as usize];
         self.next_hops_of = NextHops::compile(topology, self.node, dead, hops, link);
+        self.straight.clone_from(&hops.straight);
+    }
+
+    /// An application as its packets to a node are carried now: as it is written, or straight.
+    pub(super) fn chosen<'a>(
+        &self,
+        application: &'a topology::Application,
+        index: u16,
+        destination: NodeId,
+    ) -> Cow<'a, topology::Application> {
+        if !self.straight.contains(&(index, destination)) {
+            return Cow::Borrowed(application);
+        }
+        let mut straight = application.clone();
+        (straight.routing.to_origin, straight.routing.to_client) = (Protocol::Direct, Protocol::Direct);
+        Cow::Owned(straight)
     }
 
     /// The flight of an application's packets to a node; `None` for a source route without hops.

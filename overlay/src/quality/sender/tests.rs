@@ -127,6 +127,18 @@ fn a_perfect_path_shows_no_loss_and_its_round_trip_whatever_the_clocks_say() {
     assert!(stats.variation_forward().unwrap()[2] < 2000 && stats.variation_backward().unwrap()[2] < 2000);
 }
 
+/// As soon as packets that were sent 150 ms later come back, not after a second.
+#[test]
+fn losses_are_known_once_they_are_overtaken() {
+    let mut world = World::new(3);
+    world.run_until(2_000 * MS, good);
+    world.run_until(2_100 * MS, |direction, _, _| ((direction == 1).then_some(10 * MS), None));
+    let lost = world.lost[0];
+    assert!(lost >= 2);
+    world.run_until(2_350 * MS, good);
+    assert_eq!(world.sender.stats().counts.lost_forward(), lost);
+}
+
 #[test]
 fn variation_is_told_apart_by_direction() {
     let mut world = World::new(2);
