@@ -131,6 +131,8 @@ impl Worker {
                 timeouts: nat::Timeouts::default(),
                 seed,
             },
+            peer: None,
+            bindings: false,
             streams: 256,
             window: WINDOW,
             watching: overlay::elimination::Watching::default(),
@@ -171,6 +173,7 @@ fn compile(
         previous,
         dead,
         mtus: &Default::default(),
+        blocks: &[],
         hops: &Hops { views: [view.clone(), LinkView::default()], ..Hops::default() },
         neighbors_only: previous.is_some(),
     })
