@@ -248,6 +248,10 @@ impl Nat {
     }
 
     fn make_other(&mut self, now: Seconds, key: Key, new: NewSession) -> Result<SessionIndex, Reason> {
+        // Their addresses are this gateway's own.
+        if !self.is_held(0) {
+            return Err(Reason::NatNotHolder);
+        }
         let (vip, origin) = (new.vip, new.origin);
         if is_common(new.protocol) || [origin, vip].iter().any(|one| one.is_v4() != key.client.is_v4()) {
             return Err(Reason::NoOrigin);

@@ -362,8 +362,11 @@ pub fn fence<P: BufPool>(lanes: &mut Lanes<P::Buf>, nat: &Nat, context: &mut Con
             let packet = &entry.packet;
             // Of what has no session of its own in sight nobody knows whose it is.
             let is_plain = packet.fragment() == Fragment::No && packet.icmp_kind() != Kind::Error;
-            if !is_plain || !packet.is_common() {
+            if !is_plain {
                 return nat.is_held(0) && nat.is_held(1);
+            }
+            if !packet.is_common() {
+                return nat.is_held(0);
             }
             nat.find(entry.hash, &entry.key()).is_none_or(|session| !not_held(nat.block_of_session(session)))
         };

@@ -6,6 +6,7 @@ underlay=ipv4       # the outer IP version: ipv4 or ipv6
 underlay_mtu=1500   # bytes
 copies=2            # of the application "web"; the application "single" always sends one
 gateway_workers=1
+edge_workers=1
 seal=none           # how both applications are carried: none or aes-256-gcm, with a key for each node
 key_rotation=""     # seconds, as the topology file writes it; empty for the default
 extra_topology=""   # appended to the topology file
@@ -82,6 +83,7 @@ write_topology_node() {
 		roles = ["${node_role[$1]}"]
 		underlay = ["${node_v4[$1]}", "${node_v6[$1]}"]
 	END
+    [[ $1 != edge ]] || printf 'workers = %s\n' "$edge_workers"
     [[ $seal == none ]] || grep -h public_key "$LAB_DIR/$1.public"
     case $1 in
         gateway) printf 'workers = %s\nnat_pool = ["10.9.0.100-10.9.0.103", "%s"]\n' "$gateway_workers" "$nat_pool_v6" ;;
@@ -110,6 +112,7 @@ write_application() {
 write_node() {
     local workers=1 core=$((${node_id[$1]} % $(nproc))) cores control_core
     [[ $1 != gateway* ]] || workers=$gateway_workers
+    [[ $1 != edge ]] || workers=$edge_workers
     cores=$core
     control_core=$(((core + 1) % $(nproc)))
     ((workers == 1)) || cores=$(seq -s ', ' 0 $((workers - 1)))

@@ -6,6 +6,10 @@ source "$(dirname "$0")/lab.sh"
 
 second_gateway=yes
 seal=aes-256-gcm
+client_v6=2001:db8:c::3 # of the same gateway as its IPv4 address
+# The client's packets and the replies to them meet at different workers of the edge, or not, as the port is.
+edge_workers=2
+gateway_workers=2
 lab_up
 # What is lost is to be sent again as soon as usual.
 in_node origin ip route change default via "$gateway_v4" rto_min 200ms
@@ -29,16 +33,18 @@ eventually 10 fetches || fail "nothing can be fetched"
 home=gateway other=gateway-2
 (($(ctl gateway nat show tcp -j | jq '.sessions | length') > 0)) || home=gateway-2 other=gateway
 
-# seen: the address and port from which the download comes, at the origin.
+# seen: the addresses and ports from which the downloads come, at the origin.
 seen() { in_node origin ss -Htn state established '( sport = :80 )' | awk '{ print $4 }' | sort -u; }
 
 download() {
     in_node client curl -fsS --max-time 60 --limit-rate 6M "http://$vip_v4/big" -o "$LAB_DIR/big.$1" &
     curl=$!
-    eventually 5 test -s "$LAB_DIR/big.$1" || fail "$1: the download does not begin"
+    in_node client curl -fsS --max-time 60 --limit-rate 6M "http://[$vip_v6]/big" -o "$LAB_DIR/big6.$1" &
+    curl_v6=$!
+    eventually 5 test -s "$LAB_DIR/big.$1" -a -s "$LAB_DIR/big6.$1" || fail "$1: the downloads do not begin"
     sleep 0.5
     before=$(seen)
-    expect "$1: connections at the origin" "$(wc -w <<<"$before")" -eq 1
+    expect "$1: connections at the origin" "$(wc -w <<<"$before")" -eq 2
 }
 
 # arrives WHAT: the download ends well, by the same connection.
@@ -49,7 +55,9 @@ arrives() {
     [[ $after == "$before" ]] || fail "$1: the origin saw $before, then '$after'"
     expect "$1: bytes so far" "$size" -lt $((24 << 20))
     wait "$curl" || fail "$1: the download fails"
+    wait "$curl_v6" || fail "$1: the download over IPv6 fails"
     cmp "$LAB_DIR/www/big" "$LAB_DIR/big.$1" || fail "$1: what arrives is not what was sent"
+    cmp "$LAB_DIR/www/big" "$LAB_DIR/big6.$1" || fail "$1: what arrives over IPv6 is not what was sent"
 }
 
 # ---- killed ----

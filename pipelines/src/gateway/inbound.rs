@@ -161,6 +161,11 @@ pub fn release<P: BufPool>(held: &mut Held<P::Buf>, nat: &Nat, context: &mut Con
             context.drop(buf, Reason::NatUnsolicited);
             continue;
         };
+        // Nothing is said in the name of addresses that another gateway may have by now.
+        if nat.block_of(packet.dst).is_some_and(|block| !nat.is_held(block)) {
+            context.drop(buf, Reason::NatNotHolder);
+            continue;
+        }
         let slot = nat.reverse_slot(packet.dst, packet.protocol, packet.dst_port);
         let session = slot.map(|slot| nat.find_reverse(slot, packet.src, packet.src_port));
         match session {
