@@ -301,19 +301,32 @@ impl Flood {
         if after >= last {
             return;
         }
-        let theirs: BTreeMap<Key, u64> = entries.iter().collect();
+        // Both in the order of keys, side by side: summaries are most of what nodes at rest exchange.
+        let spoken_for = |key: Key| after < key && key <= last;
+        let mut theirs: Vec<(Key, u64)> = entries.iter().filter(|(key, _)| spoken_for(*key)).collect();
+        theirs.sort_unstable();
+        let mut theirs = theirs.into_iter().peekable();
+        let members = &self.members;
+        let is_known = |key: Key| members.get(&key.origin).is_some_and(|member| within(key, member));
+        let mut is_newer = false;
         let range = (std::ops::Bound::Excluded(after), std::ops::Bound::Included(last));
-        for (key, held) in self.held.range(range).filter(|(_, held)| held.content.is_some()) {
-            match theirs.get(key) {
-                Some(sequence) if *sequence >= held.sequence => drop(neighbor.pending.remove(key)),
+        for (key, held) in self.held.range(range) {
+            while let Some((unheld, _)) = theirs.next_if(|(next, _)| next < key) {
+                is_newer |= is_known(unheld);
+            }
+            let mut newest = None;
+            while let Some((_, sequence)) = theirs.next_if(|(next, _)| next == key) {
+                newest = Some(sequence);
+            }
+            is_newer |= newest > Some(held.sequence) && is_known(*key);
+            match newest {
+                _ if held.content.is_none() => {}
+                Some(sequence) if sequence >= held.sequence => drop(neighbor.pending.remove(key)),
                 _ => neighbor.owe_if_not(now.monotonic_ms, *key),
             }
         }
-        let is_newer = |(key, sequence): (&Key, &u64)| {
-            let known = self.members.get(&key.origin).is_some_and(|member| within(*key, member));
-            known && self.held.get(key).is_none_or(|held| held.sequence < *sequence)
-        };
-        if theirs.iter().any(is_newer) {
+        is_newer |= theirs.any(|(key, _)| is_known(key) && self.held.get(&key).is_none());
+        if is_newer {
             neighbor.ask(now.monotonic_ms);
         }
     }
