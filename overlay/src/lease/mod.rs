@@ -14,15 +14,18 @@
 //! the time is before [`Party::until_ns`], and tells with [`Party::ready`] that its workers do, with [`Party::stopped`] that they no longer do.
 //! Another authority than voters, such as a control server, would take the place of [`Voter`] alone.
 
+mod claims;
 mod message;
+mod pair;
 mod tenure;
 mod voter;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::topology::{NodeId, Takeover, Topology};
+use crate::topology::NodeId;
 
 pub use message::{Item, Kind, MESSAGE_LEN, Message, PORT, is_signed_by};
+pub use pair::Pair;
 pub use tenure::Phase;
 
 use tenure::Tenure;
@@ -31,66 +34,6 @@ use voter::Voter;
 /// Messages that wait at most; what comes on top is lost, and said again soon.
 const OUT_MAX: usize = 256;
 const MS: u64 = 1_000_000;
-
-/// What all nodes know alike of a pair.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pair {
-    /// The two gateways.
-    pub gateways: [NodeId; 2],
-    /// Who votes: both gateways and their witnesses.
-    pub voters: Vec<NodeId>,
-    /// Who wants to know besides: edges that do not vote.
-    pub listeners: Vec<NodeId>,
-    /// How long a promise lasts, ns.
-    pub lease_ns: u64,
-    /// Differs where anything of this, or the gateways' pools, differs.
-    pub digest: u64,
-}
-
-impl Pair {
-    /// A pair of the topology.
-    pub fn new(topology: &Topology, takeover: &Takeover) -> Pair {
-        let mut voters = takeover.gateways.to_vec();
-        voters.extend(takeover.witnesses.iter().filter(|node| !takeover.gateways.contains(node)));
-        voters.sort_unstable();
-        voters.dedup();
-        let region = topology.node(takeover.gateways[0]).map(|node| node.region);
-        let served = |region_of_edge| {
-            let mut sets = topology.path_sets.iter();
-            sets.any(|set| set.edge == region_of_edge && Some(set.gateway) == region)
-        };
-        let edges = topology.nodes.iter().filter(|node| node.roles.edge && served(node.region));
-        let listeners = edges.map(|node| node.id).filter(|node| !voters.contains(node)).collect();
-        let lease_ns = u64::from(takeover.lease_ms) * MS;
-        let mut digest = 0xcbf2_9ce4_8422_2325;
-        let mut mix = |text: &str| {
-            for byte in text.bytes().chain([b'\n']) {
-                digest = (digest ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-            }
-        };
-        for gateway in takeover.gateways {
-            let pool = topology.node(gateway).map(|node| node.nat_pool.as_slice()).unwrap_or_default();
-            mix(&format!("{} {pool:?}", gateway.0));
-        }
-        mix(&format!("{voters:?} {lease_ns}"));
-        Pair { gateways: takeover.gateways, voters, listeners, lease_ns, digest }
-    }
-
-    /// Of how many voters a majority is more than half.
-    fn quota(&self) -> usize {
-        self.voters.len() / 2 + 1
-    }
-
-    /// How long a gateway counts on a promise: less than it lasts, for clocks that do not run alike.
-    fn hold_ns(&self) -> u64 {
-        self.lease_ns - self.lease_ns / 8
-    }
-
-    /// How often a gateway asks.
-    fn ask_ns(&self) -> u64 {
-        self.lease_ns / 6
-    }
-}
 
 /// Who a party is.
 #[derive(Clone, Copy, Debug)]
@@ -379,78 +322,6 @@ impl Party {
             self.ask_ns = now_ns + if claims { self.pair.ask_ns() / 4 } else { self.pair.ask_ns() };
             self.ask(now_ns);
         }
-    }
-
-    /// Whether this gateway should ask for a block that it does not have.
-    fn may_claim(&self, now_ns: u64, own: usize, block: usize) -> bool {
-        let lease_ns = self.pair.lease_ns;
-        let peer = &self.heard[1 - own];
-        if self.draining || now_ns < self.tenures[block].not_before_ns {
-            return false;
-        }
-        let promised = |voter: &Voter| voter.is_promised_elsewhere(now_ns, block, self.start.node);
-        if self.voter.as_ref().is_none_or(promised) {
-            return false;
-        }
-        let silent = peer.at_ns.is_none_or(|at_ns| now_ns.saturating_sub(at_ns) >= lease_ns);
-        let item = &peer.items[block];
-        if block == own {
-            return silent || !item.has(Item::HELD);
-        }
-        // Who has just started leaves the other the time to start as well, unless that says that it wants nothing.
-        let is_settled = now_ns.saturating_sub(self.started_ns) >= lease_ns * 3;
-        let without = now_ns.saturating_sub(peer.without_since_ns[block]) >= lease_ns * 3;
-        let given_up = item.has(Item::DRAINING) && !item.has(Item::HELD);
-        if silent { is_settled } else { given_up || (is_settled && without && !item.has(Item::HELD)) }
-    }
-
-    fn claim(&mut self, now_ns: u64, block: usize) -> bool {
-        let unix_ms = (now_ns / MS).wrapping_add(self.start.unix_offset_ms);
-        let last = self.voter.as_ref().map_or(0, |voter| voter.last(block).1);
-        let revision = unix_ms.max(self.highest[block] + 1).max(last + 1);
-        self.highest[block] = revision;
-        self.tenures[block].claim(now_ns, revision, self.pair.voters.len());
-        true
-    }
-
-    fn look_at_claim(&mut self, now_ns: u64, own: usize, block: usize) -> bool {
-        let (lease_ns, hold_ns) = (self.pair.lease_ns, self.pair.hold_ns());
-        let node = self.start.node;
-        let tenure = &mut self.tenures[block];
-        if tenure.asked_ns().is_some_and(|asked_ns| now_ns < asked_ns.saturating_add(hold_ns)) {
-            tenure.phase = Phase::Holding;
-            let (revision, kept) = (tenure.revision, tenure.is_kept(node));
-            self.counters.took += 1;
-            self.events.push_back(Event::Took { block, revision, kept });
-            return true;
-        }
-        if now_ns.saturating_sub(tenure.begun_ns) >= lease_ns * 2 || self.draining {
-            // Both may have claimed it at once; the one whose home it is comes first the next time.
-            let pause_ns = if block == own { lease_ns / 8 } else { lease_ns / 2 };
-            tenure.released = tenure.revision;
-            tenure.end(now_ns + pause_ns);
-            return true;
-        }
-        false
-    }
-
-    fn look_at_lease(&mut self, now_ns: u64, own: usize, block: usize) -> bool {
-        if now_ns >= self.until_ns(block) {
-            self.counters.lapsed += 1;
-            // Who was away hears first what has happened meanwhile.
-            self.tenures[block].end(now_ns + self.pair.lease_ns / 8);
-            self.events.push_back(Event::Lapsed { block });
-            return true;
-        }
-        let peer = &self.heard[1 - own];
-        let lease_ns = self.pair.lease_ns;
-        let alive = peer.at_ns.is_some_and(|at_ns| now_ns.saturating_sub(at_ns) < lease_ns);
-        let back = block != own && peer.items[block].has(Item::BACK);
-        if alive && self.tenures[block].told && (self.draining || back) {
-            self.tenures[block].phase = Phase::Stopping;
-            self.events.push_back(Event::Stop { block });
-        }
-        false
     }
 
     /// Tells everybody what this gateway holds and wishes.
