@@ -149,7 +149,7 @@ fn schemas_know_the_readers_keys() {
         let mut out = format!("{stranger}\n");
         for line in text.lines() {
             // The commented-out `rss` and `route` count too.
-            let counts = ["# rss = ", "# route = "].iter().any(|key| line.starts_with(key));
+            let counts = ["# rss = ", "# route = ", "# server = "].iter().any(|key| line.starts_with(key));
             let line = if counts { line.replacen("# ", "", 1) } else { line.to_owned() };
             out += &line.replace("{ ", &format!("{{ {stranger}, "));
             out += "\n";

@@ -14,6 +14,7 @@ pub mod nat;
 mod reply;
 pub mod seeds;
 pub mod stamp;
+pub mod sync;
 pub mod trace;
 pub mod wire;
 mod world;
@@ -33,4 +34,5 @@ pub const TARGETS: &[Target] = &[
     ("trace", trace::run),
     ("keys", keys::run),
     ("linkstate", linkstate::run),
+    ("sync", sync::run),
 ];

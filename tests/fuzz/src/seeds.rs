@@ -1,7 +1,7 @@
 //! The seeds of each target's corpus, made from test vectors, captures and example files.
 
 use crate::world::{EDGE, GATEWAY, MID, examples};
-use crate::{frame, keys, linkstate, nat, trace};
+use crate::{frame, keys, linkstate, nat, sync, trace};
 use etherparse::PacketBuilder;
 use std::path::Path;
 
@@ -30,6 +30,7 @@ pub fn of(target: &str, root: &Path) -> Vec<Seed> {
         "trace" => trace::seeds(),
         "keys" => keys::seeds(),
         "linkstate" => linkstate::seeds(),
+        "sync" => sync::seeds(),
         _ => Vec::new(),
     }
 }

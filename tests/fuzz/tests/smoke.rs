@@ -146,6 +146,11 @@ fn linkstate() {
     smoke("linkstate");
 }
 
+#[test]
+fn sync() {
+    smoke("sync");
+}
+
 /// The seeds lead through the whole data path: else the fuzzer would have to find the way.
 #[test]
 fn seeds_of_frame_reach_every_role() {
