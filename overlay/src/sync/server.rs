@@ -135,6 +135,11 @@ impl Server {
         false
     }
 
+    /// What the node has, as far as it is known.
+    pub fn held(&self) -> Option<Held> {
+        self.held
+    }
+
     /// Answers a join.
     pub fn joined(&mut self, now_ms: u64, certificate: Vec<u8>, authority: Vec<u8>) {
         self.say(now_ms, &ToNode::Joined { certificate, authority });
