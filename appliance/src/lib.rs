@@ -5,7 +5,7 @@
 //!               │  ▲
 //!         punts │  │ snapshots, orders, frames        (bounded queues, see `exchange`)
 //!               ▼  │
-//!            control: ARP, NDP, echo; proactl; metrics; signals; reload
+//!            control: ARP, NDP, echo; proactl; metrics; signals; reload; the control server
 //! ```
 
 pub mod admission;
@@ -22,10 +22,12 @@ pub mod idle;
 mod incoming;
 pub mod io;
 mod ipfix;
+pub mod join;
 pub mod key;
 pub mod keyring;
 pub mod listing;
 pub mod lists;
+pub mod membership;
 pub mod metrics;
 mod metrics_liveness;
 mod metrics_traces;
@@ -36,6 +38,7 @@ mod report_keys;
 mod report_links;
 mod report_liveness;
 mod report_plans;
+mod report_server;
 pub mod run;
 pub mod sandbox;
 pub mod serve;
@@ -44,6 +47,7 @@ pub mod setup;
 pub mod socket;
 mod start;
 mod sums;
+mod sync;
 pub mod thread;
 pub mod traces;
 pub mod worker;

@@ -5,12 +5,16 @@
 //! [`Response::Status`], [`Response::Paths`], [`Response::Drops`], [`Response::Keys`],
 //! [`Response::Links`], [`Response::Traces`], [`Response::End`] or
 //! [`Response::Error`].
+//!
+//! The control server is asked otherwise: by HTTP over its own Unix socket ([`overlay`]).
 
 pub mod cli;
 mod client;
+mod http;
 mod keys;
 mod links;
 mod liveness;
+pub mod overlay;
 mod protocol;
 mod response;
 mod show;

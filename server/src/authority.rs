@@ -90,14 +90,17 @@ impl Authority {
             std::fs::read_to_string(&path).map_err(|error| Error::File(path, error))
         };
         let damaged = |name: &str| Error::Damaged(directory.join(name));
-        let certificate = |name: &str| {
-            CertificateDer::from_pem_slice(text(name)?.as_bytes()).map_err(|_| damaged(name))
-        };
+        let certificate =
+            |name: &str| CertificateDer::from_pem_slice(text(name)?.as_bytes()).map_err(|_| damaged(name));
         let key = |name: &str| KeyPair::from_pem(&text(name)?).map_err(|_| damaged(name));
         let authority = certificate("authority.pem")?;
         let issuer = Issuer::from_ca_cert_der(&authority, key("authority.key")?)?;
         let server_key = PrivatePkcs8KeyDer::from(key("server.key")?.serialize_der());
-        Ok(Authority { issuer, certificate: authority, server: (certificate("server.pem")?, server_key.into()) })
+        Ok(Authority {
+            issuer,
+            certificate: authority,
+            server: (certificate("server.pem")?, server_key.into()),
+        })
     }
 
     /// The authority's own certificate.
@@ -127,7 +130,12 @@ impl Authority {
     ///
     /// # Errors
     /// [`Error::Request`].
-    pub fn certify_until(&self, node: &str, request: &[u8], days: i64) -> Result<CertificateDer<'static>, Error> {
+    pub fn certify_until(
+        &self,
+        node: &str,
+        request: &[u8],
+        days: i64,
+    ) -> Result<CertificateDer<'static>, Error> {
         if request.len() > REQUEST_BYTES_MAX {
             return Err(Error::Request);
         }
@@ -150,7 +158,8 @@ fn named(name: &str, days: i64) -> Result<CertificateParams, Error> {
     let mut params = CertificateParams::new(Vec::new())?;
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
-    params.not_before = OffsetDateTime::now_utc() - Duration::hours(SLACK_HOURS) - Duration::days((-days).max(0));
+    params.not_before =
+        OffsetDateTime::now_utc() - Duration::hours(SLACK_HOURS) - Duration::days((-days).max(0));
     params.not_after = OffsetDateTime::now_utc() + Duration::days(days);
     params.use_authority_key_identifier_extension = true;
     Ok(params)

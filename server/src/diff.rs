@@ -5,15 +5,24 @@ use std::collections::BTreeMap;
 use toml::{Table, Value};
 
 /// The lists of a definition, and what an entry of each is called.
-const LISTS: [(&str, &str); 5] =
-    [("region", "region"), ("link", "link"), ("node", "node"), ("path_set", "path set"), ("application", "application")];
+const LISTS: [(&str, &str); 5] = [
+    ("region", "region"),
+    ("link", "link"),
+    ("node", "node"),
+    ("path_set", "path set"),
+    ("application", "application"),
+];
 
 /// The changes from one definition to another; none where they say the same.
 pub fn diff(old: &Table, new: &Table) -> Vec<String> {
     let mut lines = Vec::new();
     let is_list = |key: &str| LISTS.iter().any(|(list, _)| *list == key);
     let top = |table: &Table| -> Table {
-        table.iter().filter(|(key, _)| !is_list(key)).map(|(key, value)| (key.clone(), value.clone())).collect()
+        table
+            .iter()
+            .filter(|(key, _)| !is_list(key))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
     };
     lines.extend(changes(&top(old), &top(new)).map(|change| format!("~ overlay: {change}")));
     for (list, called) in LISTS {
@@ -50,7 +59,10 @@ fn called(entry: &Table) -> String {
 }
 
 fn changes<'t>(old: &'t Table, new: &'t Table) -> impl Iterator<Item = String> + 't {
-    let gone = old.iter().filter(|(key, _)| !new.contains_key(*key)).map(|(key, value)| format!("{key} {value} -> (none)"));
+    let gone = old
+        .iter()
+        .filter(|(key, _)| !new.contains_key(*key))
+        .map(|(key, value)| format!("{key} {value} -> (none)"));
     let come = new.iter().filter_map(|(key, value)| match old.get(key) {
         Some(before) if before == value => None,
         Some(before) => Some(format!("{key} {before} -> {value}")),

@@ -97,8 +97,16 @@ impl Door {
         };
         let begun = Instant::now();
         let protocol = Server::new(0, name.clone());
-        let mut connection =
-            Connection { hub: self.hub.clone(), stream, peer, protocol, begun, name, stranger: Some(stranger), live: None };
+        let mut connection = Connection {
+            hub: self.hub.clone(),
+            stream,
+            peer,
+            protocol,
+            begun,
+            name,
+            stranger: Some(stranger),
+            live: None,
+        };
         if !admitted {
             connection.protocol.refuse(Code::NotAdmitted, "this certificate is not in use: join again");
         }
@@ -221,7 +229,9 @@ impl Connection {
                 let now_ms = self.now_ms();
                 if self.protocol.offer(now_ms, &snapshot) {
                     let revision = snapshot.held.revision;
-                    let what = format!("has a later revision than the server's, {revision}: was the store restored?");
+                    let what = format!(
+                        "has a later revision than the server's, {revision}: was the store restored?"
+                    );
                     self.hub.note(&name, what);
                 } else if let Some(held) = self.protocol.held().filter(|held| *held == snapshot.held) {
                     self.hub.in_step(&name, held);

@@ -76,7 +76,8 @@ mod tests {
         assert!(!all.is_empty());
         for node in entries(&definition, "node").filter_map(name) {
             let part = part(&definition, node, &none).unwrap();
-            let checked = Overlay::check("part", &part, &none).unwrap_or_else(|errors| panic!("{node}: {errors}"));
+            let checked =
+                Overlay::check("part", &part, &none).unwrap_or_else(|errors| panic!("{node}: {errors}"));
             let whole = Overlay::check("whole", OVERLAY, &none).unwrap();
             assert_eq!(checked.topology.path_sets, whole.topology.path_sets);
             assert_eq!(checked.topology.nodes, whole.topology.nodes);

@@ -40,7 +40,9 @@ pub enum Error {
     #[error("{0}")]
     Invalid(conf::Errors),
     /// It was made for another revision.
-    #[error("the overlay has changed meanwhile: it is of revision {now}, not {base}; look at the difference again")]
+    #[error(
+        "the overlay has changed meanwhile: it is of revision {now}, not {base}; look at the difference again"
+    )]
     Moved {
         /// What the change was made for.
         base: u64,
@@ -336,19 +338,23 @@ impl Registry {
     pub fn audits(&self, count: usize) -> Result<Vec<Audit>, Error> {
         let records = self.store.list("audit/")?;
         let newest = records.len().saturating_sub(count);
-        let audit = |(key, value): (String, Vec<u8>)| {
-            serde_json::from_slice(&value).map_err(|_| Error::Damaged(key))
-        };
+        let audit =
+            |(key, value): (String, Vec<u8>)| serde_json::from_slice(&value).map_err(|_| Error::Damaged(key));
         records.into_iter().skip(newest).map(audit).collect()
     }
 
     fn change(&self, now: &Definition, text: &str) -> Result<Change, Error> {
         let checked = Overlay::check("overlay.toml", text, &self.keys()?).map_err(Error::Invalid)?;
         let table = |text: &str| text.parse::<Table>().map_err(|_| Error::Damaged(DEFINITION.to_owned()));
-        let region = |index| checked.topology.region(index).map(|region| region.name.clone()).unwrap_or_default();
+        let region =
+            |index| checked.topology.region(index).map(|region| region.name.clone()).unwrap_or_default();
         let sets = checked.topology.path_sets.iter().map(|set| PlannedSet {
             name: set.name.clone(),
-            paths: set.paths.iter().map(|path| (path.id.0, path.via.iter().copied().map(region).collect())).collect(),
+            paths: set
+                .paths
+                .iter()
+                .map(|path| (path.id.0, path.via.iter().copied().map(region).collect()))
+                .collect(),
         });
         Ok(Change {
             base: now.revision,

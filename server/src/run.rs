@@ -91,7 +91,8 @@ async fn serve(settings: &Settings) -> Result<(), Error> {
         let listener = TcpListener::bind(address).await.map_err(|error| Error::Listen(*address, error))?;
         tokio::spawn(door.clone().open(listener));
     }
-    let socket = socket(&settings.socket).await.map_err(|error| Error::Socket(settings.socket.clone(), error))?;
+    let socket =
+        socket(&settings.socket).await.map_err(|error| Error::Socket(settings.socket.clone(), error))?;
     let api = http::router(hub).into_make_service_with_connect_info::<http::Operator>();
     let operators = tokio::spawn(async move { axum::serve(socket, api).await });
     tracing::info!("listens on {:?}, the overlay is of revision {revision}", settings.listen);

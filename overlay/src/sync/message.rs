@@ -108,6 +108,13 @@ pub enum ToNode {
     Alive,
 }
 
+impl ToNode {
+    /// The message in a frame; `None` where it is none, or something stands behind it.
+    pub fn read(body: &[u8]) -> Option<ToNode> {
+        super::frame::read(body)
+    }
+}
+
 /// Why the server ends a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Code {

@@ -104,7 +104,9 @@ mod tests {
         drop(store);
         let again = Embedded::open(&path).unwrap();
         assert_eq!(again.get("a/1").unwrap(), Some(b"one".to_vec()));
-        assert!(again.commit(&Transaction { delete: vec!["a/1".to_owned()], ..Transaction::default() }).unwrap());
+        assert!(
+            again.commit(&Transaction { delete: vec!["a/1".to_owned()], ..Transaction::default() }).unwrap()
+        );
         assert_eq!(again.get("a/1").unwrap(), None);
     }
 }
