@@ -49,6 +49,13 @@ pub enum Command {
         #[arg(long, value_name = "ADDRESS=MAC", value_parser = neighbor)]
         neighbor: Vec<(Addr, Mac)>,
     },
+    /// Makes this machine a node of the overlay, with a token of `proactl node add`. Its keys never leave it.
+    Join {
+        /// The node file, which names a [server].
+        config: PathBuf,
+        /// The token; without it, the first line of standard input, where no other user sees it.
+        token: Option<String>,
+    },
     /// Makes and shows the keys by which nodes know each other.
     Key {
         /// What to do.

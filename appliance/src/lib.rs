@@ -5,7 +5,7 @@
 //!               │  ▲
 //!         punts │  │ snapshots, orders, frames        (bounded queues, see `exchange`)
 //!               ▼  │
-//!            control: ARP, NDP, echo; proactl; metrics; signals; reload
+//!            control: ARP, NDP, echo; proactl; metrics; signals; reload; the control server
 //! ```
 
 pub mod admission;
@@ -22,10 +22,12 @@ pub mod idle;
 mod incoming;
 pub mod io;
 mod ipfix;
+pub mod join;
 pub mod key;
 pub mod keyring;
 pub mod listing;
 pub mod lists;
+pub mod membership;
 pub mod metrics;
 mod metrics_liveness;
 mod metrics_traces;
@@ -37,6 +39,7 @@ mod report_keys;
 mod report_links;
 mod report_liveness;
 mod report_plans;
+mod report_server;
 mod report_takeover;
 pub mod run;
 pub mod sandbox;
@@ -46,6 +49,7 @@ pub mod setup;
 pub mod socket;
 mod start;
 mod sums;
+mod sync;
 mod takeover;
 pub mod thread;
 pub mod traces;

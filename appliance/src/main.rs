@@ -9,7 +9,7 @@ use conf::{Config, Loaded};
 use proa_appliance::cli::{Cli, Command, KeyCommand};
 use proa_appliance::host::{self, Verdict};
 use proa_appliance::replay::{self, Options};
-use proa_appliance::{check, key, run};
+use proa_appliance::{check, join, key, run};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -19,6 +19,10 @@ fn main() -> ExitCode {
         Command::Replay { config, input, output, port, mac, neighbor } => {
             let options = Options { port, macs: mac, neighbors: neighbor };
             replay_capture(&config, &input, &output, &options)
+        }
+        Command::Join { config, token } => {
+            let token = token.map_or_else(first_line, Ok);
+            result(token.and_then(|token| join::join(&config, &token)).map(|line| println!("{line}")))
         }
         Command::Key { command } => {
             let line = match command {
@@ -39,6 +43,12 @@ fn main() -> ExitCode {
             result(clap_mangen::generate_to(Cli::command(), directory).map_err(|error| error.to_string()))
         }
     }
+}
+
+fn first_line() -> Result<String, String> {
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).map_err(|error| error.to_string())?;
+    Ok(line)
 }
 
 fn run_node(config: &Path) -> ExitCode {

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use conf::{Config, Local};
+use conf::{Config, Loaded, Local};
 use packet::BufPool;
 
 use crate::core::Core;
@@ -32,7 +32,28 @@ impl<P: BufPool> Core<P> {
     /// # Errors
     /// [`Refused`]; nothing has changed then.
     pub fn reload(&mut self, now_ns: u64, file: &Path) -> Result<Vec<&'static str>, Refused> {
-        let result = self.try_reload(now_ns, file);
+        self.take_over(now_ns, Config::load(file))
+    }
+
+    /// The same with a topology that the server offers, in place of the one that is kept.
+    ///
+    /// # Errors
+    /// [`Refused`]; nothing has changed then.
+    pub fn reload_offered(
+        &mut self,
+        now_ns: u64,
+        file: &Path,
+        topology: String,
+    ) -> Result<Vec<&'static str>, Refused> {
+        self.take_over(now_ns, Config::load_offered(file, topology))
+    }
+
+    fn take_over(
+        &mut self,
+        now_ns: u64,
+        loaded: Result<Loaded, conf::Errors>,
+    ) -> Result<Vec<&'static str>, Refused> {
+        let result = loaded.map_err(Refused::Invalid).and_then(|loaded| self.try_reload(now_ns, loaded));
         match &result {
             Ok(_) => self.reloads.0 += 1,
             Err(_) => self.reloads.1 += 1,
@@ -40,8 +61,7 @@ impl<P: BufPool> Core<P> {
         result
     }
 
-    fn try_reload(&mut self, now_ns: u64, file: &Path) -> Result<Vec<&'static str>, Refused> {
-        let loaded = Config::load(file).map_err(Refused::Invalid)?;
+    fn try_reload(&mut self, now_ns: u64, loaded: Loaded) -> Result<Vec<&'static str>, Refused> {
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }
@@ -142,6 +162,7 @@ fn deferred_changes(old: &Local, new: &Local) -> Vec<&'static str> {
         ("[timeouts]", old.timeouts != new.timeouts),
         ("[events]", old.events != new.events),
         ("[control]", old.control != new.control),
+        ("[server]", old.server != new.server),
     ]
     .into_iter()
     .filter(|(_, changed)| *changed)

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use conf::Config;
+use conf::{Config, Membership};
 use dpdk::{Clock, Eal, Mempool, Pool, Port};
 use mio::{Events, Token};
 use signal_hook::consts::SIGHUP;
@@ -15,10 +15,13 @@ use signal_hook_mio::v1_0::Signals;
 
 use crate::balance::{self, Balance};
 use crate::core::Core;
+use crate::join;
+use crate::membership;
 use crate::serve::Serving;
 use crate::server;
 use crate::socket::{self, Socket};
 use crate::start;
+use crate::sync::{self, Sync};
 use crate::thread::{self, Ending};
 
 pub(crate) const WAKER: Token = Token(0);
@@ -50,6 +53,9 @@ pub enum Error {
     /// The topology can not be compiled.
     #[error(transparent)]
     Compile(#[from] pipelines::tables::CompileError),
+    /// The node can not speak with its server.
+    #[error(transparent)]
+    Membership(#[from] membership::Error),
     /// Events of sessions can not be written.
     #[error(transparent)]
     Events(#[from] crate::events::Error),
@@ -82,6 +88,8 @@ pub(crate) struct Node {
     pub(crate) poll: mio::Poll,
     pub(crate) signals: Signals,
     pub(crate) serving: Serving,
+    /// The control server, where the node has one.
+    pub(crate) sync: Option<Sync>,
     /// Whether the service manager wants to hear from us, and when it last has.
     pub(crate) watched: bool,
     pub(crate) fed_ns: u64,
@@ -95,6 +103,10 @@ pub(crate) struct Node {
 /// # Errors
 /// [`Error`].
 pub fn run(config_file: &Path) -> Result<(), Error> {
+    // What is wrong with the file is told below, together with what is wrong with the topology.
+    if let Ok(Some(membership)) = Membership::load(config_file) {
+        join::first_snapshot(&membership)?;
+    }
     let loaded = Config::load(config_file).map_err(Error::Config)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
@@ -129,7 +141,8 @@ impl Node {
             let now_ns = self.clock.now_ns();
             for event in &events {
                 match event.token() {
-                    WAKER => {}
+                    // What has come from the server is read below.
+                    WAKER | sync::SERVER => {}
                     SIGNALS => {
                         if self.take_signals(now_ns) {
                             return Ok(());
@@ -143,6 +156,9 @@ impl Node {
             }
             more = self.core.pump(now_ns);
             self.serving.supply(&mut self.core);
+            if let Some(sync) = &mut self.sync {
+                sync.pump(now_ns, &mut self.core, &self.config_file);
+            }
             if let Some(died) = self.threads.iter().position(JoinHandle::is_finished) {
                 return Err(Error::WorkerDied(died));
             }
@@ -161,7 +177,8 @@ impl Node {
 
     fn timeout(&self) -> Duration {
         let now_ns = self.clock.now_ns();
-        let due = self.core.timeout().map(|at| Duration::from_nanos(at.saturating_sub(now_ns)));
+        let due = self.core.timeout().into_iter().chain(self.sync.as_ref().map(Sync::timeout)).min();
+        let due = due.map(|at| Duration::from_nanos(at.saturating_sub(now_ns)));
         due.map_or(TICK, |due| due.min(TICK))
     }
 
@@ -251,4 +268,6 @@ impl Node {
     }
 }
 
-const _: () = assert!(WAKER.0 < server::FIRST_TOKEN && SIGNALS.0 < server::FIRST_TOKEN);
+const _: () = assert!(
+    WAKER.0 < server::FIRST_TOKEN && SIGNALS.0 < server::FIRST_TOKEN && sync::SERVER.0 < server::FIRST_TOKEN
+);

@@ -24,6 +24,7 @@ use crate::serve::Serving;
 use crate::server::Server;
 use crate::setup::{self, Start};
 use crate::socket::Socket;
+use crate::sync::Sync;
 use crate::thread::{self, Ending, Plan};
 
 /// Starts everything; nothing is left behind when it fails.
@@ -44,6 +45,10 @@ pub(crate) fn start(config_file: &Path, config: Config) -> Result<Node, Error> {
         })?;
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     poll.registry().register(&mut signals, SIGNALS, mio::Interest::READABLE)?;
+    let sync = match &local.server {
+        Some(servers) => Some((poll.registry().try_clone()?, this.name.clone(), this.id.0, servers.clone())),
+        None => None,
+    };
     let waker = Waker::new(poll.registry(), WAKER)?;
 
     let identity = match config.identity()? {
@@ -112,6 +117,12 @@ pub(crate) fn start(config_file: &Path, config: Config) -> Result<Node, Error> {
         events
     });
     let serving = Serving::new(server, clock.now_ns(), workers);
+    let sync = match sync {
+        Some((registry, name, number, servers)) => {
+            Some(Sync::new(clock.now_ns(), registry, (&name, number), servers)?)
+        }
+        None => None,
+    };
     Ok(Node {
         config_file: config_file.to_owned(),
         core,
@@ -123,6 +134,7 @@ pub(crate) fn start(config_file: &Path, config: Config) -> Result<Node, Error> {
         poll,
         signals,
         serving,
+        sync,
         watched: sd_notify::watchdog_enabled().is_some(),
         fed_ns: 0,
         _socket: socket,

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use overlay::keys::ROTATION_DEFAULT_S;
+use overlay::keys::{PublicIdentity, ROTATION_DEFAULT_S};
 use overlay::plan::Certificate;
 use overlay::topology::{
     Application, IpVersion, Node, NodeId, Origin, Path, PathId, PathSet, Planned, Region, RegionIndex,
@@ -13,9 +13,9 @@ use overlay::topology::{
 use crate::Keys;
 use crate::check::names::Links;
 use crate::ground::{ground, index};
-use crate::local::{Control, Eal, Local, Port, Route, Workers};
+use crate::local::{Control, Eal, Local, Port, Route, Servers, Workers};
 use crate::monitoring;
-use crate::node_file::NodeFile;
+use crate::node_file::{NodeFile, RawServer};
 use crate::reader::List;
 use crate::routing;
 use crate::takeover;
@@ -132,19 +132,31 @@ fn build_application(
     })
 }
 
-/// Who has which key.
-pub(crate) fn keys(topology: &TopologyFile, node: &NodeFile) -> Option<Keys> {
+/// The public keys of the nodes that have one.
+pub(crate) fn identities(topology: &TopologyFile) -> Option<Vec<(NodeId, PublicIdentity)>> {
     let mut identities = Vec::new();
     for node in &topology.nodes.items {
         let id = NodeId(node.value.id.as_ref()?.value);
         identities.extend(node.value.public_key.as_ref().and_then(|key| Some((id, key.value?))));
     }
+    Some(identities)
+}
+
+/// Who has which key.
+pub(crate) fn keys(topology: &TopologyFile, node: &NodeFile) -> Option<Keys> {
+    let identities = identities(topology)?;
     let file = match &node.key_file {
         Some(file) => Some(PathBuf::from(&file.value.as_ref()?.value)),
         None => None,
     };
     let rotation_s = topology.key_rotation_s.as_ref().map_or(ROTATION_DEFAULT_S, |at| at.value);
     Some(Keys { file, rotation_s, identities })
+}
+
+/// Where the server is; its directory as written.
+pub(crate) fn servers(raw: &RawServer) -> Option<Servers> {
+    let directory = PathBuf::from(&raw.directory.as_ref()?.value);
+    Some(Servers { addresses: values(&raw.addresses.as_ref()?.value), directory })
 }
 
 /// This node's own settings.
@@ -187,6 +199,10 @@ pub(crate) fn local(file: &NodeFile, topology: &Topology) -> Option<Local> {
         nat: file.nat,
         events: file.events.clone(),
         takeover_notices: file.takeover_notices.clone(),
+        server: match &file.server {
+            Some(server) => Some(servers(&server.value)?),
+            None => None,
+        },
         control: Control {
             socket: file.socket.clone().unwrap_or_else(|| PathBuf::from(format!("/run/proa/{node}.sock"))),
             metrics: file.metrics,

@@ -3,6 +3,8 @@
 //! The *topology file* is the same on every node: regions, nodes, path sets, applications.
 //! The *node file* concerns one node: its cores, ports, limits and control socket; it names the topology file.
 //!
+//! Where a control server keeps the topology, the node file names that instead; [`server`] is the server's own file.
+//!
 //! Everything wrong with either is told at once, each with file, line, column and mend.
 //! `examples/` holds commented files to copy, `schema/` their JSON Schemas for editors.
 #![forbid(unsafe_code)]
@@ -25,6 +27,7 @@ mod reader;
 mod routing;
 #[cfg(test)]
 mod schema;
+pub mod server;
 mod service;
 mod source;
 mod suggest;
@@ -42,7 +45,7 @@ use overlay::topology::{Node, NodeId, Routing, Topology};
 
 pub use crate::certificate::{Certificate, CertifiedPath};
 pub use crate::local::{
-    Control, Eal, Elimination, Events, Limits, Local, Nat, Poll, Port, Route, Timeouts, Workers,
+    Control, Eal, Elimination, Events, Limits, Local, Nat, Poll, Port, Route, Servers, Timeouts, Workers,
 };
 pub use crate::problem::{Errors, Problem, Severity};
 pub use crate::source::FILE_BYTES_MAX;
@@ -77,6 +80,28 @@ pub struct Loaded {
     /// The configuration.
     pub config: Config,
     /// Problems of [`Severity::Warning`], in the order of the files.
+    pub warnings: Vec<Problem>,
+}
+
+/// What a node file says of the control server, by itself: before there is a topology.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Membership {
+    /// The node's name.
+    pub node: String,
+    /// The server.
+    pub server: Servers,
+    /// The file of the private key that seals its traffic, if it has one.
+    pub key_file: Option<PathBuf>,
+}
+
+/// A topology by itself, checked; its paths are planned.
+#[derive(Clone, Debug)]
+pub struct Overlay {
+    /// The overlay.
+    pub topology: Topology,
+    /// The public keys of the nodes that have one.
+    pub identities: Vec<(NodeId, PublicIdentity)>,
+    /// Problems of [`Severity::Warning`].
     pub warnings: Vec<Problem>,
 }
 

@@ -1,19 +1,23 @@
 //! From two files, or their texts, to a checked configuration.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use overlay::keys::PublicIdentity;
+use overlay::plan::Certificate;
+use overlay::sync::Snapshot;
 use toml::Spanned;
 use toml::de::DeTable;
 
 use crate::check::{addresses, applications, keys, links, local, names, nodes, paths};
 use crate::monitoring;
-use crate::node_file::{self, NodeFile};
+use crate::node_file::{self, NodeFile, RawServer};
 use crate::problem::Errors;
 use crate::problems::{At, File, Place, Problems, error};
 use crate::reader::root;
 use crate::source::{FILE_BYTES_MAX, Source, Span, read};
 use crate::topology_file::{self, TopologyFile};
-use crate::{Config, Loaded, build, ground, plan, routing, takeover};
+use crate::{Config, Loaded, Membership, Overlay, build, ground, plan, routing, takeover};
 
 impl Config {
     /// Reads and checks the node file and the topology file that it names.
@@ -21,41 +25,15 @@ impl Config {
     /// # Errors
     /// Everything wrong with either file. Neither may have more than 4 MiB; only ordinary files are read.
     pub fn load(node_file: impl AsRef<Path>) -> Result<Loaded, Errors> {
-        let path = node_file.as_ref();
-        let mut p = Problems::default();
-        let bytes = match read(path) {
-            Ok(bytes) => bytes,
-            Err(why) => {
-                let help = "name a node file, as in /etc/proa/edge-1.toml, that this user may read";
-                p.without_text(path.to_owned(), format!("the configuration {why}"), help.to_owned());
-                return finish(p, None, None);
-            }
-        };
-        let node = parse_bytes(File::Node, path, bytes, &mut p).map(|text| node_text(&text, &mut p));
-        let topology = match node.as_ref().and_then(|node| node.topology.as_ref()) {
-            Some(named) => {
-                let path = beside(path, &named.value);
-                match read(&path) {
-                    Ok(bytes) => {
-                        let text = parse_bytes(File::Topology, &path, bytes, &mut p);
-                        text.map(|text| topology_text(&text, &mut p))
-                    }
-                    Err(why) => {
-                        error(named.place, format!("the topology file {} {why}", path.display())).help(
-                            &mut p,
-                            "name a topology file, relative to this file, that this user may read",
-                        );
-                        None
-                    }
-                }
-            }
-            None => None,
-        };
-        let mut loaded = finish(p, node, topology)?;
-        if let Some(file) = &mut loaded.config.keys.file {
-            *file = path.parent().unwrap_or(Path::new("")).join(&*file);
-        }
-        Ok(loaded)
+        load(node_file.as_ref(), None)
+    }
+
+    /// Reads the node file, and checks it with a topology that the server offers.
+    ///
+    /// # Errors
+    /// Everything wrong with either.
+    pub fn load_offered(node_file: impl AsRef<Path>, topology: String) -> Result<Loaded, Errors> {
+        load(node_file.as_ref(), Some(topology))
     }
 
     /// Checks the texts of a node file and a topology file; what the former names as `topology` is not read.
@@ -73,13 +51,129 @@ impl Config {
     }
 }
 
+/// Reads the text of a node file.
+fn read_node(path: &Path, p: &mut Problems) -> Option<NodeFile> {
+    match read(path) {
+        Ok(bytes) => parse_bytes(File::Node, path, bytes, p).map(|text| node_text(&text, p)),
+        Err(why) => {
+            let help = "name a node file, as in /etc/proa/edge-1.toml, that this user may read";
+            p.without_text(path.to_owned(), format!("the configuration {why}"), help.to_owned());
+            None
+        }
+    }
+}
+
+fn load(path: &Path, offered: Option<String>) -> Result<Loaded, Errors> {
+    let mut p = Problems::default();
+    let Some(node) = read_node(path, &mut p) else { return finish(p, None, None) };
+    let topology = match (offered, &node.topology, &node.server) {
+        (Some(text), ..) => {
+            parse_bytes(File::Topology, Path::new("the server's topology"), text.into_bytes(), &mut p)
+        }
+        (None, Some(named), _) => {
+            let help = "name a topology file, relative to this file, that this user may read";
+            read_topology(named.place, &beside(path, &named.value), help, &mut p)
+        }
+        (None, None, Some(server)) => read_kept(path, server, &mut p),
+        (None, None, None) => None,
+    };
+    let topology = topology.map(|text| topology_text(&text, &mut p));
+    let mut loaded = finish(p, Some(node), topology)?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    if let Some(file) = &mut loaded.config.keys.file {
+        *file = folder.join(&*file);
+    }
+    if let Some(server) = &mut loaded.config.local.server {
+        server.directory = folder.join(&server.directory);
+    }
+    Ok(loaded)
+}
+
+fn read_topology(named: Place, path: &Path, help: &str, p: &mut Problems) -> Option<String> {
+    match read(path) {
+        Ok(bytes) => parse_bytes(File::Topology, path, bytes, p),
+        Err(why) => {
+            error(named, format!("the topology file {} {why}", path.display())).help(p, help);
+            None
+        }
+    }
+}
+
+/// The last good snapshot of the server, which must be as it was written.
+fn read_kept(node_file: &Path, server: &At<RawServer>, p: &mut Problems) -> Option<String> {
+    let servers = build::servers(&server.value)?;
+    let path = node_file.parent().unwrap_or(Path::new("")).join(servers.snapshot_file());
+    let help = "run `proa join` with a token of the server; then the node fetches it when it starts";
+    let text = read_topology(server.place, &path, help, p)?;
+    if let Err(why) = Snapshot::from_file(&text) {
+        error(server.place, format!("the snapshot {} is damaged: {why}", path.display()))
+            .help(p, "remove the file; the node fetches it again when it starts");
+        return None;
+    }
+    Some(text)
+}
+
+impl Membership {
+    /// Reads what of a node file concerns the control server; `None` where it names a topology file instead.
+    ///
+    /// # Errors
+    /// Everything wrong with the node file by itself.
+    pub fn load(node_file: impl AsRef<Path>) -> Result<Option<Membership>, Errors> {
+        let path = node_file.as_ref();
+        let mut p = Problems::default();
+        let node = read_node(path, &mut p);
+        p.finish()?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Ok(node.and_then(|node| {
+            let mut server = build::servers(&node.server.as_ref()?.value)?;
+            server.directory = folder.join(server.directory);
+            let key_file = node.key_file.as_ref().and_then(|file| file.value.as_ref());
+            let key_file = key_file.map(|file| folder.join(&file.value));
+            Some(Membership { node: node.node?.value, server, key_file })
+        }))
+    }
+}
+
+impl Overlay {
+    /// Checks a topology by itself, as the server does before anybody gets it. `known` are the public keys of nodes that
+    /// have joined, by name: they stand for what the text leaves out, and may not be contradicted by it.
+    ///
+    /// # Errors
+    /// Everything wrong with it.
+    pub fn check(
+        name: &str,
+        text: &str,
+        known: &BTreeMap<String, PublicIdentity>,
+    ) -> Result<Overlay, Errors> {
+        let mut p = Problems::default();
+        let text = parse_bytes(File::Topology, Path::new(name), text.as_bytes().to_vec(), &mut p);
+        let mut file = text.map(|text| topology_text(&text, &mut p));
+        if let Some(file) = &mut file {
+            keys::introduce(file, known, &mut p);
+        }
+        let broken = p.recovering(File::Topology);
+        let checked = file.as_mut().filter(|_| !broken).map(|file| check_topology(file, &mut p));
+        let overlay = match checked {
+            Some((file, links, _, certificates)) if p.errors() == 0 => {
+                build::topology(file, &links, certificates).zip(build::identities(file))
+            }
+            _ => None,
+        };
+        let warnings = p.finish()?;
+        match overlay {
+            Some((topology, identities)) => Ok(Overlay { topology, identities, warnings }),
+            None => Err(Errors { problems: warnings, untold: 0 }),
+        }
+    }
+}
+
 /// A path relative to the file that names it.
 fn beside(file: &Path, named: &str) -> PathBuf {
     file.parent().unwrap_or(Path::new("")).join(named)
 }
 
 /// The file's text, which must be UTF-8 within the size.
-fn parse_bytes(file: File, name: &Path, bytes: Vec<u8>, p: &mut Problems) -> Option<String> {
+pub(crate) fn parse_bytes(file: File, name: &Path, bytes: Vec<u8>, p: &mut Problems) -> Option<String> {
     if bytes.len() as u64 > FILE_BYTES_MAX {
         let help = format!("keep it below {} MiB", FILE_BYTES_MAX / 1024 / 1024);
         p.without_text(name.to_owned(), "the text is too large for a configuration".to_owned(), help);
@@ -109,7 +203,7 @@ fn topology_text(text: &str, p: &mut Problems) -> TopologyFile {
 }
 
 /// Parses TOML, telling its errors; what could be made out in spite of them is walked all the same.
-fn parse<'t>(file: File, text: &'t str, p: &mut Problems) -> Spanned<DeTable<'t>> {
+pub(crate) fn parse<'t>(file: File, text: &'t str, p: &mut Problems) -> Spanned<DeTable<'t>> {
     let (table, errors) = DeTable::parse_recoverable(text);
     for wrong in errors {
         let (span, somewhere) = match wrong.span() {
@@ -152,21 +246,7 @@ fn finish(
 }
 
 fn check(node: Option<&NodeFile>, topology: Option<&mut TopologyFile>, p: &mut Problems) -> Option<Config> {
-    let checked = topology.map(|file| {
-        let mut found = names::check(file, p);
-        links::check(file, &found, p);
-        let ground = ground::topology(file, &found);
-        let planned = plan::paths(file, &mut found, &ground);
-        let file = &*file;
-        let claims = addresses::check(file, p);
-        nodes::check(file, p);
-        keys::identities(file, p);
-        let certificates = paths::check(file, &found, &ground, planned, p);
-        applications::check(file, &found, p);
-        takeover::check(file, &found, p);
-        monitoring::check(&file.liveness, &file.quality, p);
-        (file, found, claims, certificates)
-    });
+    let checked = topology.map(|file| check_topology(file, p));
     let node = node?;
     let name: Option<&At<String>> = node.node.as_ref();
     let this = checked.as_ref().and_then(|(file, ..)| names::this_node(file, name?, p));
@@ -187,4 +267,23 @@ fn check(node: Option<&NodeFile>, topology: Option<&mut TopologyFile>, p: &mut P
     let keys = build::keys(file, node)?;
     let local = build::local(node, &topology)?;
     Some(Config { topology, node: id, local, keys })
+}
+
+type Checked<'f> = (&'f TopologyFile, names::Links, addresses::Claims, Vec<Certificate>);
+
+/// What must hold within a topology; its paths are planned.
+fn check_topology<'f>(file: &'f mut TopologyFile, p: &mut Problems) -> Checked<'f> {
+    let mut found = names::check(file, p);
+    links::check(file, &found, p);
+    let ground = ground::topology(file, &found);
+    let planned = plan::paths(file, &mut found, &ground);
+    let file = &*file;
+    let claims = addresses::check(file, p);
+    nodes::check(file, p);
+    keys::identities(file, p);
+    let certificates = paths::check(file, &found, &ground, planned, p);
+    applications::check(file, &found, p);
+    takeover::check(file, &found, p);
+    monitoring::check(&file.liveness, &file.quality, p);
+    (file, found, claims, certificates)
 }

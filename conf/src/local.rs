@@ -33,6 +33,24 @@ pub struct Local {
     pub takeover_notices: Option<PathBuf>,
     /// The operator's way in.
     pub control: Control,
+    /// Where the topology comes from; `None` where from a file.
+    pub server: Option<Servers>,
+}
+
+/// The control server of a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Servers {
+    /// Where it listens for nodes, 1 to 8; any one will do.
+    pub addresses: Vec<SocketAddr>,
+    /// Where the node keeps its certificate and the last good snapshot.
+    pub directory: PathBuf,
+}
+
+impl Servers {
+    /// The file of the last good snapshot: a topology file with a first line of its own.
+    pub fn snapshot_file(&self) -> PathBuf {
+        self.directory.join("topology.toml")
+    }
 }
 
 /// Where a gateway's events of sessions are written; to one place at least.

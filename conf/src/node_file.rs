@@ -11,23 +11,26 @@ use crate::local::{Elimination, Events, Limits, Nat, Poll, Timeouts};
 use crate::node_values::{
     device, eal_argument, metrics, mtu, own_address, prefix, socket, timeout, written_file,
 };
-use crate::problems::{At, Problems};
+use crate::problems::{At, Problems, error};
 use crate::reader::{List, Table, list, table};
 use crate::routing::{self, RawDetour};
 use crate::translation;
-use crate::values::{boolean, host, integer, name, text, word};
+use crate::values::{boolean, host, integer, name, socket_address, text, word};
 
 /// Most entries of each kind.
 pub(crate) const CORES_MAX: usize = 64;
 pub(crate) const PORTS_MAX: usize = 16;
 const ADDRESSES_MAX: usize = 16;
+const SERVERS_MAX: usize = 8;
 const ROUTES_MAX: usize = 4096;
 const EAL_ARGUMENTS_MAX: usize = 64;
 
 /// The node file as read; what could not be read is missing and has been told.
 #[derive(Clone, Debug)]
 pub(crate) struct NodeFile {
+    /// Left out where there is a server.
     pub(crate) topology: Option<At<String>>,
+    pub(crate) server: Option<At<RawServer>>,
     pub(crate) node: Option<At<String>>,
     pub(crate) eal: RawEal,
     pub(crate) workers: Option<RawWorkers>,
@@ -42,6 +45,13 @@ pub(crate) struct NodeFile {
     pub(crate) key_file: Option<At<Option<At<String>>>>,
     pub(crate) socket: Option<PathBuf>,
     pub(crate) metrics: Option<SocketAddr>,
+}
+
+/// Where the topology comes from instead of a file.
+#[derive(Clone, Debug)]
+pub(crate) struct RawServer {
+    pub(crate) addresses: Option<At<List<SocketAddr>>>,
+    pub(crate) directory: Option<At<String>>,
 }
 
 #[derive(Clone, Debug)]
@@ -77,7 +87,18 @@ pub(crate) struct RawRoute {
 }
 
 pub(crate) fn read(t: &mut Table<'_>, p: &mut Problems) -> NodeFile {
-    let topology = t.required("topology", "topology = \"overlay.toml\", the topology file", p, text);
+    let written = t.has("topology");
+    let server = t.optional("server", p, |item, p| table(item, "[server]", p, server));
+    let topology = if server.is_some() && !written {
+        None
+    } else {
+        t.required("topology", "topology = \"overlay.toml\", the topology file, or [server]", p, text)
+    };
+    if let (Some(topology), Some(server)) = (&topology, &server) {
+        error(server.place, "the topology comes from a server and from a file")
+            .also(topology.place, "the file")
+            .help(p, "keep `topology` or [server]");
+    }
     let node = t.required("node", "node = \"…\", the name of one of the topology's nodes", p, name);
     let eal = t.optional("eal", p, |item, p| table(item, "[eal]", p, eal));
     let workers = t
@@ -105,6 +126,7 @@ pub(crate) fn read(t: &mut Table<'_>, p: &mut Problems) -> NodeFile {
     let (socket, metrics) = control.map_or((None, None), |control| control.value);
     NodeFile {
         topology,
+        server,
         node,
         eal: eal.map_or_else(default_eal, |eal| eal.value),
         workers: workers.map(|workers| workers.value),
@@ -120,6 +142,16 @@ pub(crate) fn read(t: &mut Table<'_>, p: &mut Problems) -> NodeFile {
         socket: socket.map(|socket| socket.value),
         metrics: metrics.map(|metrics| metrics.value),
     }
+}
+
+fn server(t: &mut Table<'_>, p: &mut Problems) -> RawServer {
+    let addresses = "addresses = [\"192.0.2.50:7443\"], where the server listens for nodes";
+    let read = t.required("addresses", addresses, p, list(SERVERS_MAX, socket_address));
+    if let Some(list) = read.as_ref().filter(|list| list.value.items.is_empty() && list.value.complete) {
+        error(list.place, "`addresses` is empty").help(p, format!("write {addresses}"));
+    }
+    let directory = "directory = \"edge-1\", where `proa join` puts this node's certificate";
+    RawServer { addresses: read, directory: t.required("directory", directory, p, text) }
 }
 
 fn default_eal() -> RawEal {

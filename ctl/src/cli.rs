@@ -13,6 +13,9 @@ pub struct Cli {
     /// Socket of the daemon; without it, the only socket in /run/proa.
     #[arg(long, global = true, value_name = "PATH")]
     pub socket: Option<PathBuf>,
+    /// Socket of the control server; without it, /run/proa-server/server.sock.
+    #[arg(long, global = true, value_name = "PATH")]
+    pub server: Option<PathBuf>,
     /// Prints JSON.
     #[arg(short, long, global = true)]
     pub json: bool,
@@ -50,6 +53,30 @@ pub enum Noun {
     /// Keys that the node shares with others.
     #[command(subcommand)]
     Key(KeyVerb),
+    /// Nodes of the overlay, as the control server knows them.
+    #[command(subcommand)]
+    Node(NodeVerb),
+    /// The overlay's definition, as the control server keeps it.
+    #[command(subcommand)]
+    Overlay(OverlayVerb),
+    /// What happened at the control server.
+    #[command(subcommand)]
+    Event(EventVerb),
+    /// What a new definition of the overlay would change; nothing is changed.
+    Plan {
+        /// The definition, a topology file.
+        #[arg(short, long)]
+        file: PathBuf,
+    },
+    /// Gives the overlay a new definition, after showing what changes.
+    Apply {
+        /// The definition, a topology file.
+        #[arg(short, long)]
+        file: PathBuf,
+        /// Does not ask.
+        #[arg(short, long)]
+        yes: bool,
+    },
     /// Prints a completion script for a shell.
     #[command(hide = true)]
     Completions {
@@ -62,6 +89,38 @@ pub enum Noun {
         /// The directory.
         directory: PathBuf,
     },
+}
+
+/// What to do with the overlay's nodes.
+#[derive(Debug, Subcommand)]
+pub enum NodeVerb {
+    /// Each node's state, revision, links and alarms.
+    Show,
+    /// Lets a node join: prints a token for `proa join`, good once and for a day.
+    Add {
+        /// The node's name.
+        name: String,
+    },
+}
+
+/// What to do with the overlay's definition.
+#[derive(Debug, Subcommand)]
+pub enum OverlayVerb {
+    /// Prints it, as it was applied.
+    Show,
+}
+
+/// What to do with events.
+#[derive(Debug, Subcommand)]
+pub enum EventVerb {
+    /// Nodes that came and went, links and paths that died, alarms.
+    Show {
+        /// Only those after this number.
+        #[arg(long, default_value_t = 0)]
+        after: u64,
+    },
+    /// Who changed what.
+    Audit,
 }
 
 /// What to do with paths.
@@ -204,11 +263,22 @@ impl Noun {
             Noun::Key(KeyVerb::Show) => Request::Keys,
             Noun::Key(KeyVerb::Rotate) => Request::RotateKey,
             Noun::Completions { .. } | Noun::Man { .. } => return Ok(None),
+            Noun::Node(_) | Noun::Overlay(_) | Noun::Event(_) | Noun::Plan { .. } | Noun::Apply { .. } => {
+                return Ok(None);
+            }
         }))
     }
 }
 
 impl Noun {
+    /// Whether the control server is asked, and no node.
+    pub fn is_for_the_server(&self) -> bool {
+        matches!(
+            self,
+            Noun::Node(_) | Noun::Overlay(_) | Noun::Event(_) | Noun::Plan { .. } | Noun::Apply { .. }
+        )
+    }
+
     /// Whether everything is to be shown.
     pub fn wants_all(&self) -> bool {
         matches!(self, Noun::Drops(DropsVerb::Show { all: true }) | Noun::Link(LinkVerb::Show { all: true }))

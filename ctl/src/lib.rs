@@ -5,14 +5,18 @@
 //! [`Response::Status`], [`Response::Paths`], [`Response::Drops`], [`Response::Keys`],
 //! [`Response::Links`], [`Response::Gateways`], [`Response::Traces`], [`Response::End`] or
 //! [`Response::Error`].
+//!
+//! The control server is asked otherwise: by HTTP over its own Unix socket ([`overlay`]).
 
 mod choices;
 pub mod cli;
 mod client;
 mod gateways;
+mod http;
 mod keys;
 mod links;
 mod liveness;
+pub mod overlay;
 mod protocol;
 mod response;
 mod show;

@@ -6,11 +6,14 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::{CommandFactory, Parser};
 use proa_ctl::cli::{Cli, NatVerb, Noun};
-use proa_ctl::{Response, ask, print};
+use proa_ctl::{Response, ask, overlay, print};
 use serde_json::{Value, json};
 
 /// Where daemons put their sockets unless told otherwise.
 const SOCKETS: &str = "/run/proa";
+
+/// Where the control server puts its socket unless told otherwise.
+const SERVER: &str = "/run/proa-server/server.sock";
 
 fn main() -> ExitCode {
     match run(&Cli::parse()) {
@@ -23,6 +26,10 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<()> {
+    if cli.noun.is_for_the_server() {
+        let socket = cli.server.as_deref().unwrap_or(Path::new(SERVER));
+        return write(&overlay::run(&cli.noun, socket, cli.json)?);
+    }
     let Some(request) = cli.noun.request().map_err(anyhow::Error::msg)? else {
         return without_daemon(&cli.noun);
     };

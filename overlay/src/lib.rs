@@ -1,5 +1,5 @@
 //! The overlay: its wire format, streams and their elimination, keys and sealing, topology, disjoint paths and their
-//! planning, and whether links and paths live and how well.
+//! planning, whether links and paths live and how well, and how nodes keep in step with the control server.
 //!
 //! Pure: no clock, I/O, randomness or threads.
 #![forbid(unsafe_code)]
@@ -25,6 +25,7 @@ pub mod routing;
 pub mod sampling;
 pub mod seal;
 pub mod steering;
+pub mod sync;
 pub mod topology;
 pub mod traces;
 pub mod window;

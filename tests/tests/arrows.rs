@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const PURE: [&str; 4] = ["packet", "overlay", "nat", "pipelines"];
 
 /// Which members each may depend on.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("packet", &[]),
     ("overlay", &["packet"]),
     ("nat", &["packet"]),
@@ -20,6 +20,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("dpdk-sys", &[]),
     ("dpdk", &["packet", "dpdk-sys"]),
     ("appliance", &["packet", "overlay", "nat", "pipelines", "conf", "dpdk", "ctl"]),
+    ("server", &["overlay", "conf"]),
     ("bench", &["packet", "overlay", "nat", "pipelines", "dpdk", "conf", "ctl"]),
     ("tests", &["packet", "overlay", "nat", "pipelines", "conf"]),
 ];
@@ -38,6 +39,7 @@ const PURE_DEPENDENCIES: &[&str] = &[
     "bytemuck",
     "byteorder",
     "cfg-if",
+    "cobs",
     "chacha20",
     "cpufeatures",
     "crossbeam-utils",
@@ -48,6 +50,7 @@ const PURE_DEPENDENCIES: &[&str] = &[
     "ipnet",
     "ipnetwork",
     "num-traits",
+    "postcard",
     "prefetch-index",
     "prefix-trie",
     "rand_core",
@@ -57,6 +60,7 @@ const PURE_DEPENDENCIES: &[&str] = &[
     "siphasher",
     "smallvec",
     "thiserror",
+    "untrusted",
     "wide",
     "zerocopy",
     "zeroize",

@@ -1,5 +1,8 @@
 //! Keys: every node that carries what is sealed has one, and each its own.
 
+use std::collections::BTreeMap;
+
+use overlay::keys::PublicIdentity;
 use overlay::topology::Seal;
 
 use super::addresses::title;
@@ -16,6 +19,22 @@ pub(crate) fn identities(file: &TopologyFile, p: &mut Problems) {
         let message = || "another node has this public key".to_owned();
         let help = "give every node a key of its own: run `proa key generate` there";
         keys.add(value, key.place, message, help, p);
+    }
+}
+
+/// Gives nodes that have joined the key that they joined with, where the file has none; tells where it has another.
+pub(crate) fn introduce(file: &mut TopologyFile, known: &BTreeMap<String, PublicIdentity>, p: &mut Problems) {
+    for node in &mut file.nodes.items {
+        let name = node.value.name.as_ref().map(|name| name.value.as_str());
+        let Some((name, joined)) = name.and_then(|name| known.get_key_value(name)) else { continue };
+        match &node.value.public_key {
+            None => node.value.public_key = Some(At { value: Some(*joined), place: node.place }),
+            Some(written) if written.value.is_some_and(|written| written != *joined) => {
+                error(written.place, format!("`{name}` has joined with another key"))
+                    .help(p, "leave public_key out: nodes tell the server their keys when they join");
+            }
+            Some(_) => {}
+        }
     }
 }
 

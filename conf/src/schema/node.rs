@@ -8,8 +8,10 @@ use super::NAME;
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct NodeFile {
-    /// The topology file, relative to this one.
-    topology: String,
+    /// The topology file, relative to this one; left out where there is a server.
+    topology: Option<String>,
+    /// The control server that the topology comes from, instead of a file.
+    server: Option<Servers>,
     /// Which of the topology's nodes this is.
     #[schemars(regex(pattern = NAME))]
     node: String,
@@ -39,6 +41,16 @@ pub(super) struct NodeFile {
     control: Option<Control>,
     /// Who this node is; needed where the topology has its public key.
     key: Option<Key>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Servers {
+    /// Where it listens for nodes: addresses with ports.
+    #[schemars(length(min = 1, max = 8))]
+    addresses: Vec<String>,
+    /// Where this node's certificate and its last good snapshot are kept, relative to this file.
+    directory: String,
 }
 
 #[derive(JsonSchema)]

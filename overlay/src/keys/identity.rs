@@ -46,7 +46,7 @@ impl Identity {
 
     /// Signs a message; the same message has the same signature. All zero, which verifies nowhere, where the library
     /// fails.
-    pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
+    pub fn sign(&self, message: &[u8]) -> [u8; 64] {
         let signature = self.pair.try_sign(message).ok();
         signature.and_then(|signature| signature.as_ref().try_into().ok()).unwrap_or([0; 64])
     }
@@ -54,7 +54,7 @@ impl Identity {
 
 impl PublicIdentity {
     /// Whether the identity signed this message.
-    pub(crate) fn verify(&self, message: &[u8], signature: &[u8; 64]) -> bool {
+    pub fn verify(&self, message: &[u8], signature: &[u8; 64]) -> bool {
         UnparsedPublicKey::new(&ED25519, &self.0).verify(message, signature).is_ok()
     }
 }

@@ -15,6 +15,7 @@ mod reply;
 pub mod seeds;
 pub mod stamp;
 pub mod takeover;
+pub mod sync;
 pub mod trace;
 pub mod wire;
 mod world;
@@ -35,4 +36,5 @@ pub const TARGETS: &[Target] = &[
     ("keys", keys::run),
     ("linkstate", linkstate::run),
     ("takeover", takeover::run),
+    ("sync", sync::run),
 ];

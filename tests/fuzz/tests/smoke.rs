@@ -151,6 +151,11 @@ fn takeover() {
     smoke("takeover");
 }
 
+#[test]
+fn sync() {
+    smoke("sync");
+}
+
 /// The seeds lead through the whole data path: else the fuzzer would have to find the way.
 #[test]
 fn seeds_of_frame_reach_every_role() {

@@ -1,0 +1,158 @@
+//! `proactl` against the control server: nodes, events, and the overlay's definition.
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+
+use crate::cli::{EventVerb, NodeVerb, Noun, OverlayVerb};
+use crate::http::request;
+use crate::table::Table;
+
+const JSON: &str = "application/json";
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// Does what a noun of the control server says; returns what to print.
+///
+/// # Errors
+/// Why the server does not do it.
+pub fn run(noun: &Noun, socket: &Path, as_json: bool) -> Result<String> {
+    let get = |target: &str| request(socket, "GET", target, (JSON, b""));
+    let shown = |value: Value, table: fn(&Value) -> String| -> Result<String> {
+        Ok(if as_json { serde_json::to_string_pretty(&value)? + "\n" } else { table(&value) })
+    };
+    match noun {
+        Noun::Node(NodeVerb::Show) => shown(get("/v1/nodes")?, nodes),
+        Noun::Node(NodeVerb::Add { name }) => {
+            let body = json!({ "name": name }).to_string();
+            shown(request(socket, "POST", "/v1/nodes", (JSON, body.as_bytes()))?, |answer| {
+                format!("{}\n", text(answer, "token"))
+            })
+        }
+        Noun::Event(EventVerb::Show { after }) => shown(get(&format!("/v1/events?after={after}"))?, events),
+        Noun::Event(EventVerb::Audit) => shown(get("/v1/audit")?, audit),
+        Noun::Overlay(OverlayVerb::Show) => {
+            shown(get("/v1/overlay")?, |answer| text(answer, "text").to_owned())
+        }
+        Noun::Plan { file } => {
+            let definition = std::fs::read(file).with_context(|| file.display().to_string())?;
+            shown(request(socket, "POST", "/v1/overlay", (TEXT, &definition))?, change)
+        }
+        Noun::Apply { file, yes } => {
+            let definition = std::fs::read(file).with_context(|| file.display().to_string())?;
+            let planned = request(socket, "POST", "/v1/overlay", (TEXT, &definition))?;
+            if !as_json {
+                std::io::stdout().write_all(change(&planned).as_bytes())?;
+            }
+            if list(&planned, "changes").is_empty() && planned["base"] != 0 {
+                return shown(planned, |_| String::new());
+            }
+            if !yes && !agreed()? {
+                bail!("nothing is changed");
+            }
+            let target = format!("/v1/overlay?base={}", planned["base"]);
+            let applied = request(socket, "POST", &target, (TEXT, &definition))?;
+            shown(applied, |applied| format!("the overlay is of revision {}\n", applied["revision"]))
+        }
+        _ => bail!("this is asked of a node"),
+    }
+}
+
+/// Asks whoever sits at the terminal.
+fn agreed() -> Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        bail!("nobody is there to agree: look at it with `proactl plan`, then apply with --yes");
+    }
+    print!("Apply? [y/N] ");
+    std::io::stdout().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "yes"))
+}
+
+fn list<'v>(value: &'v Value, key: &str) -> &'v [Value] {
+    value[key].as_array().map_or(&[], Vec::as_slice)
+}
+
+fn text<'v>(value: &'v Value, key: &str) -> &'v str {
+    value[key].as_str().unwrap_or("")
+}
+
+fn change(planned: &Value) -> String {
+    let mut out = String::new();
+    for line in list(planned, "changes").iter().filter_map(Value::as_str) {
+        out += &format!("{line}\n");
+    }
+    if out.is_empty() {
+        out += "nothing changes\n";
+    }
+    for set in list(planned, "path_sets") {
+        for path in list(set, "paths") {
+            let via = path[1].as_array().map_or(&[][..], Vec::as_slice);
+            let via: Vec<&str> = via.iter().filter_map(Value::as_str).collect();
+            out += &format!("  path set {}: path {} via {}\n", text(set, "name"), path[0], via.join(", "));
+        }
+    }
+    for line in list(planned, "warnings").iter().filter_map(Value::as_str) {
+        out += &format!("warning: {line}\n");
+    }
+    out
+}
+
+fn nodes(answer: &Value) -> String {
+    let mut table = Table::new(&["node", "state", "revision", "in step", "links up", "alarms"]);
+    for node in list(answer, "nodes") {
+        let report = &node["report"];
+        let state = match (node["joined"] == true, node["connected"] == true, report["ready"] == true) {
+            (false, ..) => "invited",
+            (true, false, _) => "away",
+            (true, true, true) => "ready",
+            (true, true, false) => "connected",
+        };
+        let links = list(report, "links");
+        let up = links.iter().filter(|link| link["up"] == true).count();
+        let revision =
+            node["revision"].as_u64().map_or_else(|| "-".to_owned(), |revision| revision.to_string());
+        let in_step = if node["in_step"] == true { "yes" } else { "no" };
+        table.row([
+            text(node, "name").to_owned(),
+            state.to_owned(),
+            revision,
+            in_step.to_owned(),
+            format!("{up}/{}", links.len()),
+            list(report, "alarms").len().to_string(),
+        ]);
+    }
+    let mut out = table.text();
+    for node in list(answer, "nodes") {
+        if let Some(refused) = node["refused"].as_array() {
+            let why = refused.get(1).and_then(Value::as_str).unwrap_or("");
+            out += &format!("{} refuses revision {}: {why}\n", text(node, "name"), refused[0]);
+        }
+        for alarm in list(&node["report"], "alarms").iter().filter_map(Value::as_str) {
+            out += &format!("{}: {alarm}\n", text(node, "name"));
+        }
+    }
+    out
+}
+
+fn events(answer: &Value) -> String {
+    let line = |event: &Value| {
+        let at = at(&event["at_ms"]);
+        format!("{} {at} {} {}\n", event["number"], text(event, "node"), text(event, "what"))
+    };
+    list(answer, "events").iter().map(line).collect()
+}
+
+fn audit(answer: &Value) -> String {
+    let line =
+        |audit: &Value| format!("{} {} {}\n", at(&audit["at_ms"]), text(audit, "who"), text(audit, "what"));
+    list(answer, "audit").iter().map(line).collect()
+}
+
+/// A time of day, UTC.
+fn at(ms: &Value) -> String {
+    let seconds = ms.as_u64().unwrap_or(0) / 1000;
+    format!("{:02}:{:02}:{:02}", seconds / 3600 % 24, seconds / 60 % 60, seconds % 60)
+}

@@ -1,0 +1,125 @@
+//! The HTTP interface for operators: JSON over a Unix socket of mode 0600, where the kernel says who may ask.
+
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Query, State, connect_info};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::serve::IncomingStream;
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use tokio::net::UnixListener;
+
+use crate::hub::Hub;
+use crate::registry::Error;
+
+/// Largest definition, bytes: as much as any configuration file may have.
+const BODY_BYTES_MAX: usize = conf::FILE_BYTES_MAX as usize;
+/// Audit records that are shown.
+const AUDITS_SHOWN: usize = 1000;
+
+/// Who asks, as the kernel says.
+#[derive(Clone, Debug)]
+pub struct Operator(String);
+
+impl connect_info::Connected<IncomingStream<'_, UnixListener>> for Operator {
+    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Operator {
+        let uid = stream.io().peer_cred().map(|peer| peer.uid());
+        Operator(uid.map_or_else(|_| "unknown".to_owned(), |uid| format!("uid {uid}")))
+    }
+}
+
+/// What went wrong, for whoever asked.
+#[derive(Debug, Serialize)]
+struct Problem {
+    error: String,
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let status = match &self {
+            Error::Invalid(_) | Error::NoName(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Error::Moved { .. } | Error::Contended => StatusCode::CONFLICT,
+            Error::NoNode(_) => StatusCode::NOT_FOUND,
+            Error::Token | Error::Key | Error::SharedKey(_) => StatusCode::FORBIDDEN,
+            Error::Store(_) | Error::Authority(_) | Error::Damaged(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        (status, Json(Problem { error: self.to_string() })).into_response()
+    }
+}
+
+/// Every address that is answered.
+pub fn router(hub: Arc<Hub>) -> Router {
+    Router::new()
+        .route("/v1/nodes", get(nodes).post(add_node))
+        .route("/v1/overlay", get(overlay).post(apply))
+        .route("/v1/events", get(events))
+        .route("/v1/audit", get(audit))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(hub)
+}
+
+type Shared = State<Arc<Hub>>;
+
+async fn nodes(State(hub): Shared) -> Result<Response, Error> {
+    let nodes = tokio::task::block_in_place(|| hub.nodes())?;
+    Ok(Json(serde_json::json!({ "nodes": nodes })).into_response())
+}
+
+#[derive(Deserialize)]
+struct NewNode {
+    name: String,
+}
+
+async fn add_node(
+    State(hub): Shared,
+    ConnectInfo(who): ConnectInfo<Operator>,
+    Json(new): Json<NewNode>,
+) -> Result<Response, Error> {
+    let token = tokio::task::block_in_place(|| hub.registry.add_node(&new.name, &who.0))?;
+    hub.note(&new.name, "may join with a new token".to_owned());
+    Ok((StatusCode::CREATED, Json(serde_json::json!({ "token": token.to_string() }))).into_response())
+}
+
+async fn overlay(State(hub): Shared) -> Result<Response, Error> {
+    Ok(Json(tokio::task::block_in_place(|| hub.registry.definition())?).into_response())
+}
+
+#[derive(Deserialize)]
+struct Applying {
+    /// The revision that the change was looked at against; without it nothing is changed, and the difference told.
+    base: Option<u64>,
+}
+
+async fn apply(
+    State(hub): Shared,
+    ConnectInfo(who): ConnectInfo<Operator>,
+    Query(applying): Query<Applying>,
+    text: String,
+) -> Result<Response, Error> {
+    let change = tokio::task::block_in_place(|| match applying.base {
+        None => hub.registry.plan(&text),
+        Some(base) => hub.registry.apply(&text, base, &who.0),
+    })?;
+    if change.revision > change.base {
+        hub.note("", format!("the overlay is of revision {}", change.revision));
+        hub.overlay_changed();
+    }
+    Ok(Json(change).into_response())
+}
+
+#[derive(Deserialize)]
+struct After {
+    #[serde(default)]
+    after: u64,
+}
+
+async fn events(State(hub): Shared, Query(wanted): Query<After>) -> Response {
+    Json(serde_json::json!({ "events": hub.events(wanted.after) })).into_response()
+}
+
+async fn audit(State(hub): Shared) -> Result<Response, Error> {
+    let audits = tokio::task::block_in_place(|| hub.registry.audits(AUDITS_SHOWN))?;
+    Ok(Json(serde_json::json!({ "audit": audits })).into_response())
+}

@@ -1,0 +1,414 @@
+//! What the server knows for good: the overlay's definition and its revision, nodes, their certificates and keys, tokens, and
+//! who changed what.
+//!
+//! Every change is one transaction that expects what it was made from, so that two at once are two in a row. The revision
+//! grows with each change that any node's part could show.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::rand;
+use conf::Overlay;
+use overlay::keys::PublicIdentity;
+use overlay::sync::token::{Token, hex};
+use overlay::sync::{Join, Snapshot};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use toml::Table;
+
+use crate::authority::{self, Authority};
+use crate::diff::diff;
+use crate::part::part;
+use crate::store::{self, Store, Transaction};
+use crate::unix_ms;
+
+/// How long a token waits to be used, milliseconds: a day.
+const TOKEN_MS: u64 = 24 * 3600 * 1000;
+/// Longest name of a node, bytes.
+const NAME_BYTES_MAX: usize = 64;
+/// How often a change is made anew when another came between.
+const TRIES: usize = 32;
+
+/// Why something is not done.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store fails.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The definition is wrong; all of it is told.
+    #[error("{0}")]
+    Invalid(conf::Errors),
+    /// It was made for another revision.
+    #[error(
+        "the overlay has changed meanwhile: it is of revision {now}, not {base}; look at the difference again"
+    )]
+    Moved {
+        /// What the change was made for.
+        base: u64,
+        /// What is there.
+        now: u64,
+    },
+    /// No such node.
+    #[error("there is no node `{0}` here; `proactl node show` lists them")]
+    NoNode(String),
+    /// What is no name.
+    #[error("`{0}` is not a name: use 1 to 64 of A-Z a-z 0-9 - _ . and begin with a letter or digit")]
+    NoName(String),
+    /// A token that opens nothing.
+    #[error("this token is unknown, used, or its time is over; make a new one with `proactl node add`")]
+    Token,
+    /// A key without proof.
+    #[error("the node's key did not sign this request")]
+    Key,
+    /// Another node's key.
+    #[error("the key of this node is that of `{0}`: make one with `proa key generate` for each")]
+    SharedKey(String),
+    /// No certificate.
+    #[error(transparent)]
+    Authority(#[from] authority::Error),
+    /// The store holds what this program did not write.
+    #[error("the record {0} in the store is damaged; restore the store from a backup")]
+    Damaged(String),
+    /// Others change the same all the time.
+    #[error("others change this at the same time; try again")]
+    Contended,
+}
+
+/// The overlay as the operator defined it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Definition {
+    /// Grows with every change.
+    pub revision: u64,
+    /// A topology file's text; empty before the first.
+    pub text: String,
+}
+
+/// A node that may join or has joined.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRecord {
+    /// When it was added, milliseconds since 1970.
+    pub added_ms: u64,
+    /// When it joined last.
+    pub joined_ms: Option<u64>,
+    /// SHA-256 of its certificate, hexadecimal digits.
+    pub certificate: Option<String>,
+    /// Its public key, as topology files write it.
+    pub public_key: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TokenRecord {
+    node: String,
+    expires_ms: u64,
+}
+
+/// Who changed what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Audit {
+    /// When, milliseconds since 1970.
+    pub at_ms: u64,
+    /// Who.
+    pub who: String,
+    /// What, a sentence.
+    pub what: String,
+}
+
+/// What a definition would change.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// The revision that it is compared with.
+    pub base: u64,
+    /// The revision that is in force now.
+    pub revision: u64,
+    /// What comes, goes and differs.
+    pub changes: Vec<String>,
+    /// The path sets as they are planned or written.
+    pub path_sets: Vec<PlannedSet>,
+    /// What is odd about it.
+    pub warnings: Vec<String>,
+}
+
+/// A path set with its paths.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedSet {
+    /// Its name.
+    pub name: String,
+    /// Its paths by number, each with the regions between its ends.
+    pub paths: Vec<(u16, Vec<String>)>,
+}
+
+const DEFINITION: &str = "overlay";
+const AUDITED: &str = "audited";
+
+/// The registry, over any store.
+pub struct Registry {
+    store: Box<dyn Store>,
+    authority: Authority,
+}
+
+type Keys = BTreeMap<String, PublicIdentity>;
+
+impl Registry {
+    /// Over a store, with the authority of a directory.
+    ///
+    /// # Errors
+    /// [`Error::Authority`].
+    pub fn new(store: Box<dyn Store>, directory: &Path) -> Result<Registry, Error> {
+        Ok(Registry { store, authority: Authority::load(directory)? })
+    }
+
+    /// The authority.
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// The definition in force.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn definition(&self) -> Result<Definition, Error> {
+        Ok(self.read(DEFINITION)?.0.unwrap_or_default())
+    }
+
+    /// All nodes by name.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn nodes(&self) -> Result<BTreeMap<String, NodeRecord>, Error> {
+        let records = self.store.list("node/")?;
+        let node = |(key, value): (String, Vec<u8>)| {
+            let name = key.trim_start_matches("node/").to_owned();
+            Ok((name, serde_json::from_slice(&value).map_err(|_| Error::Damaged(key))?))
+        };
+        records.into_iter().map(node).collect()
+    }
+
+    /// The node whose certificate has this fingerprint, as long as it is the one in use.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn node_of(&self, fingerprint: &[u8; 32]) -> Result<Option<String>, Error> {
+        let fingerprint = hex(fingerprint);
+        let name = self.store.get(&format!("certificate/{fingerprint}"))?;
+        Ok(name.and_then(|name| String::from_utf8(name).ok()))
+    }
+
+    /// A node's part of the overlay as it is now; `None` where the overlay does not have it.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn snapshot(&self, node: &str) -> Result<Option<Snapshot>, Error> {
+        for _ in 0..TRIES {
+            let definition = self.definition()?;
+            let keys = self.keys()?;
+            // A key that came between would be in this snapshot, but only the next revision has it.
+            if self.definition()?.revision == definition.revision {
+                let table = definition.text.parse::<Table>();
+                let table = table.map_err(|_| Error::Damaged(DEFINITION.to_owned()))?;
+                return Ok(part(&table, node, &keys).map(|text| Snapshot::new(definition.revision, text)));
+            }
+        }
+        Err(Error::Contended)
+    }
+
+    /// What a definition would change, checked as a whole. Nothing is changed.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], [`Error::Store`].
+    pub fn plan(&self, text: &str) -> Result<Change, Error> {
+        self.change(&self.definition()?, text)
+    }
+
+    /// Puts a definition in force, if the one in force is still that of revision `base`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], [`Error::Moved`], [`Error::Store`].
+    pub fn apply(&self, text: &str, base: u64, who: &str) -> Result<Change, Error> {
+        self.retried(|transaction| {
+            let (now, raw) = self.read::<Definition>(DEFINITION)?;
+            let now = now.unwrap_or_default();
+            if now.revision != base {
+                return Err(Error::Moved { base, now: now.revision });
+            }
+            let mut change = self.change(&now, text)?;
+            if change.changes.is_empty() && !now.text.is_empty() {
+                return Ok(change);
+            }
+            change.revision = base + 1;
+            let next = Definition { revision: change.revision, text: text.to_owned() };
+            transaction.expect.push((DEFINITION.to_owned(), raw));
+            transaction.put.push((DEFINITION.to_owned(), json(&next)));
+            let what = format!("overlay revision {}: {}", next.revision, change.changes.join("; "));
+            self.audit(transaction, who, &what)?;
+            Ok(change)
+        })
+    }
+
+    /// Lets a node join, once, with the token that is returned.
+    ///
+    /// # Errors
+    /// [`Error::NoName`], [`Error::Store`].
+    pub fn add_node(&self, name: &str, who: &str) -> Result<Token, Error> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        let begins = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+        if !begins || !name.chars().all(plain) || name.len() > NAME_BYTES_MAX {
+            return Err(Error::NoName(name.chars().take(NAME_BYTES_MAX).collect()));
+        }
+        let mut secret = [0; 32];
+        rand::fill(&mut secret).map_err(|_| Error::Contended)?;
+        self.retried(|transaction| {
+            let key = format!("node/{name}");
+            if self.read::<NodeRecord>(&key)?.1.is_none() {
+                let record = NodeRecord { added_ms: unix_ms(), ..NodeRecord::default() };
+                transaction.expect.push((key.clone(), None));
+                transaction.put.push((key, json(&record)));
+            }
+            let token = TokenRecord { node: name.to_owned(), expires_ms: unix_ms() + TOKEN_MS };
+            transaction.put.push((token_key(&secret), json(&token)));
+            self.audit(transaction, who, &format!("token for node {name}"))
+        })?;
+        Ok(Token { node: name.to_owned(), secret, authority: self.authority.fingerprint() })
+    }
+
+    /// Admits a node: its token is used up, its certificate the only one of its name that counts from now on. Says whether
+    /// a key was introduced that the others' parts have to show.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn join(&self, join: &Join) -> Result<(Vec<u8>, bool), Error> {
+        let identity = match &join.identity {
+            Some((public, signature)) => {
+                let public = PublicIdentity(*public);
+                let signature: &[u8; 64] = signature.0.as_slice().try_into().map_err(|_| Error::Key)?;
+                if !public.verify(&Join::signed(&join.node, &join.request), signature) {
+                    return Err(Error::Key);
+                }
+                Some(public.to_string())
+            }
+            None => None,
+        };
+        self.retried(|transaction| {
+            let (token, raw_token) = self.read::<TokenRecord>(&token_key(&join.secret))?;
+            let token = token.ok_or(Error::Token)?;
+            if token.node != join.node || token.expires_ms < unix_ms() {
+                return Err(Error::Token);
+            }
+            let others = self.nodes()?;
+            let mut same = others.iter().filter(|(name, _)| **name != join.node);
+            if let Some((other, _)) = same.find(|(_, one)| identity.is_some() && one.public_key == identity) {
+                return Err(Error::SharedKey(other.clone()));
+            }
+            let certificate = self.authority.certify(&join.node, &join.request)?;
+            let fingerprint = hex(&authority::fingerprint(&certificate));
+            let node_key = format!("node/{}", join.node);
+            let (before, raw_node) = self.read::<NodeRecord>(&node_key)?;
+            let before = before.ok_or(Error::Token)?;
+            let introduced = before.public_key != identity;
+            if let Some(old) = &before.certificate {
+                transaction.delete.push(format!("certificate/{old}"));
+            }
+            let record = NodeRecord {
+                joined_ms: Some(unix_ms()),
+                certificate: Some(fingerprint.clone()),
+                public_key: identity.clone(),
+                ..before
+            };
+            transaction.expect.extend([(token_key(&join.secret), raw_token), (node_key.clone(), raw_node)]);
+            transaction.delete.push(token_key(&join.secret));
+            transaction.put.push((node_key, json(&record)));
+            transaction.put.push((format!("certificate/{fingerprint}"), join.node.clone().into_bytes()));
+            if introduced {
+                let (definition, raw) = self.read::<Definition>(DEFINITION)?;
+                if let Some(mut definition) = definition {
+                    definition.revision += 1;
+                    transaction.expect.push((DEFINITION.to_owned(), raw));
+                    transaction.put.push((DEFINITION.to_owned(), json(&definition)));
+                }
+            }
+            self.audit(transaction, &join.node, "joined")?;
+            Ok((certificate.to_vec(), introduced))
+        })
+    }
+
+    /// Who changed what, the newest `count`, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn audits(&self, count: usize) -> Result<Vec<Audit>, Error> {
+        let records = self.store.list("audit/")?;
+        let newest = records.len().saturating_sub(count);
+        let audit =
+            |(key, value): (String, Vec<u8>)| serde_json::from_slice(&value).map_err(|_| Error::Damaged(key));
+        records.into_iter().skip(newest).map(audit).collect()
+    }
+
+    fn change(&self, now: &Definition, text: &str) -> Result<Change, Error> {
+        let checked = Overlay::check("overlay.toml", text, &self.keys()?).map_err(Error::Invalid)?;
+        let table = |text: &str| text.parse::<Table>().map_err(|_| Error::Damaged(DEFINITION.to_owned()));
+        let region =
+            |index| checked.topology.region(index).map(|region| region.name.clone()).unwrap_or_default();
+        let sets = checked.topology.path_sets.iter().map(|set| PlannedSet {
+            name: set.name.clone(),
+            paths: set
+                .paths
+                .iter()
+                .map(|path| (path.id.0, path.via.iter().copied().map(region).collect()))
+                .collect(),
+        });
+        Ok(Change {
+            base: now.revision,
+            revision: now.revision,
+            changes: diff(&table(&now.text)?, &table(text)?),
+            path_sets: sets.collect(),
+            warnings: checked.warnings.iter().map(ToString::to_string).collect(),
+        })
+    }
+
+    fn keys(&self) -> Result<Keys, Error> {
+        let nodes = self.nodes()?;
+        let key = |(name, node): (String, NodeRecord)| Some((name, node.public_key?.parse().ok()?));
+        Ok(nodes.into_iter().filter_map(key).collect())
+    }
+
+    fn audit(&self, transaction: &mut Transaction, who: &str, what: &str) -> Result<(), Error> {
+        let (count, raw) = self.read::<u64>(AUDITED)?;
+        let count = count.unwrap_or(0);
+        let audit = Audit { at_ms: unix_ms(), who: who.to_owned(), what: what.to_owned() };
+        transaction.expect.push((AUDITED.to_owned(), raw));
+        transaction.put.push((AUDITED.to_owned(), json(&(count + 1))));
+        transaction.put.push((format!("audit/{count:020}"), json(&audit)));
+        Ok(())
+    }
+
+    /// Makes a change anew until nothing came between.
+    fn retried<T>(&self, make: impl Fn(&mut Transaction) -> Result<T, Error>) -> Result<T, Error> {
+        for _ in 0..TRIES {
+            let mut transaction = Transaction::default();
+            let made = make(&mut transaction)?;
+            if self.store.commit(&transaction)? {
+                return Ok(made);
+            }
+        }
+        Err(Error::Contended)
+    }
+
+    fn read<T: DeserializeOwned>(&self, key: &str) -> Result<(Option<T>, Option<Vec<u8>>), Error> {
+        let raw = self.store.get(key)?;
+        let value = match &raw {
+            Some(raw) => Some(serde_json::from_slice(raw).map_err(|_| Error::Damaged(key.to_owned()))?),
+            None => None,
+        };
+        Ok((value, raw))
+    }
+}
+
+/// Tokens are kept by their hash: who reads the store can not join.
+fn token_key(secret: &[u8; 32]) -> String {
+    format!("token/{}", hex(digest(&SHA256, secret).as_ref()))
+}
+
+fn json<T: Serialize>(value: &T) -> Vec<u8> {
+    // The types have string keys only and no value that JSON lacks.
+    serde_json::to_vec(value).unwrap_or_default()
+}
