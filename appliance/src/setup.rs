@@ -2,6 +2,7 @@
 
 use conf::Config;
 use overlay::elimination::Watching;
+use overlay::ordering::Bounds;
 use overlay::routing::LinkView;
 use overlay::topology::Node;
 use packet::{Addr, Mac};
@@ -105,6 +106,7 @@ pub fn forwarder(config: &Config, node: &Node, start: Start, worker: u16) -> Set
         streams: streams(config, workers),
         window: limits.window_packets as usize,
         watching: watching(&config.local.elimination),
+        ordering: bounds(&config.local.ordering),
         flow_idle_s: timeouts.flow_idle_seconds,
         refuses_aloud: config.local.nat.icmp_errors,
         answers_per_second: ANSWERS_PER_SECOND,
@@ -120,6 +122,14 @@ fn watching(elimination: &conf::Elimination) -> Watching {
         latent_period_ns: u64::from(elimination.latent_period_ms) * 1_000_000,
         latent_difference: elimination.latent_difference.into(),
         jump: elimination.jump_packets.into(),
+    }
+}
+
+fn bounds(ordering: &conf::Ordering) -> Bounds {
+    Bounds {
+        hold_ns: u64::from(ordering.hold_ms) * 1_000_000,
+        packets: ordering.packets as usize,
+        flows: ordering.flows as usize,
     }
 }
 

@@ -13,6 +13,7 @@ pub mod keys;
 pub mod linkstate;
 pub mod neighbors;
 pub mod path_loss;
+pub mod ordering;
 pub mod pick;
 pub mod plan;
 pub mod plans;

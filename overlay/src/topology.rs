@@ -245,6 +245,10 @@ pub struct Routing {
     /// The intermediate nodes of [`Protocol::SourceRoute`] in order from edge to gateway, which packets to clients pass
     /// the other way round; at most [`crate::wire::HOPS_MAX`].
     pub hops: Vec<NodeId>,
+    /// Whether its packets leave the overlay in the order in which they came in, by whatever protocol.
+    pub ordered: bool,
+    /// The shares of a path set's paths in packets that are spread, 1 to 100; paths without one have 1.
+    pub weights: Vec<u8>,
 }
 
 /// A node's own word on where packets go next, instead of what it finds itself.
@@ -350,6 +354,11 @@ impl Routing {
     /// The protocol of a direction.
     pub fn towards(&self, origin: bool) -> Protocol {
         if origin { self.to_origin } else { self.to_client }
+    }
+
+    /// Whether packets of a direction are put in order.
+    pub fn is_ordered(&self, towards_origin: bool) -> bool {
+        self.ordered || self.towards(towards_origin) == Protocol::Spread
     }
 }
 
