@@ -97,11 +97,13 @@ pub(crate) fn weights(application: &At<RawApplication>, paths: &[(String, usize)
     }
     let count = weights.value.items.len();
     if count == 0 && weights.value.complete {
-        error(weights.place, "`weights` is empty").help(p, "name the share of each path, as in weights = [2, 1]");
+        error(weights.place, "`weights` is empty")
+            .help(p, "name the share of each path, as in weights = [2, 1]");
     }
     for (set, paths) in paths.iter().filter(|(_, paths)| *paths > 0 && *paths < count) {
         let message = format!("{who} has {count} weights, but {set} has {}", counted(*paths, "path"));
-        error(weights.place, message).help(p, format!("name {paths} at most, in the order of the set's paths"));
+        error(weights.place, message)
+            .help(p, format!("name {paths} at most, in the order of the set's paths"));
     }
 }
 

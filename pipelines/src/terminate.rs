@@ -330,8 +330,8 @@ fn pass_ordered<P: BufPool>(
             elimination.begin(place, life);
         }
     }
-    let is_whole = ip::parse(buf.data())
-        .is_ok_and(|packet| packet.version == inner && packet.len as usize == buf.len());
+    let is_whole =
+        ip::parse(buf.data()).is_ok_and(|packet| packet.version == inner && packet.len as usize == buf.len());
     let Some(mut recovery) = elimination.recovery(place).filter(|_| is_whole) else {
         context.drop(buf, Reason::OverlayInner);
         return None;

@@ -408,8 +408,12 @@ fn every_protocol_is_sealed_and_its_route_authenticated() {
     for protocol in Protocol::ALL {
         let mut topology = topology();
         topology.applications[0].seal = Seal::Aes256Gcm;
-        topology.applications[0].routing =
-            Routing { to_origin: protocol, to_client: protocol, hops: vec![NodeId(2), NodeId(3)], ..Routing::default() };
+        topology.applications[0].routing = Routing {
+            to_origin: protocol,
+            to_client: protocol,
+            hops: vec![NodeId(2), NodeId(3)],
+            ..Routing::default()
+        };
         let mut lab = Lab::with(&topology, 1);
         let mut control = Control::new();
         (0..5).for_each(|_| control.pass(&mut lab, 100));

@@ -253,6 +253,16 @@ lose() {
 	END
 }
 
+# slow NODE MILLISECONDS: from now on everything to and from this node's underlay interface takes so long.
+slow() {
+    in_node internet ip link add "slow-$1" type veth peer name "wire-$1"
+    in_node internet ip link set dev "slow-$1" mtu "$underlay_mtu" up
+    in_node internet ip link set dev "wire-$1" mtu "$underlay_mtu" up
+    in_node internet ip link set dev "$1" nomaster
+    in_node internet ip link set dev "slow-$1" master switch
+    spawn internet "slow-$1" python3 "$E2E/delay.py" "wire-$1" "$1" "$2"
+}
+
 # mac_of NODE: the Ethernet address of its underlay interface.
 mac_of() { ip -n "$LAB-$1" -j link show wan0 | jq -r '.[0].address'; }
 

@@ -53,7 +53,8 @@ pub(crate) fn check(file: &TopologyFile, links: &Links, p: &mut Problems) {
 
 /// The path sets of an application with the number of their paths, as far as it is known.
 fn paths_to(ends: &ApplicationLinks, overlay: &Overlay<'_>) -> Vec<(String, usize)> {
-    let regions = ends.vip_nodes.iter().flatten().filter_map(|node| *overlay.links.node_regions.get(*node)?);
+    let regions =
+        ends.vip_nodes.iter().flatten().filter_map(|node| *overlay.links.node_regions.get(*node)?);
     let regions: BTreeSet<usize> = regions.collect();
     let set = |region: &usize| {
         let set = overlay.file.path_sets.items.get(*overlay.sets.get(&(*region, ends.gateway?))?)?;

@@ -45,7 +45,8 @@ impl Chains {
         let set = self.chains.get_mut(start..start + WAYS).unwrap_or_default();
         let own = set.iter().position(|chain| chain.flow == flow && chain.last != 0);
         let oldest = || {
-            let age = |chain: &Chain| if chain.last == 0 { u32::MAX } else { now_ms.wrapping_sub(chain.seen_ms) };
+            let age =
+                |chain: &Chain| if chain.last == 0 { u32::MAX } else { now_ms.wrapping_sub(chain.seen_ms) };
             set.iter().enumerate().max_by_key(|(_, chain)| age(chain)).map(|(way, _)| way)
         };
         let Some(chain) = own.or_else(oldest).and_then(|way| set.get_mut(way)) else {

@@ -117,12 +117,7 @@ impl Opener {
     }
 
     #[inline(always)]
-    fn open_over(
-        &self,
-        shared: &Shared,
-        data: impl AsRef<[u8]>,
-        sealed: &mut [u8],
-    ) -> Result<usize, Reason> {
+    fn open_over(&self, shared: &Shared, data: impl AsRef<[u8]>, sealed: &mut [u8]) -> Result<usize, Reason> {
         if shared.sequence > SEQUENCE_MAX {
             return Err(Reason::OverlayForged);
         }

@@ -415,8 +415,7 @@ impl Tables {
             weights.push(weight.copied().unwrap_or(1));
             let links = links(self, path, dead);
             let links = || links.iter().filter_map(|link| self.links.get(*link as usize));
-            let room =
-                |link: &Link| link.mtu_along(path.id).saturating_sub(link.ip_len(own) as u16);
+            let room = |link: &Link| link.mtu_along(path.id).saturating_sub(link.ip_len(own) as u16);
             let mtu = links().map(room).min().unwrap_or(u16::MAX);
             let header = Header {
                 vni: self.overlay_id,
@@ -447,15 +446,8 @@ impl Tables {
         let mut copies = copies.into_iter();
         let first = copies.next()?;
         let number = number(&mut self.registry.destinations, destination);
-        let flight = Flight::new(
-            destination,
-            number,
-            first,
-            copies.collect(),
-            most,
-            sealed,
-            application.trace,
-        );
+        let flight =
+            Flight::new(destination, number, first, copies.collect(), most, sealed, application.trace);
         self.flights.push(match (spread, order_len) {
             (true, _) => flight.spread(&weights),
             (false, 0) => flight,
