@@ -8,6 +8,7 @@ use overlay::ordering::Bounds;
 use overlay::protocol::Protocol;
 use overlay::topology::*;
 use packet::Reason;
+use pipelines::PortIndex;
 use proptest::prelude::*;
 
 const CLIENT: &str = "198.51.100.77";
