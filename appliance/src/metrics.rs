@@ -210,9 +210,22 @@ fn workers<P: BufPool>(core: &Core<P>, metrics: &mut Vec<Metric>) {
         "Streams received so far",
         each(&|worker| Value::Count(worker.path.roles.streams.get())),
     );
+    gauge(
+        metrics,
+        "order_waiting",
+        "Packets that wait for their turn in their flow",
+        each(&|worker| Value::Count(worker.path.roles.order_waiting.get())),
+    );
     let roles = |of: fn(&pipelines::counters::RoleCounters) -> u64| {
         each(&move |worker: &Counters| Value::Count(of(&worker.path.roles)))
     };
+    counter(metrics, "order_held", "Packets that have waited", roles(|roles| roles.order_held.get()));
+    let name = "order_given_up";
+    counter(metrics, name, "Packets that waited in vain", roles(|roles| roles.order_given_up.get()));
+    let name = "order_late";
+    counter(metrics, name, "Packets after their turn", roles(|roles| roles.order_late.get()));
+    let name = "order_no_room";
+    counter(metrics, name, "Packets before their turn", roles(|roles| roles.order_no_room.get()));
     counter(metrics, "stream_lost", "Packets of which no copy came in time", roles(|roles| roles.lost.get()));
     counter(metrics, "stream_resets", "Times that a stream began anew", roles(|roles| roles.resets.get()));
     let name = "stream_jumps";

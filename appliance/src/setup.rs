@@ -2,6 +2,7 @@
 
 use conf::Config;
 use overlay::elimination::Watching;
+use overlay::ordering::Bounds;
 use overlay::routing::LinkView;
 use overlay::topology::{Node, NodeId};
 use packet::{Addr, Mac};
@@ -115,6 +116,7 @@ pub fn forwarder(config: &Config, node: &Node, start: Start, worker: u16) -> Set
         streams: streams(config, workers),
         window: limits.window_packets as usize,
         watching: watching(&config.local.elimination),
+        ordering: bounds(&config.local.ordering),
         flow_idle_s: timeouts.flow_idle_seconds,
         refuses_aloud: config.local.nat.icmp_errors,
         answers_per_second: ANSWERS_PER_SECOND,
@@ -138,6 +140,14 @@ fn peer(config: &Config) -> Option<(NodeId, Vec<Addr>)> {
     let pair = config.topology.takeover_of(config.node)?;
     let peer = config.topology.node(*pair.gateways.iter().find(|gateway| **gateway != config.node)?)?;
     Some((peer.id, pool_addresses(peer)))
+}
+
+fn bounds(ordering: &conf::Ordering) -> Bounds {
+    Bounds {
+        hold_ns: u64::from(ordering.hold_ms) * 1_000_000,
+        packets: ordering.packets as usize,
+        flows: ordering.flows as usize,
+    }
 }
 
 /// How a worker of a gateway translates.

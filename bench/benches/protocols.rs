@@ -39,7 +39,7 @@ fn main() -> Outcome<()> {
 fn stages(protocol: Protocol) -> Outcome<[f64; 3]> {
     let mut topology = world::topology(1, 1, FLOWS);
     topology.applications[0].routing =
-        Routing { to_origin: protocol, to_client: protocol, hops: vec![NodeId(2)], auto: None };
+        Routing { to_origin: protocol, to_client: protocol, hops: vec![NodeId(2)], ..Routing::default() };
     // By either metric the way leads through the intermediate that is measured.
     let link = |a, b, latency_us, loss_ppm| Link {
         between: [RegionIndex(a), RegionIndex(b)],

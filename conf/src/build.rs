@@ -195,6 +195,7 @@ pub(crate) fn local(file: &NodeFile, topology: &Topology) -> Option<Local> {
         detours: routing::build_detours(&file.detours, topology)?,
         limits: file.limits,
         elimination: file.elimination,
+        ordering: file.ordering,
         timeouts: file.timeouts,
         nat: file.nat,
         events: file.events.clone(),

@@ -23,6 +23,8 @@ pub struct Local {
     pub limits: Limits,
     /// How received streams are watched.
     pub elimination: Elimination,
+    /// What is held of packets that leave in order.
+    pub ordering: Ordering,
     /// How long idle state is kept.
     pub timeouts: Timeouts,
     /// What a gateway lets clients have.
@@ -173,6 +175,23 @@ pub struct Elimination {
 impl Default for Elimination {
     fn default() -> Elimination {
         Elimination { reset_ms: 2000, latent_period_ms: 2000, latent_difference: 100, jump_packets: 1 << 20 }
+    }
+}
+
+/// What each worker holds of packets that leave the overlay in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ordering {
+    /// How long a packet waits at most for one that went before it, milliseconds; 1 to 1000. Default 50.
+    pub hold_ms: u32,
+    /// Packets that wait at one time, 16 to 65,536; each flow may have a quarter of them. Default 1024.
+    pub packets: u32,
+    /// Flows that are remembered, 64 to 1,048,576. Default 16,384.
+    pub flows: u32,
+}
+
+impl Default for Ordering {
+    fn default() -> Ordering {
+        Ordering { hold_ms: 50, packets: 1024, flows: 16_384 }
     }
 }
 

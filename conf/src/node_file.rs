@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use ipnetwork::IpNetwork;
 
 use crate::events;
-use crate::local::{Elimination, Events, Limits, Nat, Poll, Timeouts};
+use crate::local::{Elimination, Events, Limits, Nat, Ordering, Poll, Timeouts};
 use crate::node_values::{
     device, eal_argument, metrics, mtu, own_address, prefix, socket, timeout, written_file,
 };
@@ -38,6 +38,7 @@ pub(crate) struct NodeFile {
     pub(crate) detours: List<RawDetour>,
     pub(crate) limits: Limits,
     pub(crate) elimination: Elimination,
+    pub(crate) ordering: Ordering,
     pub(crate) timeouts: Timeouts,
     pub(crate) nat: Nat,
     pub(crate) events: Option<Events>,
@@ -109,6 +110,7 @@ pub(crate) fn read(t: &mut Table<'_>, p: &mut Problems) -> NodeFile {
     let detours = t.list("route", routing::DETOURS_MAX, p, routing::detour);
     let limits = t.optional("limits", p, |item, p| table(item, "[limits]", p, limits));
     let elimination = t.optional("elimination", p, |item, p| table(item, "[elimination]", p, elimination));
+    let ordering = t.optional("ordering", p, |item, p| table(item, "[ordering]", p, ordering));
     let timeouts = t.optional("timeouts", p, |item, p| table(item, "[timeouts]", p, timeouts));
     let nat = t.optional("nat", p, |item, p| table(item, "[nat]", p, translation::node));
     let events = t.optional("events", p, |item, p| table(item, "[events]", p, events::read));
@@ -134,6 +136,7 @@ pub(crate) fn read(t: &mut Table<'_>, p: &mut Problems) -> NodeFile {
         detours,
         limits: limits.map_or_else(Limits::default, |limits| limits.value),
         elimination: elimination.map_or_else(Elimination::default, |elimination| elimination.value),
+        ordering: ordering.map_or_else(Ordering::default, |ordering| ordering.value),
         timeouts: timeouts.map_or_else(Timeouts::default, |timeouts| timeouts.value),
         nat: nat.map_or_else(Nat::default, |nat| nat.value),
         events: events.and_then(|events| events::checked(events, p)),
@@ -223,6 +226,16 @@ fn elimination(t: &mut Table<'_>, p: &mut Problems) -> Elimination {
         latent_period_ms: number("latent_period_ms", 100..=3_600_000, default.latent_period_ms),
         latent_difference: number("latent_difference", 1..=1_000_000_000, default.latent_difference),
         jump_packets: number("jump", 1..=u32::MAX, default.jump_packets),
+    }
+}
+
+fn ordering(t: &mut Table<'_>, p: &mut Problems) -> Ordering {
+    let default = Ordering::default();
+    let mut number = |key, range, default| t.optional(key, p, integer(range)).map_or(default, |at| at.value);
+    Ordering {
+        hold_ms: number("hold_ms", 1..=1000, default.hold_ms),
+        packets: number("packets", 16..=65_536, default.packets),
+        flows: number("flows", 64..=1_048_576, default.flows),
     }
 }
 

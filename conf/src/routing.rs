@@ -9,7 +9,7 @@ use toml::de::DeValue;
 use crate::check::addresses::title;
 use crate::check::names::Unique;
 use crate::problems::{At, Problems, error};
-use crate::reader::{Item, List, Table, table};
+use crate::reader::{Item, List, Table, counted, table};
 use crate::topology_file::{RawApplication, RawNode, TopologyFile};
 use crate::values::{decimal, integer, name, word};
 
@@ -82,6 +82,7 @@ const OVER_THE_OVERLAY: &[(&str, Protocol)] = &[
     ("shortest", Protocol::Shortest),
     ("replicate", Protocol::Replicate),
     ("cleanest", Protocol::Cleanest),
+    ("spread", Protocol::Spread),
     ("source-route", Protocol::SourceRoute),
 ];
 const HOP_BY_HOP: &[(&str, Protocol)] = &[("shortest", Protocol::Shortest), ("cleanest", Protocol::Cleanest)];
@@ -149,6 +150,31 @@ impl RawApplication {
     }
 }
 
+/// Tells weights that nothing is spread by, or more of them than a path set has paths.
+pub(crate) fn weights(application: &At<RawApplication>, paths: &[(String, usize)], p: &mut Problems) {
+    let raw = &application.value;
+    let who = title("application", &raw.name);
+    let Some(weights) = &raw.weights else { return };
+    if !raw.uses(Protocol::Spread) {
+        error(weights.place, format!("{who} has weights, but no packet of it is spread over paths"))
+            .help(p, "set routing = \"spread\", or remove weights");
+        return;
+    }
+    let count = weights.value.items.len();
+    if count == 0 && weights.value.complete {
+        error(weights.place, "`weights` is empty")
+            .help(p, "name the share of each path, as in weights = [2, 1]");
+    }
+    for (set, paths) in paths.iter().filter(|(_, paths)| *paths > 0 && *paths < count) {
+        let message = format!("{who} has {count} weights, but {set} has {}", counted(*paths, "path"));
+        error(weights.place, message)
+            .help(p, format!("name {paths} at most, in the order of the set's paths"));
+    }
+}
+
+/// Hops of a source route at most where packets are ordered: more would not fit before a packet.
+const ORDERED_HOPS_MAX: usize = 4;
+
 /// The positions of an application's hops; tells those that can not be one.
 pub(crate) fn check(
     application: &At<RawApplication>,
@@ -176,6 +202,11 @@ pub(crate) fn check(
     if written.value.items.is_empty() && written.value.complete {
         error(written.place, "`source_route` is empty")
             .help(p, "name 1 to 8 intermediate nodes: no packet goes straight by this protocol");
+    }
+    let count = written.value.items.len();
+    if raw.ordered.as_ref().is_some_and(|at| at.value) && count > ORDERED_HOPS_MAX {
+        error(written.place, format!("{who} is ordered and names {count} hops"))
+            .help(p, format!("name {ORDERED_HOPS_MAX} at most, or remove ordered"));
     }
     let mut unique = Unique::default();
     for (name, position) in written.value.items.iter().zip(hops) {
@@ -256,7 +287,9 @@ pub(crate) fn build(raw: &RawApplication, hops: &[Option<usize>], topology: &Top
         to_client: weighs[1],
         settings: raw.auto.as_ref().map(|at| at.value.settings).unwrap_or_default(),
     });
-    Some(Routing { to_origin, to_client, hops, auto })
+    let ordered = raw.ordered.as_ref().is_some_and(|at| at.value);
+    let weights = raw.weights.iter().flat_map(|at| &at.value.items).map(|at| at.value).collect();
+    Some(Routing { to_origin, to_client, hops, auto, ordered, weights })
 }
 
 /// A node's detours.

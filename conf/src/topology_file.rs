@@ -16,7 +16,7 @@ use crate::service::service;
 use crate::takeover::{self, RawTakeover, TAKEOVERS_MAX};
 use crate::topology_values::{address_range, public_key, roles, rss, sampling};
 use crate::translation::{self, RawTranslation};
-use crate::values::{decimal, host, integer, name, word};
+use crate::values::{boolean, decimal, host, integer, name, word};
 
 /// Most entries of each kind; the checks' work and the tables' memory grow with them.
 pub(crate) const REGIONS_MAX: usize = 1024;
@@ -108,6 +108,8 @@ pub(crate) struct RawApplication {
     pub(crate) routing: Option<At<RawRouting>>,
     pub(crate) source_route: Option<At<List<String>>>,
     pub(crate) auto: Option<At<RawAuto>>,
+    pub(crate) ordered: Option<At<bool>>,
+    pub(crate) weights: Option<At<List<u8>>>,
     pub(crate) translation: Option<RawTranslation>,
 }
 
@@ -272,6 +274,8 @@ fn application(t: &mut Table<'_>, p: &mut Problems) -> RawApplication {
         }),
         trace: t.optional("trace", p, |item, p| table(item, "`trace`", p, sampling)),
         source_route: t.optional("source_route", p, list(HOPS_MAX, name)),
+        ordered: t.optional("ordered", p, boolean),
+        weights: t.optional("weights", p, list(PATHS_MAX, integer(1..=100))),
         routing,
         auto,
         translation: t

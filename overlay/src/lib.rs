@@ -14,6 +14,7 @@ pub mod keys;
 pub mod lease;
 pub mod linkstate;
 pub mod neighbors;
+pub mod ordering;
 pub mod path_loss;
 pub mod pick;
 pub mod plan;

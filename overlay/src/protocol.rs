@@ -12,6 +12,8 @@ pub enum Protocol {
     Replicate = 2,
     /// Hop by hop, each to the next node of the way with the lowest loss.
     Cleanest = 3,
+    /// Each packet over one of several node-disjoint paths, by their weights, and in order again at the end.
+    Spread = 4,
     /// Over the nodes that the packet names.
     SourceRoute = 7,
     /// Straight from one end to the other.
@@ -20,10 +22,11 @@ pub enum Protocol {
 
 impl Protocol {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Protocol; 5] = [
+    pub const ALL: [Protocol; 6] = [
         Protocol::Shortest,
         Protocol::Replicate,
         Protocol::Cleanest,
+        Protocol::Spread,
         Protocol::SourceRoute,
         Protocol::Direct,
     ];
@@ -35,6 +38,7 @@ impl Protocol {
             1 => Some(Protocol::Shortest),
             2 => Some(Protocol::Replicate),
             3 => Some(Protocol::Cleanest),
+            4 => Some(Protocol::Spread),
             7 => Some(Protocol::SourceRoute),
             8 => Some(Protocol::Direct),
             _ => None,
@@ -53,6 +57,7 @@ impl Protocol {
             Protocol::Shortest => "shortest",
             Protocol::Replicate => "replicate",
             Protocol::Cleanest => "cleanest",
+            Protocol::Spread => "spread",
             Protocol::SourceRoute => "source-route",
             Protocol::Direct => "direct",
         }
@@ -61,7 +66,7 @@ impl Protocol {
     /// Whether packets name the path that they take; in those of others the path's number is 0.
     #[inline(always)]
     pub const fn has_path(self) -> bool {
-        matches!(self, Protocol::Replicate)
+        matches!(self, Protocol::Replicate | Protocol::Spread)
     }
 
     /// Whether each node chooses the next one from its own table of ways to the destination.

@@ -261,6 +261,10 @@ pub struct Routing {
     pub hops: Vec<NodeId>,
     /// Where packets go by the protocol of their direction only if that is worth it, and straight otherwise.
     pub auto: Option<AutoRouting>,
+    /// Whether its packets leave the overlay in the order in which they came in, by whatever protocol.
+    pub ordered: bool,
+    /// The shares of a path set's paths in packets that are spread, 1 to 100; paths without one have 1.
+    pub weights: Vec<u8>,
 }
 
 /// When packets of an application go straight.
@@ -390,6 +394,11 @@ impl Routing {
         let direct =
             self.auto.is_some_and(|auto| auto.to_origin || auto.to_client).then_some(Protocol::Direct);
         [self.to_origin, self.to_client].into_iter().chain(direct)
+    }
+
+    /// Whether packets of a direction are put in order.
+    pub fn is_ordered(&self, towards_origin: bool) -> bool {
+        self.ordered || self.towards(towards_origin) == Protocol::Spread
     }
 }
 

@@ -29,6 +29,7 @@
 mod binding;
 mod extension;
 mod hop;
+mod order;
 mod source_route;
 pub mod trace;
 mod walk;
@@ -36,6 +37,7 @@ mod walk;
 pub use binding::{CARRIER, RECORD_LEN, Record, RecordKind};
 pub use extension::{DATA_LEN_MAX as EXTENSIONS_LEN_MAX, Extensions};
 pub use hop::{AUTHENTICATOR_AT, link_epoch, write_hop};
+pub use order::{ORDER_DATA_LEN, ORDER_LEN, Order};
 pub use source_route::{HOPS_MAX, SOURCE_ROUTE_LEN_MAX, SourceRoute};
 
 use crate::protocol::Protocol;
@@ -52,6 +54,8 @@ pub const OPTION_CLASS: u16 = 0xff50;
 pub const TYPE_ROUTE: u8 = 0x81;
 /// Type of the stream option; the high bit says that a receiver must understand it.
 pub const TYPE_STREAM: u8 = 0x82;
+/// Type of the order option; a receiver must understand it.
+pub const TYPE_ORDER: u8 = 0x84;
 /// Type of the source route option; a receiver must understand it.
 pub const TYPE_SOURCE_ROUTE: u8 = 0x85;
 /// Version of the overlay's options.

@@ -6,16 +6,16 @@
 
 local GENEVE_PORT = 6081
 local OPTION_CLASS = 0xff50
-local TYPE_ROUTE, TYPE_STREAM, TYPE_SOURCE_ROUTE, TYPE_TRACE = 0x81, 0x82, 0x85, 0x03
+local TYPE_ROUTE, TYPE_STREAM, TYPE_ORDER, TYPE_SOURCE_ROUTE, TYPE_TRACE = 0x81, 0x82, 0x84, 0x85, 0x03
 local VERSION = 1
-local GENEVE_LEN, OPTION_HEADER_LEN, OPTION_DATA_LEN = 8, 4, 16
+local GENEVE_LEN, OPTION_HEADER_LEN, OPTION_DATA_LEN, ORDER_DATA_LEN = 8, 4, 16, 8
 local TRACE_HEAD_LEN, RECORD_LEN = 12, 16
 
 local proa = Proto("proa", "Proa overlay")
 
 local inner_types = { [0x0800] = "IPv4", [0x86dd] = "IPv6" }
-local protocols = { [1] = "shortest", [2] = "replicate", [3] = "cleanest", [7] = "source-route", [8] = "direct" }
-local with_path = { [2] = true }
+local protocols = { [1] = "shortest", [2] = "replicate", [3] = "cleanest", [4] = "spread", [7] = "source-route", [8] = "direct" }
+local with_path = { [2] = true, [4] = true }
 local HOPS_MAX = 8
 
 local f = {
@@ -37,6 +37,9 @@ local f = {
     epoch = ProtoField.uint8("proa.epoch", "Key epoch", base.DEC),
     path_sequence = ProtoField.uint24("proa.path_sequence", "Path sequence", base.DEC),
     sequence = ProtoField.uint64("proa.sequence", "Sequence", base.DEC),
+    order = ProtoField.none("proa.order", "Order"),
+    flow = ProtoField.uint32("proa.flow", "Flow", base.HEX),
+    back = ProtoField.uint32("proa.back", "Numbers back to the flow's packet before", base.DEC),
     source_route = ProtoField.none("proa.source_route", "Source route"),
     hops = ProtoField.uint8("proa.hops", "Hops", base.DEC),
     passed = ProtoField.uint8("proa.passed", "Passed", base.DEC),
@@ -113,6 +116,13 @@ local function find_options(tvb, at, stop)
             else
                 found[name] = tvb(data_at, length)
             end
+        elseif class == OPTION_CLASS and kind == TYPE_ORDER then
+            if found.order then
+                note("the order option is there twice")
+            elseif length ~= ORDER_DATA_LEN then
+                note("the order option has " .. length .. " bytes, not " .. ORDER_DATA_LEN)
+            end
+            found.order = tvb(data_at, length)
         elseif class == OPTION_CLASS and kind == TYPE_SOURCE_ROUTE then
             local count = length > 0 and tvb(data_at, 1):uint() or 0
             if found.source_route then
@@ -158,6 +168,8 @@ local function judge(tvb, found)
         return fault("overlay_unknown_path", "path " .. stream(2, 2):uint() .. " of protocol " .. protocols[protocol], refused)
     elseif (found.source_route ~= nil) ~= (protocol == 7) then
         return fault("overlay_option", "a source route is there, or is missing, by protocol " .. protocols[protocol])
+    elseif protocol == 4 and not found.order then
+        return fault("overlay_option", "spread over paths, but without a place in its flow")
     elseif stream(4, 1):uint() ~= 0 or route(8, 8):uint64() ~= UInt64(0) then
         return fault("overlay_unexpected_key", "authenticated or sealed, but no link has a key", refused)
     end
@@ -193,6 +205,12 @@ local function show_stream(tree, stream)
     branch:add(f.epoch, stream(4, 1))
     branch:add(f.path_sequence, stream(5, 3))
     branch:add(f.sequence, stream(8, 8))
+end
+
+local function show_order(tree, order)
+    local branch = tree:add(f.order, order)
+    branch:add(f.flow, order(0, 4))
+    branch:add(f.back, order(4, 4))
 end
 
 local function show_source_route(tree, route)
@@ -275,6 +293,9 @@ local function show(tvb, pinfo, tree)
     end
     if stream then
         show_stream(branch, stream)
+    end
+    if found and found.order and found.order:len() == ORDER_DATA_LEN then
+        show_order(branch, found.order)
     end
     if found and found.source_route and found.source_route:len() >= 4 then
         show_source_route(branch, found.source_route)

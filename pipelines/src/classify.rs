@@ -377,7 +377,9 @@ fn overlay_packet<P: BufPool>(
             return Ok(Class::Liveness);
         }
         let at = |trace: TracePlace| (place.geneve_at + trace.at, trace.len);
-        lanes.arrivals.note(arrival.with_trace(found.trace.map(at)));
+        let order_at = found.extensions.order_at;
+        let order = (order_at != 0).then_some(place.geneve_at + order_at);
+        lanes.arrivals.note(arrival.with_trace(found.trace.map(at)).with_order(order));
         if let Some((known, port)) = known {
             known.learn(port, data, Answer::of(sender, Destination::Arrival(way), context.keys));
         }

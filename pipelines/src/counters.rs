@@ -105,6 +105,16 @@ pub struct RoleCounters {
     pub fragments_held: Counter,
     /// Connections from outside that are held before they are answered, now.
     pub connections_held: Counter,
+    /// Packets that wait for their turn in their flow now.
+    pub order_waiting: Counter,
+    /// Packets that have waited for their turn.
+    pub order_held: Counter,
+    /// Of these, the ones that left when their time was over: what went before them did not come.
+    pub order_given_up: Counter,
+    /// Packets that came after a later one of their flow had left.
+    pub order_late: Counter,
+    /// Packets that left before their turn for want of room.
+    pub order_no_room: Counter,
     /// Streams received so far.
     pub streams: Counter,
     /// Packets of which no copy came in time.

@@ -2,8 +2,10 @@
 
 use crate::emit::Context;
 use crate::seal;
-use crate::tables::{Common, Copy, Departure, Extension, Flight, Link, PLAIN_COPY_LEN, Passenger};
-use overlay::wire::{COPIES_AT, COPIES_MASK, HEADER_LEN, Header, PATH_SEQUENCE_MASK, stream_id};
+use crate::tables::{Common, Copy, Departure, Flight, Link, PLAIN_COPY_LEN, Passenger};
+use overlay::ordering::Chains;
+use overlay::wire::{COPIES_AT, COPIES_MASK, HEADER_LEN, Header, Order, PATH_SEQUENCE_MASK, stream_id};
+use packet::ip::{self, Fragment};
 use packet::{BufPool, IpVersion, PacketBuf, Reason};
 
 /// The sequence numbers of all streams that one worker sends.
@@ -14,14 +16,22 @@ pub struct Sequences {
     /// The next number on each path to each destination, by [`Copy::way`].
     on_path: Vec<u32>,
     worker: u8,
+    /// Flows whose packets are to leave the overlay in order.
+    chains: Option<Chains>,
+    seed: u64,
 }
+
+/// Flows in order that a worker remembers.
+const CHAINS: usize = 16_384;
 
 const BUCKETS: usize = 256;
 
 impl Sequences {
     /// Counters that start at `first`, for a worker's number.
-    pub fn new(first: u64, worker: u16) -> Sequences {
-        Sequences { next: Vec::new(), first, on_path: Vec::new(), worker: worker as u8 }
+    /// `seed` keeps senders of flows from choosing which of them share a number.
+    pub fn new(first: u64, worker: u16, seed: u64) -> Sequences {
+        let (next, on_path) = (Vec::new(), Vec::new());
+        Sequences { next, first, on_path, worker: worker as u8, chains: None, seed }
     }
 
     /// Makes room for so many destinations and paths to them; what is counted already stays.
@@ -31,6 +41,22 @@ impl Sequences {
         // A life's numbers begin anywhere, or a receiver could take another life for a little loss.
         let anywhere = (self.first.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as u32;
         self.on_path.resize(ways.max(self.on_path.len()), anywhere);
+    }
+
+    /// Makes room for flows in order, if there is none yet.
+    pub fn reserve_chains(&mut self) {
+        self.chains.get_or_insert_with(|| Chains::new(CHAINS, self.seed));
+    }
+
+    /// The place of an inner packet in its flow, and how many packets of the flow there were.
+    fn place(&mut self, now_ms: u32, destination: u16, sequence: u64, inner: &[u8]) -> Option<(Order, u32)> {
+        let chains = self.chains.as_mut()?;
+        let packet = ip::parse(inner).ok()?;
+        // Fragments after the first have no ports, and all of a datagram's are of one flow.
+        let whole = packet.fragment == Fragment::No;
+        let ports = if whole { (packet.src_port, packet.dst_port) } else { (0, 0) };
+        let flow = chains.flow(destination, packet.src, packet.dst, packet.protocol, ports);
+        Some(chains.follow(now_ms, flow, sequence))
     }
 
     /// The next number on a path to a destination.
@@ -52,9 +78,7 @@ impl Sequences {
 }
 
 /// Puts an option before what the overlay's header will stand before.
-#[cold]
-fn extend<B: PacketBuf>(buf: &mut B, extension: &Extension) -> Result<(), Reason> {
-    let bytes = extension.bytes();
+fn extend<B: PacketBuf>(buf: &mut B, bytes: &[u8]) -> Result<(), Reason> {
     buf.prepend(bytes.len()).map_err(|_| Reason::NoHeadroom)?;
     if let Some(place) = buf.data_mut().get_mut(..bytes.len()) {
         place.copy_from_slice(bytes);
@@ -171,10 +195,13 @@ impl<P: BufPool> Context<'_, P> {
         sequence: u64,
         mut buf: P::Buf,
     ) {
-        let epoch = match self.prepare(flight, version, stream, sequence, &mut buf) {
-            Ok(epoch) => epoch,
+        let (epoch, turn) = match self.prepare(flight, version, stream, sequence, &mut buf) {
+            Ok(prepared) => prepared,
             Err(reason) => return self.drop(buf, reason),
         };
+        if let Some(copy) = flight.spread.as_ref().and_then(|spread| flight.copy(spread.turn(turn))) {
+            return self.send_any_copy(copy, version, stream, sequence, epoch, true, buf);
+        }
         self.replicate_ready(flight, version, stream, sequence, epoch, buf);
     }
 
@@ -210,11 +237,12 @@ impl<P: BufPool> Context<'_, P> {
     ) -> Result<Passenger, Reason> {
         let sequence = self.sequences.take(flight.number, bucket).ok_or(Reason::OverlayUnknownNode)?;
         let stream = stream_id(self.sequences.worker, bucket);
-        let epoch = self.prepare(flight, version, stream, sequence, buf)?;
+        let (epoch, _) = self.prepare(flight, version, stream, sequence, buf)?;
         Ok(Passenger { version, stream, sequence, epoch, path_sequence: 0 })
     }
 
-    /// Does to a packet what is done once, before it is copied; returns the key epoch that it is sealed under.
+    /// Does to a packet what is done once, before it is copied; returns the key epoch that it is sealed under, and how many
+    /// packets of its flow there were, where that is ordered.
     fn prepare(
         &mut self,
         flight: &Flight,
@@ -222,12 +250,23 @@ impl<P: BufPool> Context<'_, P> {
         stream: u16,
         sequence: u64,
         buf: &mut P::Buf,
-    ) -> Result<u8, Reason> {
-        let epoch = if flight.sealed { self.seal(flight, version, stream, sequence, buf)? } else { 0 };
-        if let Some(extension) = &flight.extension {
-            extend(buf, extension)?;
+    ) -> Result<(u8, u32), Reason> {
+        let mut order = None;
+        let mut turn = 0;
+        if flight.is_ordered {
+            let now_ms = (self.now_ns / 1_000_000) as u32;
+            let placed = self.sequences.place(now_ms, flight.number, sequence, buf.data());
+            let (place, count) = placed.ok_or(Reason::IpMalformed)?;
+            (order, turn) = (Some(place), count);
         }
-        Ok(epoch)
+        let epoch = if flight.sealed { self.seal(flight, version, stream, sequence, order, buf)? } else { 0 };
+        if let Some(extension) = &flight.extension {
+            extend(buf, extension.bytes())?;
+        }
+        if let Some(order) = order {
+            extend(buf, &order.option())?;
+        }
+        Ok((epoch, turn))
     }
 
     /// Authenticates a copy for its first link.
@@ -271,7 +310,9 @@ impl<P: BufPool> Context<'_, P> {
             Ok(passenger) => passenger,
             Err(reason) => return self.drop(buf, reason),
         };
-        for copy in fitting {
+        // Of those that it could be spread over, one is enough.
+        let more = if flight.spread.is_some() { 0 } else { usize::MAX };
+        for copy in fitting.take(more) {
             self.counters.roles.copies_made.add(1);
             match self.pool.copy(&buf) {
                 // Not told how many: what the others do not carry is not owed.

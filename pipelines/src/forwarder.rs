@@ -15,10 +15,11 @@ use crate::gateway::{self, Reply, Request};
 use crate::known::Known;
 use crate::leases::{Lease, Leases};
 use crate::tables::Tables;
-use crate::terminate::{self, Arrival};
+use crate::terminate::{self, Arrival, Waiting};
 use crate::trace::Tracer;
 use nat::{BLOCKS, Nat};
 use overlay::elimination::{Elimination, Totals, Watching};
+use overlay::ordering::{Bounds, Counts, Ordering};
 use overlay::seal::SealTable;
 use overlay::topology::NodeId;
 use packet::ip::Packet;
@@ -88,6 +89,8 @@ pub struct Setup {
     pub window: usize,
     /// How received streams are watched.
     pub watching: Watching,
+    /// How much of what is put in order is held, and for how long.
+    pub ordering: Bounds,
     /// Flows idle for so long are forgotten, seconds.
     pub flow_idle_s: u32,
     /// Whether a client is told by ICMP that it gets no session.
@@ -122,6 +125,27 @@ fn serve<P: BufPool, H: Headers>(
     }
 }
 
+/// Takes packets whose turn has come through the roles, until none is left or there is no room for what comes of them.
+#[cold]
+#[inline(never)]
+fn resume<P: BufPool>(
+    lanes: &mut Lanes<P::Buf>,
+    ordering: &mut Ordering<Waiting<P::Buf>>,
+    flows: &mut FlowTable,
+    nat: &mut Option<Nat>,
+    context: &mut Context<P>,
+) {
+    while terminate::resume_ready(lanes, ordering, nat.as_ref(), context) {
+        if context.leases.is_fenced()
+            && let Some(nat) = nat
+        {
+            gateway::fence(lanes, nat, context);
+        }
+        serve(&mut lanes.plain, flows, nat.as_mut(), context);
+        serve(&mut lanes.general, flows, nat.as_mut(), context);
+    }
+}
+
 /// Places of each table looked at per sweep.
 const SWEEP_PLACES: usize = 64;
 
@@ -147,6 +171,7 @@ pub struct Forwarder<P: BufPool> {
     flows: FlowTable,
     nat: Option<Nat>,
     elimination: Elimination,
+    ordering: Ordering<Waiting<P::Buf>>,
     known: Known,
     keys: Arc<SealTable>,
     sequences: Sequences,
@@ -193,9 +218,10 @@ impl<P: BufPool> Forwarder<P> {
             flows,
             nat,
             elimination: Elimination::new(setup.streams, setup.window, setup.seed ^ 1),
+            ordering: Ordering::new(setup.ordering, setup.seed.rotate_left(41)),
             known: Known::default(),
             keys: Arc::default(),
-            sequences: Sequences::new(setup.first_sequence, setup.worker),
+            sequences: Sequences::new(setup.first_sequence, setup.worker, setup.seed.rotate_left(7)),
             answers: Answers::new(setup.answers_per_second, setup.seed.rotate_left(29)),
             fragments: Fragments::new(
                 setup.seed.rotate_left(17),
@@ -220,6 +246,9 @@ impl<P: BufPool> Forwarder<P> {
     /// Forwards by another snapshot from the next burst on. Flows, sessions, windows and counters stay.
     pub fn swap_tables(&mut self, tables: Arc<Tables>) {
         self.sequences.reserve(tables.registry.destinations.len(), tables.registry.ways.len());
+        if tables.flights.iter().any(|flight| flight.is_ordered) {
+            self.sequences.reserve_chains();
+        }
         self.known.forget();
         if self.tables.blocks != tables.blocks {
             self.scan.start();
@@ -285,6 +314,7 @@ impl<P: BufPool> Forwarder<P> {
             flows,
             nat,
             elimination,
+            ordering,
             known,
             keys,
             sequences,
@@ -330,7 +360,7 @@ impl<P: BufPool> Forwarder<P> {
         let stores = Stores { flows, nat: nat.as_ref() };
         classify::run(port, burst, lanes, known, stores, context);
         if !lanes.arrivals.is_empty() {
-            terminate::run(lanes, elimination, nat.as_ref(), context);
+            terminate::run(lanes, elimination, ordering, nat.as_ref(), context);
             if !context.out.told.is_empty() {
                 bindings::take(flows, nat.as_mut(), context);
             }
@@ -342,12 +372,15 @@ impl<P: BufPool> Forwarder<P> {
         }
         serve(&mut lanes.plain, flows, nat.as_mut(), context);
         serve(&mut lanes.general, flows, nat.as_mut(), context);
+        if ordering.has_ready() {
+            resume(lanes, ordering, flows, nat, context);
+        }
     }
 
     /// Whether something is to be done although nothing has come: then [`Forwarder::catch_up`] does it.
     #[inline(always)]
     pub fn is_due(&self, now_ns: u64) -> bool {
-        self.held.is_due(now_ns) || self.scan.is_due(now_ns)
+        self.held.is_due(now_ns) || self.scan.is_due(now_ns) || self.ordering.is_due(now_ns)
     }
 
     /// Does what is due without a packet.
@@ -368,8 +401,16 @@ impl<P: BufPool> Forwarder<P> {
             held,
             leases,
             scan,
+            ordering,
+            lanes,
+            refuses_aloud,
             ..
         } = self;
+        if now_ns >= leases.next_ns()
+            && let Some(nat) = nat
+        {
+            leases.look(now_ns, nat);
+        }
         let mut none = Held::default();
         let mut context = Context {
             now_ns,
@@ -387,7 +428,7 @@ impl<P: BufPool> Forwarder<P> {
             tracer,
             held: &mut none,
             leases,
-            refuses_aloud: false,
+            refuses_aloud: *refuses_aloud,
             handed: false,
         };
         if let Some(nat) = nat {
@@ -396,6 +437,7 @@ impl<P: BufPool> Forwarder<P> {
         if scan.is_due(now_ns) {
             bindings::scan(scan, flows, &mut context);
         }
+        resume(lanes, ordering, flows, nat, &mut context);
     }
 
     /// Takes frames that other workers handed over; they came in by `port` there.
@@ -458,6 +500,12 @@ impl<P: BufPool> Forwarder<P> {
         roles.jumped.set(u64::from(jumped.0) << 16 | u64::from(jumped.1));
         roles.latent.set(latent);
         roles.latent_errors.set(latent_errors);
+        let Counts { held, given_up, late, no_room } = self.ordering.counts();
+        roles.order_waiting.set(self.ordering.len() as u64);
+        roles.order_held.set(held);
+        roles.order_given_up.set(given_up);
+        roles.order_late.set(late);
+        roles.order_no_room.set(no_room);
         self.counters.roles.flows.set(self.flows.len() as u64);
         self.counters.roles.bindings.set(self.flows.bound() as u64);
         self.counters.roles.streams.set(self.elimination.len() as u64);
@@ -465,11 +513,13 @@ impl<P: BufPool> Forwarder<P> {
 
     /// Lets go of all that waits inside, as the worker ends.
     pub fn stop(&mut self) {
-        let Self { fragments, held, counters, .. } = self;
+        let Self { fragments, held, ordering, counters, .. } = self;
+        ordering.close().for_each(|_| WorkerCounters::drop(counters, Reason::Stopping));
         fragments.close(|reason| WorkerCounters::drop(counters, reason));
         counters.roles.fragments_held.set(0);
         held.close().for_each(|_| WorkerCounters::drop(counters, Reason::Stopping));
         counters.roles.connections_held.set(0);
+        counters.roles.order_waiting.set(0);
     }
 
     /// Takes a binding record that another worker could make nothing of; says whether this one could.
@@ -490,6 +540,11 @@ impl<P: BufPool> Forwarder<P> {
     /// Fragments that wait for their datagram's first.
     pub fn fragments_held(&self) -> usize {
         self.fragments.held()
+    }
+
+    /// Packets that wait for their turn.
+    pub fn ordering_held(&self) -> usize {
+        self.ordering.len()
     }
 
     /// How many connections from outside are held before they are answered.

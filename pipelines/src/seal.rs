@@ -7,7 +7,7 @@ use crate::emit::Context;
 use crate::tables::Flight;
 use overlay::seal::{Hop, HopKey, SealTable, Shared, TAG_LEN, tail};
 use overlay::topology::NodeId;
-use overlay::wire::{self, EXTENSIONS_LEN_MAX, Header, Located};
+use overlay::wire::{self, EXTENSIONS_LEN_MAX, Header, Located, Order};
 use packet::{BufPool, IpVersion, PacketBuf, Reason};
 
 /// Checks the authenticator of a packet that a neighbour sent: before anything else is done with it, so that what is
@@ -106,8 +106,26 @@ pub fn open<B: PacketBuf>(
     Ok(())
 }
 
+/// The same for a packet with a place in its flow, which is authenticated with it.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_ordered<B: PacketBuf>(
+    keys: &SealTable,
+    source: NodeId,
+    epoch: u8,
+    shared: Shared,
+    order: Order,
+    buf: &mut B,
+) -> Result<(), Reason> {
+    let peer = keys.peer(source).ok_or(Reason::OverlayUnexpectedKey)?;
+    let len = peer.opener(epoch)?.open_ordered(&shared, order, buf.data_mut())?;
+    buf.truncate(len);
+    Ok(())
+}
+
 impl<P: BufPool> Context<'_, P> {
-    /// Seals an inner packet for its destination, in place, with the tag behind it; returns the key epoch for its
+    /// Seals an inner packet for its destination, with its place in its flow, if it has one, in place, with the tag behind it; returns the key epoch for its
     /// header.
     ///
     /// # Errors
@@ -119,6 +137,7 @@ impl<P: BufPool> Context<'_, P> {
         version: IpVersion,
         stream: u16,
         sequence: u64,
+        order: Option<Order>,
         buf: &mut P::Buf,
     ) -> Result<u8, Reason> {
         let sealer = self.keys.peer(flight.destination).ok_or(Reason::OverlayNoKey)?.sealer()?;
@@ -126,7 +145,10 @@ impl<P: BufPool> Context<'_, P> {
         buf.append(TAG_LEN).map_err(|_| Reason::NoTailroom)?;
         let shared = Shared { protocol: flight.protocol, inner: version, stream, sequence };
         let (inner, behind) = buf.data_mut().split_at_mut_checked(len).ok_or(Reason::NoTailroom)?;
-        let tag = sealer.seal(&shared, inner)?;
+        let tag = match order {
+            Some(order) => sealer.seal_ordered(&shared, order, inner)?,
+            None => sealer.seal(&shared, inner)?,
+        };
         behind.copy_from_slice(&tag);
         self.counters.roles.sealed.add(1);
         Ok(sealer.epoch())

@@ -1,7 +1,7 @@
 //! The end of the overlay: the first copy of each packet passes, the others are eliminated (A8), and what is inside
 //! goes to the gateway's translation or to the edge's clients.
 
-use crate::batch::Told;
+use crate::batch::{BURST_MAX, TX_MAX, Told};
 use crate::bindings;
 use crate::classify::came_along;
 use crate::counters::{PathCounters, WorkerCounters};
@@ -15,11 +15,12 @@ use crate::tables::{Local, Tables};
 use crate::trace::{Outcome, Seen};
 use nat::Nat;
 use overlay::elimination::{Elimination, StreamIndex, StreamKey};
+use overlay::ordering::{FlowKey, Ordering};
 use overlay::protocol::Protocol;
 use overlay::seal::{PeerKeys, SealTable, Shared};
 use overlay::topology::NodeId;
 use overlay::window::Verdict;
-use overlay::wire::{self, Header, Located, Record, SourceRoute};
+use overlay::wire::{self, Header, Located, Order, Record, SourceRoute};
 use packet::ip::{self, Packet};
 use packet::plain::Plain;
 use packet::{BufPool, Headers, IpVersion, PacketBuf, Reason};
@@ -60,6 +61,8 @@ pub struct Arrival {
     place: Option<StreamIndex>,
     /// Where the data of its trace starts, bytes from the frame's start, and its length; 0 and 0 for nearly all.
     trace: (u16, u16),
+    /// Where the data of its order option starts, bytes from the frame's start; 0 where it has none.
+    order_at: u16,
 }
 
 /// Checks that a copy came over its path, from one end to the other; `found` was located in `geneve`.
@@ -111,7 +114,7 @@ fn admit_without_path(
             let passes_on = tables.peer(sender).is_some_and(|peer| peer.intermediate);
             passes_on && sender != source && tables.is_beside(sender)
         }
-        Protocol::Replicate => false,
+        Protocol::Replicate | Protocol::Spread => false,
     };
     if !from_there {
         return Err(Reason::OverlayWrongHop);
@@ -127,7 +130,7 @@ impl Way {
         if wire::bucket(stream) as u16 >= tables.streams || wire::worker(stream) as u16 >= self.workers {
             return Err(Reason::OverlayUnknownStream);
         }
-        let (way, place, trace) = (*self, None, (0, 0));
+        let (way, place, trace, order_at) = (*self, None, (0, 0), 0);
         Ok(Arrival {
             way,
             end,
@@ -140,6 +143,7 @@ impl Way {
             inner_at,
             place,
             trace,
+            order_at,
         })
     }
 }
@@ -148,6 +152,16 @@ impl Arrival {
     /// The same with a trace, if it has one: where its data starts, bytes from the frame's start, and its length.
     pub fn with_trace(self, trace: Option<(u16, u16)>) -> Arrival {
         Arrival { trace: trace.unwrap_or_default(), ..self }
+    }
+
+    /// The same with a place in its flow, if it has one: where its data starts, bytes from the frame's start.
+    pub fn with_order(self, order_at: Option<u16>) -> Arrival {
+        Arrival { order_at: order_at.unwrap_or_default(), ..self }
+    }
+
+    /// Who sent it.
+    fn sender(&self) -> Sender {
+        Sender { source: self.way.source, epoch: self.epoch }
     }
 
     /// The worker that has the stream.
@@ -182,11 +196,25 @@ fn life_of(keys: &SealTable, source: NodeId) -> u16 {
     keys.peer(source).map_or(0, PeerKeys::life)
 }
 
+/// Who put a packet into the overlay, and under which key epoch it was sealed; 0 if it was not.
+#[derive(Clone, Copy, Debug)]
+pub struct Sender {
+    source: NodeId,
+    epoch: u8,
+}
+
+/// An inner packet that is not to leave before its turn.
+pub struct Waiting<B> {
+    buf: B,
+    sender: Sender,
+}
+
 /// Eliminates and decapsulates a lane of copies.
 #[inline(always)]
 pub fn run<P: BufPool>(
     lanes: &mut Lanes<P::Buf>,
     elimination: &mut Elimination,
+    ordering: &mut Ordering<Waiting<P::Buf>>,
     nat: Option<&Nat>,
     context: &mut Context<P>,
 ) {
@@ -225,6 +253,12 @@ pub fn run<P: BufPool>(
             recovery.refuse(verdict, entry.way.path_slot);
             return refuse(buf, entry, verdict, path, context);
         }
+        if entry.order_at != 0 {
+            let life = another_life.then_some(life);
+            let judged = Judged { place, verdict, life };
+            let leaving = pass_ordered(buf, entry, judged, elimination, ordering, path, context);
+            return leaving.map_or((), |waiting| resume(waiting, plain, general, nat, context));
+        }
         if buf.keep(entry.inner_at as usize, (entry.end - entry.inner_at) as usize).is_err() {
             return context.drop(buf, Reason::OverlayTruncated);
         }
@@ -253,10 +287,105 @@ pub fn run<P: BufPool>(
             if traced {
                 context.trace_ends(Outcome::Won, buf.data());
             }
-            return hand_on(buf, packet, true, entry, plain, nat, context);
+            return hand_on(buf, packet, true, entry.sender(), plain, nat, context);
         }
         hand_on_any(buf, entry, verdict, elimination, path, general, nat, context);
     });
+}
+
+/// What is known of a copy that may pass.
+struct Judged {
+    place: StreamIndex,
+    verdict: Verdict,
+    /// The life of its sender, where that is another than the window's.
+    life: Option<u16>,
+}
+
+/// Opens a copy of a packet that has a place in its flow, lets it pass if it is whole, and has it wait for its turn. Returns
+/// the packet of the flow that leaves now, if one does. Apart, so that other packets pay one look at a field for it.
+#[inline(never)]
+fn pass_ordered<P: BufPool>(
+    mut buf: P::Buf,
+    entry: &Arrival,
+    judged: Judged,
+    elimination: &mut Elimination,
+    ordering: &mut Ordering<Waiting<P::Buf>>,
+    path: &PathCounters,
+    context: &mut Context<P>,
+) -> Option<Waiting<P::Buf>> {
+    let Judged { place, verdict, life } = judged;
+    let &Arrival { stream, sequence, inner, epoch, way, .. } = entry;
+    let order = Order::read(buf.data(), entry.order_at as usize);
+    let kept = buf.keep(entry.inner_at as usize, (entry.end - entry.inner_at) as usize);
+    let (Some(order), Ok(())) = (order, kept) else {
+        context.drop(buf, Reason::OverlayTruncated);
+        return None;
+    };
+    if epoch != 0 {
+        let shared = Shared { protocol: way.protocol, inner, stream, sequence };
+        if let Err(reason) = seal::open_ordered(context.keys, way.source, epoch, shared, order, &mut buf) {
+            context.drop(buf, reason);
+            return None;
+        }
+        if let Some(life) = life {
+            elimination.begin(place, life);
+        }
+    }
+    let read = ip::parse(buf.data()).ok().filter(|packet| packet.version == inner);
+    let whole = read.and_then(|packet| Some((packet, record_behind(&packet, buf.data())?)));
+    let (Some((packet, record)), Some(mut recovery)) = (whole, elimination.recovery(place)) else {
+        context.drop(buf, Reason::OverlayInner);
+        return None;
+    };
+    recovery.pass(sequence, verdict, way.path_slot, entry.copies);
+    entry.count_passed(verdict, path, context.counters);
+    if entry.trace.0 != 0 {
+        context.trace_ends(Outcome::Won, buf.data());
+    }
+    let buf = take_record(buf, &packet, record, entry, context)?;
+    let key = FlowKey::new(way.source, stream, order.flow);
+    let waiting = Waiting { buf, sender: entry.sender() };
+    ordering.offer(context.now_ns, key, sequence, order.before(sequence), waiting)
+}
+
+/// Hands on packets whose turn has come, as many as the lanes and the frames to be transmitted have room for; says whether
+/// there were any.
+#[cold]
+pub fn resume_ready<P: BufPool>(
+    lanes: &mut Lanes<P::Buf>,
+    ordering: &mut Ordering<Waiting<P::Buf>>,
+    nat: Option<&Nat>,
+    context: &mut Context<P>,
+) -> bool {
+    let frames = context.out.tx.iter().map(|frames| frames.len()).max().unwrap_or(0);
+    let room = BURST_MAX.min(TX_MAX.saturating_sub(frames));
+    let mut count = 0;
+    while count < room
+        && let Some(waiting) = ordering.take(context.now_ns)
+    {
+        resume(waiting, &mut lanes.plain, &mut lanes.general, nat, context);
+        count += 1;
+    }
+    count > 0
+}
+
+/// Gives a packet whose turn has come to the role that it is for.
+#[inline(never)]
+fn resume<P: BufPool>(
+    waiting: Waiting<P::Buf>,
+    plain: &mut Sorted<P::Buf, Plain>,
+    general: &mut Sorted<P::Buf, Packet>,
+    nat: Option<&Nat>,
+    context: &mut Context<P>,
+) {
+    let Waiting { buf, sender } = waiting;
+    if let Some(packet) = Plain::read(buf.data()) {
+        return hand_on(buf, packet, true, sender, plain, nat, context);
+    }
+    match ip::parse(buf.data()) {
+        Ok(packet) => hand_on(buf, packet, false, sender, general, nat, context),
+        Err(_) => context.drop(buf, Reason::OverlayInner),
+    }
 }
 
 /// Counts and drops a copy that does not pass; its window has counted it.
@@ -290,7 +419,7 @@ fn refuse<P: BufPool>(
 #[inline(never)]
 #[expect(clippy::too_many_arguments, reason = "what the loop holds, one by one")]
 fn hand_on_any<P: BufPool>(
-    mut buf: P::Buf,
+    buf: P::Buf,
     entry: &Arrival,
     verdict: Verdict,
     elimination: &mut Elimination,
@@ -300,14 +429,9 @@ fn hand_on_any<P: BufPool>(
     context: &mut Context<P>,
 ) {
     match ip::parse(buf.data()) {
-        Ok(packet) if packet.version == entry.inner && (packet.len as usize) <= buf.len() => {
-            let behind = buf.data().get(packet.len as usize..).unwrap_or_default();
-            let record = match behind {
-                [] => None,
-                behind => match Record::parse(behind) {
-                    Some(record) => Some(record),
-                    None => return context.drop(buf, Reason::OverlayInner),
-                },
+        Ok(packet) if packet.version == entry.inner => {
+            let Some(record) = record_behind(&packet, buf.data()) else {
+                return context.drop(buf, Reason::OverlayInner);
             };
             if let Some(mut recovery) = entry.place.and_then(|place| elimination.recovery(place)) {
                 recovery.pass(entry.sequence, verdict, entry.way.path_slot, entry.copies);
@@ -316,32 +440,53 @@ fn hand_on_any<P: BufPool>(
             if entry.trace.0 != 0 {
                 context.trace_ends(Outcome::Won, buf.data());
             }
-            if let Some(record) = record {
-                let (from, sealed) = (entry.way.source, entry.epoch != 0);
-                let told = Told { from, src: packet.src, dst: packet.dst, sealed, record };
-                // There is room: a burst has no more packets.
-                let _ = context.out.told.try_push(told);
-                if bindings::is_carrier(&packet) {
-                    context.counters.roles.carriers.add(1);
-                    return context.pool.free(buf);
-                }
-                buf.truncate(packet.len as usize);
+            if let Some(buf) = take_record(buf, &packet, record, entry, context) {
+                hand_on(buf, packet, false, entry.sender(), general, nat, context);
             }
-            hand_on(buf, packet, false, entry, general, nat, context);
         }
         _ => context.drop(buf, Reason::OverlayInner),
     }
 }
 
+/// The binding record behind a packet, if there is one; `None` where something else is, or the packet is not whole.
+fn record_behind(packet: &Packet, bytes: &[u8]) -> Option<Option<Record>> {
+    match bytes.get(packet.len as usize..)? {
+        [] => Some(None),
+        behind => Record::parse(behind).map(Some),
+    }
+}
+
+/// Notes what the record behind a packet says; returns the packet without it, unless it was there for the record alone.
+fn take_record<P: BufPool>(
+    mut buf: P::Buf,
+    packet: &Packet,
+    record: Option<Record>,
+    entry: &Arrival,
+    context: &mut Context<P>,
+) -> Option<P::Buf> {
+    let Some(record) = record else { return Some(buf) };
+    let (from, sealed) = (entry.way.source, entry.epoch != 0);
+    let told = Told { from, src: packet.src, dst: packet.dst, sealed, record };
+    // There is room: a burst has no more packets.
+    let _ = context.out.told.try_push(told);
+    if bindings::is_carrier(packet) {
+        context.counters.roles.carriers.add(1);
+        context.pool.free(buf);
+        return None;
+    }
+    buf.truncate(packet.len as usize);
+    Some(buf)
+}
+
 /// Whether a packet's sender may speak for the virtual IPs of an application: it stands in the region that answers for
 /// it, and seals what must be sealed.
 #[inline(always)]
-fn speaks_for(application: u16, arrival: &Arrival, tables: &Tables) -> Result<(), Reason> {
+fn speaks_for(application: u16, sender: Sender, tables: &Tables) -> Result<(), Reason> {
     let application = tables.applications.get(application as usize).ok_or(Reason::NoDestination)?;
-    if application.sealed && arrival.epoch == 0 {
+    if application.sealed && sender.epoch == 0 {
         return Err(Reason::OverlayUnsealed);
     }
-    let region = tables.peer(arrival.way.source).map(|peer| peer.region);
+    let region = tables.peer(sender.source).map(|peer| peer.region);
     if region == Some(application.gateway) { Ok(()) } else { Err(Reason::OverlayInnerSource) }
 }
 
@@ -351,7 +496,7 @@ fn hand_on<P: BufPool, H: Headers>(
     buf: P::Buf,
     packet: H,
     is_plain: bool,
-    arrival: &Arrival,
+    sender: Sender,
     sorted: &mut Sorted<P::Buf, H>,
     nat: Option<&Nat>,
     context: &mut Context<P>,
@@ -365,7 +510,7 @@ fn hand_on<P: BufPool, H: Headers>(
     if tables.roles.edge
         && let Some(Local::Vip(application)) = own
     {
-        return match speaks_for(application, arrival, tables) {
+        return match speaks_for(application, sender, tables) {
             Ok(()) => edge::egress(buf, &packet, context),
             Err(reason) => context.drop(buf, reason),
         };
@@ -378,7 +523,7 @@ fn hand_on<P: BufPool, H: Headers>(
     if own.is_some() {
         return context.drop(buf, Reason::IpAddress);
     }
-    match Request::admit(packet, is_plain, arrival.way.source, arrival.epoch, tables) {
+    match Request::admit(packet, is_plain, sender.source, sender.epoch, tables) {
         Ok(request) => {
             sorted.requests.note(request.look_up(nat));
             sorted.requests.take(buf);

@@ -197,7 +197,7 @@ impl<P: BufPool> Context<'_, P> {
         mut buf: P::Buf,
     ) {
         let epoch = match flight.sealed {
-            true => match self.seal(flight, version, stream, sequence, &mut buf) {
+            true => match self.seal(flight, version, stream, sequence, None, &mut buf) {
                 Ok(epoch) => epoch,
                 Err(reason) => return self.drop(buf, reason),
             },

@@ -42,7 +42,7 @@ fn routed() -> Topology {
         topology.applications.push(Application {
             name: protocol.name().into(),
             vips: vec![Vip { address: ip(&vip), node: NodeId(1) }],
-            routing: Routing { to_origin: protocol, to_client: protocol, hops, auto: None },
+            routing: Routing { to_origin: protocol, to_client: protocol, hops, ..Routing::default() },
             ..template.clone()
         });
     }
@@ -111,12 +111,8 @@ fn several_protocols_at_once_each_by_its_own_way_both_ways() {
 #[test]
 fn each_direction_has_a_protocol_of_its_own() {
     let mut topology = routed();
-    topology.applications[0].routing = Routing {
-        to_origin: Protocol::Shortest,
-        to_client: Protocol::Replicate,
-        hops: Vec::new(),
-        auto: None,
-    };
+    topology.applications[0].routing =
+        Routing { to_origin: Protocol::Shortest, to_client: Protocol::Replicate, ..Routing::default() };
     let mut lab = Lab::with(&topology, 1);
     let sent = lab.give(EDGE, OUTSIDE, &request(Protocol::Shortest));
     let (left, seen) = follow(&mut lab, sent);

@@ -412,7 +412,7 @@ fn every_protocol_is_sealed_and_its_route_authenticated() {
             to_origin: protocol,
             to_client: protocol,
             hops: vec![NodeId(2), NodeId(3)],
-            auto: None,
+            ..Routing::default()
         };
         let mut lab = Lab::with(&topology, 1);
         let mut control = Control::new();

@@ -100,6 +100,7 @@ impl Pair {
                 _ => None,
             };
             let setup = Setup {
+                ordering: overlay::ordering::Bounds::default(),
                 worker: 0,
                 workers: 1,
                 flows: 1000,

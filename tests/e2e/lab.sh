@@ -256,15 +256,28 @@ lose() {
 		delete table netdev lose_$1
 	END
     (($2 > 0)) || return 0
+    # All is lost without asking: nft refuses a comparison that always holds.
+    local some="numgen random mod 100 < $2"
+    (($2 < 100)) || some=""
     in_node internet nft -f - <<-END
 		table netdev lose_$1 {
 		  chain out {
 		    type filter hook egress device "$1" priority 0; policy accept;
-		    ip protocol udp numgen random mod 100 < $2 counter drop
-		    ip6 nexthdr udp numgen random mod 100 < $2 counter drop
+		    ip protocol udp $some counter drop
+		    ip6 nexthdr udp $some counter drop
 		  }
 		}
 	END
+}
+
+# slow NODE MILLISECONDS: from now on everything to and from this node's underlay interface takes so long.
+slow() {
+    in_node internet ip link add "slow-$1" type veth peer name "wire-$1"
+    in_node internet ip link set dev "slow-$1" mtu "$underlay_mtu" up
+    in_node internet ip link set dev "wire-$1" mtu "$underlay_mtu" up
+    in_node internet ip link set dev "$1" nomaster
+    in_node internet ip link set dev "slow-$1" master switch
+    spawn internet "slow-$1" python3 "$E2E/delay.py" "wire-$1" "$1" "$2"
 }
 
 # mac_of NODE: the Ethernet address of its underlay interface.

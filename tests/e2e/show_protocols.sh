@@ -8,7 +8,7 @@
 source "$(dirname "$0")/lab.sh"
 
 runs=${1:-3}
-protocols=(replicate shortest cleanest source-route direct)
+protocols=(replicate shortest cleanest spread source-route direct)
 extra_topology=$(
     printf '[liveness]\nenabled = false\n'
     for at in "${!protocols[@]}"; do
@@ -60,4 +60,4 @@ for loss in 0 1 5 10 bursts; do
         done
     done
 done
-pass "five protocols at five kinds of loss, $runs runs each"
+pass "${#protocols[@]} protocols at five kinds of loss, $runs runs each"

@@ -133,6 +133,7 @@ impl Worker {
             },
             peer: None,
             bindings: false,
+            ordering: overlay::ordering::Bounds::default(),
             streams: 256,
             window: WINDOW,
             watching: overlay::elimination::Watching::default(),

@@ -22,9 +22,10 @@ pub struct Tally {
 
 impl Tally {
     /// Checks that nothing is unaccounted for.
-    pub(super) fn check(&self, counters: &WorkerCounters, who: &str) {
+    pub(super) fn check(&self, counters: &WorkerCounters, ordering_held: usize, who: &str) {
         let into = self.given + counters.roles.copies_made.get();
         let waiting = counters.roles.fragments_held.get() + counters.roles.connections_held.get();
+        let waiting = waiting + ordering_held as u64;
         let out = self.transmitted + self.punted + self.handed + counters.drops_total() + waiting;
         assert_eq!(into, out, "{who}: buffers in and out: {self:?}, drops {:?}", drops(counters));
     }

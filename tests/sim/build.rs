@@ -73,6 +73,7 @@ pub(super) fn forwarder(
         streams: 2048,
         window: setup.window,
         watching: overlay::elimination::Watching::default(),
+        ordering: overlay::ordering::Bounds::default(),
         flow_idle_s: 30,
         refuses_aloud: true,
         answers_per_second: 1000,

@@ -58,6 +58,7 @@ impl Lone {
             streams: 1024,
             window: 1024,
             watching: overlay::elimination::Watching::default(),
+            ordering: overlay::ordering::Bounds::default(),
             flow_idle_s: 300,
             refuses_aloud: true,
             answers_per_second: 1000,
@@ -101,6 +102,9 @@ impl Lone {
         }
         self.forwarder.process(self.now_ns, PortIndex(port), &mut burst, &mut self.pool, &mut self.out);
         self.forwarder.sweep(self.now_ns);
+        if self.forwarder.is_due(self.now_ns) {
+            self.forwarder.catch_up(self.now_ns, &mut self.pool, &mut self.out);
+        }
         for (port, queue) in self.out.tx.iter_mut().enumerate() {
             for buf in queue.drain(..) {
                 take(port as u8, buf.data());

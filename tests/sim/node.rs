@@ -41,6 +41,8 @@ pub(super) struct Worker {
     pub tally: Tally,
     pub arrivals: Arrivals,
     pub polling: bool,
+    /// When it looks again for packets that have waited for long enough, at the earliest.
+    pub look_at: u64,
     /// By port.
     rx: Vec<VecDeque<HeapBuf>>,
     handed: VecDeque<Handoff<HeapBuf>>,
@@ -88,6 +90,8 @@ pub(super) struct Turn {
     pub control: bool,
     /// Whether this worker has more to do.
     pub again: bool,
+    /// Whether packets wait for their turn.
+    pub waits: bool,
 }
 
 impl Node {
@@ -106,6 +110,7 @@ impl Node {
                 tally: Tally::default(),
                 arrivals: Arrivals::default(),
                 polling: false,
+                look_at: 0,
                 rx: setup.plan.ports.iter().map(|_| VecDeque::new()).collect(),
                 handed: VecDeque::new(),
                 injected: VecDeque::new(),
@@ -208,7 +213,11 @@ impl Node {
             }
             self.process(now, worker, port.0 as usize, &mut burst, true, &mut turn);
         }
+        if self.workers[worker].forwarder.is_due(now) {
+            self.catch_up(now, worker, &mut turn);
+        }
         let at = &self.workers[worker];
+        turn.waits = at.forwarder.ordering_held() > 0;
         turn.again = !at.handed.is_empty() || at.rx.iter().any(|queue| !queue.is_empty());
         turn
     }
@@ -242,6 +251,19 @@ impl Node {
             at.forwarder.process(now, port, burst, &mut self.pool, out);
         }
         assert!(burst.is_empty(), "{name}: a burst was left");
+        self.empty(now, worker, handed, turn);
+    }
+
+    /// What a worker does without having received anything.
+    fn catch_up(&mut self, now: u64, worker: usize, turn: &mut Turn) {
+        self.workers[worker].forwarder.catch_up(now, &mut self.pool, &mut self.out);
+        self.empty(now, worker, false, turn);
+    }
+
+    /// Empties what a worker's data path has put out.
+    fn empty(&mut self, now: u64, worker: usize, handed: bool, turn: &mut Turn) {
+        let name = self.name();
+        let (at, out) = (&mut self.workers[worker], &mut self.out);
         out.stamp(now);
         let room = TRACES_MAX - self.traces.len();
         self.traces.extend(out.seen.drain(..).take(room));
@@ -253,7 +275,8 @@ impl Node {
         out.ports = 0;
         at.tally.punted += out.punts.len() as u64;
         at.tally.handed += out.handoffs.len() as u64;
-        at.tally.check(&at.counters, &format!("{name}, worker {worker}"));
+        let who = format!("{name}, worker {worker}");
+        at.tally.check(&at.counters, at.forwarder.ordering_held(), &who);
         for punt in out.punts.drain(..) {
             turn.control = true;
             if self.punts.len() < QUEUE {
@@ -346,13 +369,15 @@ impl Node {
     /// Checks that all buffers are back and that the counters agree with what came in.
     pub(super) fn audit(&self, judged: bool) {
         let name = self.name();
-        let held = |worker: &Worker| worker.counters.roles.connections_held.get() as usize;
+        let held = |worker: &Worker| {
+            worker.counters.roles.connections_held.get() as usize + worker.forwarder.ordering_held()
+        };
         let waiting: usize =
             self.workers.iter().map(|worker| worker.forwarder.fragments_held() + held(worker)).sum();
         assert_eq!(self.pool.available() + waiting, self.pool.capacity(), "{name}: buffers at rest");
         for (number, worker) in self.workers.iter().enumerate() {
             let who = format!("{name}, worker {number}");
-            worker.tally.check(&worker.counters, &who);
+            worker.tally.check(&worker.counters, worker.forwarder.ordering_held(), &who);
             if judged {
                 worker.arrivals.check(&self.topology, &self.tables, &worker.counters, &who);
             }

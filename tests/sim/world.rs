@@ -322,6 +322,13 @@ impl World {
         if turn.again {
             self.wake(node, worker);
         }
+        // Workers look every millisecond for what has waited for long enough.
+        let at = &mut self.nodes[node].workers[worker];
+        if turn.waits && self.now >= at.look_at {
+            at.look_at = self.now + MILLISECOND;
+            let life = self.nodes[node].life;
+            self.events.add(self.now + MILLISECOND, Event::Poll { node, worker, life });
+        }
         if turn.control {
             let life = self.nodes[node].life;
             let delay = self.random.within(5 * MICROSECOND..=100 * MICROSECOND);

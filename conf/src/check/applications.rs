@@ -1,6 +1,6 @@
 //! Applications: each has a way from its virtual IPs to origins that can serve them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use overlay::topology::IpVersion;
 
@@ -43,11 +43,25 @@ pub(crate) fn check(file: &TopologyFile, links: &Links, p: &mut Problems) {
         services::check(application, p);
         origins(application, p);
         routing::check(application, &ends.hops, file, p);
+        routing::weights(application, &paths_to(ends, &overlay), p);
         pools(application, ends, &overlay, &mut told, p);
         let nodes = on_the_way(ends, &overlay);
         underlay(application, ends, &nodes, &overlay, p);
         keys::application(application, nodes.iter().filter_map(|node| overlay.node(*node)), p);
     }
+}
+
+/// The path sets of an application with the number of their paths, as far as it is known.
+fn paths_to(ends: &ApplicationLinks, overlay: &Overlay<'_>) -> Vec<(String, usize)> {
+    let regions =
+        ends.vip_nodes.iter().flatten().filter_map(|node| *overlay.links.node_regions.get(*node)?);
+    let regions: BTreeSet<usize> = regions.collect();
+    let set = |region: &usize| {
+        let set = overlay.file.path_sets.items.get(*overlay.sets.get(&(*region, ends.gateway?))?)?;
+        let paths = &set.value.paths;
+        paths.complete.then(|| (title("path set", &set.value.name), paths.items.len()))
+    };
+    regions.iter().filter_map(set).collect()
 }
 
 /// Every virtual IP stands at an edge from which enough paths lead to the gateway.

@@ -29,6 +29,8 @@ pub(super) struct NodeFile {
     limits: Option<Limits>,
     /// How received streams are watched.
     elimination: Option<Elimination>,
+    /// What is held of packets that leave in order.
+    ordering: Option<Ordering>,
     /// How long idle state is kept, in seconds.
     timeouts: Option<Timeouts>,
     /// What a gateway lets clients have, and how it gives ports out.
@@ -177,6 +179,20 @@ struct Elimination {
     /// Largest step of a sealed stream's sequence that raises no alarm.
     #[schemars(range(min = 1, max = 4_294_967_295u32), extend("default" = 1_048_576))]
     jump: Option<u32>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Ordering {
+    /// How long a packet waits at most for one that went before it, in milliseconds.
+    #[schemars(range(min = 1, max = 1000), extend("default" = 50))]
+    hold_ms: Option<u32>,
+    /// Packets that wait at each worker; each flow may have a quarter of them.
+    #[schemars(range(min = 16, max = 65_536), extend("default" = 1024))]
+    packets: Option<u32>,
+    /// Flows that each worker remembers.
+    #[schemars(range(min = 64, max = 1_048_576), extend("default" = 16_384))]
+    flows: Option<u32>,
 }
 
 #[derive(JsonSchema)]

@@ -243,6 +243,12 @@ struct Application {
     /// The hops of "source-route": intermediate nodes from edge to gateway; back the other way round.
     #[schemars(length(min = 1, max = 8), inner(regex(pattern = NAME)))]
     source_route: Option<Vec<String>>,
+    /// Whether packets leave the overlay in the order in which they came in. Those of "spread" always do.
+    #[schemars(extend("default" = false))]
+    ordered: Option<bool>,
+    /// Shares of the path set's paths in packets that are spread, in the order of the paths; 1 where left out.
+    #[schemars(length(min = 1), inner(range(min = 1, max = 100)))]
+    weights: Option<Vec<u8>>,
     /// Which packets carry records of their hops, for `proactl path trace`.
     trace: Option<Trace>,
     /// How the gateway translates for it.
@@ -273,6 +279,7 @@ enum RoutingProtocol {
     Shortest,
     Replicate,
     Cleanest,
+    Spread,
     SourceRoute,
     Direct,
     Auto,

@@ -325,7 +325,7 @@ impl Flood {
                 _ => neighbor.owe_if_not(now.monotonic_ms, *key),
             }
         }
-        is_newer |= theirs.any(|(key, _)| is_known(key) && self.held.get(&key).is_none());
+        is_newer |= theirs.any(|(key, _)| is_known(key) && !self.held.contains_key(&key));
         if is_newer {
             neighbor.ask(now.monotonic_ms);
         }

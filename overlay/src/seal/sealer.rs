@@ -3,6 +3,7 @@
 use super::shared::{Shared, Template, nonce};
 use super::{SEQUENCE_MAX, TAG_LEN};
 use crate::keys::{DirectionKeys, End, pair_name};
+use crate::wire::Order;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use packet::Reason;
 
@@ -49,13 +50,36 @@ impl Sealer {
     /// [`Reason::OverlayNoKey`] where the sequence is beyond [`SEQUENCE_MAX`], or the library fails.
     #[inline]
     pub fn seal(&self, shared: &Shared, inner: &mut [u8]) -> Result<[u8; TAG_LEN], Reason> {
+        self.seal_over(shared, self.0.template.fill(shared), inner)
+    }
+
+    /// The same for a packet with a place in its flow, which is covered as well.
+    ///
+    /// # Errors
+    /// As [`Sealer::seal`].
+    pub fn seal_ordered(
+        &self,
+        shared: &Shared,
+        order: Order,
+        inner: &mut [u8],
+    ) -> Result<[u8; TAG_LEN], Reason> {
+        self.seal_over(shared, self.0.template.fill_ordered(shared, order), inner)
+    }
+
+    #[inline(always)]
+    fn seal_over(
+        &self,
+        shared: &Shared,
+        data: impl AsRef<[u8]>,
+        inner: &mut [u8],
+    ) -> Result<[u8; TAG_LEN], Reason> {
         if shared.sequence > SEQUENCE_MAX {
             return Err(Reason::OverlayNoKey);
         }
-        let Context { key, salt, template } = &self.0;
+        let Context { key, salt, .. } = &self.0;
         let nonce = Nonce::assume_unique_for_key(nonce(salt, shared));
         let tag = key
-            .seal_in_place_separate_tag(nonce, Aad::from(template.fill(shared)), inner)
+            .seal_in_place_separate_tag(nonce, Aad::from(data), inner)
             .map_err(|_| Reason::OverlayNoKey)?;
         tag.as_ref().try_into().map_err(|_| Reason::OverlayNoKey)
     }
@@ -81,12 +105,25 @@ impl Opener {
     /// the buffer then is nothing to read.
     #[inline]
     pub fn open(&self, shared: &Shared, sealed: &mut [u8]) -> Result<usize, Reason> {
+        self.open_over(shared, self.0.template.fill(shared), sealed)
+    }
+
+    /// The same for a packet with a place in its flow.
+    ///
+    /// # Errors
+    /// As [`Opener::open`], also where it was sealed with another place or none.
+    pub fn open_ordered(&self, shared: &Shared, order: Order, sealed: &mut [u8]) -> Result<usize, Reason> {
+        self.open_over(shared, self.0.template.fill_ordered(shared, order), sealed)
+    }
+
+    #[inline(always)]
+    fn open_over(&self, shared: &Shared, data: impl AsRef<[u8]>, sealed: &mut [u8]) -> Result<usize, Reason> {
         if shared.sequence > SEQUENCE_MAX {
             return Err(Reason::OverlayForged);
         }
-        let Context { key, salt, template } = &self.0;
+        let Context { key, salt, .. } = &self.0;
         let nonce = Nonce::assume_unique_for_key(nonce(salt, shared));
-        key.open_in_place(nonce, Aad::from(template.fill(shared)), sealed)
+        key.open_in_place(nonce, Aad::from(data), sealed)
             .map(|inner| inner.len())
             .map_err(|_| Reason::OverlayForged)
     }
@@ -142,6 +179,24 @@ mod tests {
         let keys = derive(&[3; 32], 1, &to, &from).unwrap();
         let back = Opener::new(&keys, 1, &to, &from).unwrap();
         assert_eq!(back.open(&good, &mut bytes.clone()), Err(Reason::OverlayForged));
+    }
+
+    #[test]
+    fn a_place_in_a_flow_is_covered_and_can_not_be_taken_off() {
+        let (sealer, opener) = pair();
+        let order = Order { flow: 7, back: 1 };
+        let mut bytes = b"an inner packet".to_vec();
+        let tag = sealer.seal_ordered(&shared(), order, &mut bytes).unwrap();
+        bytes.extend(tag);
+        for other in [Order { flow: 8, ..order }, Order { back: 0, ..order }] {
+            let opened = opener.open_ordered(&shared(), other, &mut bytes.clone());
+            assert_eq!(opened, Err(Reason::OverlayForged), "{other:?}");
+        }
+        assert_eq!(opener.open(&shared(), &mut bytes.clone()), Err(Reason::OverlayForged));
+        let mut without = sealed(&sealer, b"an inner packet");
+        let none = Order::default();
+        assert_eq!(opener.open_ordered(&shared(), none, &mut without), Err(Reason::OverlayForged));
+        assert_eq!(opener.open_ordered(&shared(), order, &mut bytes), Ok(15));
     }
 
     #[test]

@@ -15,10 +15,11 @@
 //! +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 //! ```
 //!
+//! A packet with an order option has that option's data behind the additional data as well.
 //! Path, path sequence, hop limit and hop authenticator differ between copies and hops: they are in neither.
 
 use crate::topology::{IpVersion, NodeId};
-use crate::wire::{Header, VERSION};
+use crate::wire::{Header, ORDER_DATA_LEN, Order, VERSION};
 
 /// The fields that all copies share and that the keys are not already bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +72,14 @@ impl Template {
         };
         let fields = (shared.protocol as u128) << 112 | (inner as u128) << 96 | (shared.stream as u128) << 16;
         (self.0 | fields).to_be_bytes()
+    }
+
+    /// The same of a packet with a place in its flow.
+    pub(super) fn fill_ordered(self, shared: &Shared, order: Order) -> [u8; 16 + ORDER_DATA_LEN] {
+        let mut data = [0; 16 + ORDER_DATA_LEN];
+        data[..16].copy_from_slice(&self.fill(shared));
+        data[16..].copy_from_slice(&order.data());
+        data
     }
 }
 

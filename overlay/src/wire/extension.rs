@@ -1,4 +1,4 @@
-//! Options that only some routing protocols have. They stand behind the stream option, and a packet without any is laid
+//! Options that only some packets have, by their routing protocol or because they are to leave in order. They stand behind the stream option, and a packet without any is laid
 //! out as if there were none in the world.
 
 use super::OPTION_HEADER_LEN;
@@ -6,11 +6,13 @@ use crate::protocol::Protocol;
 use packet::Reason;
 
 /// Bytes of all extensions' data together at most.
-pub const DATA_LEN_MAX: usize = super::SOURCE_ROUTE_LEN_MAX - OPTION_HEADER_LEN;
+pub const DATA_LEN_MAX: usize = super::ORDER_DATA_LEN + super::SOURCE_ROUTE_LEN_MAX - OPTION_HEADER_LEN;
 
 /// Where a packet's extensions have their data, bytes from the start of GENEVE; 0 for one that is not there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extensions {
+    /// The packet's place in its flow.
+    pub order_at: u16,
     /// The source route.
     pub source_route_at: u16,
 }
@@ -22,21 +24,22 @@ impl Extensions {
         *self == Extensions::default()
     }
 
-    /// Whether these are the extensions that a protocol has.
+    /// Whether these are the extensions that a protocol has. Packets of any may be ordered; those of some always are.
     ///
     /// # Errors
     /// [`Reason::OverlayOption`] where one is missing, or is none of the protocol's.
     #[inline(always)]
     pub fn check(&self, protocol: u8) -> Result<(), Reason> {
         let routed = protocol == Protocol::SourceRoute.id();
-        if routed == (self.source_route_at != 0) { Ok(()) } else { Err(Reason::OverlayOption) }
+        let ordered = protocol != Protocol::Spread.id() || self.order_at != 0;
+        if routed == (self.source_route_at != 0) && ordered { Ok(()) } else { Err(Reason::OverlayOption) }
     }
 
     /// What of them a hop's authenticator covers: the data of each, in the order of their types. `geneve` is what they
     /// were located in.
     pub fn covered<'a>(&self, geneve: &'a [u8], into: &'a mut [u8; DATA_LEN_MAX]) -> &'a [u8] {
         let mut len = 0;
-        for at in [self.source_route_at].into_iter().filter(|at| *at != 0).map(usize::from) {
+        for at in [self.order_at, self.source_route_at].into_iter().filter(|at| *at != 0).map(usize::from) {
             // The length stands in the option's header, in words; that it holds was checked when it was located.
             let words = geneve.get(at.wrapping_sub(1)).map_or(0, |length| usize::from(length & 0x1f));
             let data = geneve.get(at..at + words * 4).unwrap_or_default();

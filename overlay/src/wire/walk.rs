@@ -2,8 +2,8 @@
 
 use super::{
     CONTROL, CONTROL_AT, CRITICAL, Extensions, GENEVE_LEN, HOP_LIMIT_IN_ROUTE, Located, OPTION_CLASS,
-    OPTION_DATA_LEN, OPTION_HEADER_LEN, SourceRoute, TYPE_ROUTE, TYPE_SOURCE_ROUTE, TYPE_STREAM, TracePlace,
-    VERSION, decode, trace::TYPE_TRACE,
+    OPTION_DATA_LEN, OPTION_HEADER_LEN, ORDER_DATA_LEN, SourceRoute, TYPE_ORDER, TYPE_ROUTE,
+    TYPE_SOURCE_ROUTE, TYPE_STREAM, TracePlace, VERSION, decode, trace::TYPE_TRACE,
 };
 use packet::Reason;
 
@@ -89,6 +89,11 @@ impl<'a> Found<'a> {
                     let data = data.try_into().ok();
                     found.faulty |= data.is_none() || found.stream.is_some();
                     found.stream = data;
+                }
+                TYPE_ORDER if ours => {
+                    let twice = found.extensions.order_at != 0;
+                    found.faulty |= twice || data.len() != ORDER_DATA_LEN;
+                    found.extensions.order_at = (GENEVE_LEN + data_at) as u16;
                 }
                 TYPE_SOURCE_ROUTE if ours => {
                     let twice = found.extensions.source_route_at != 0;

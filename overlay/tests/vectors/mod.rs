@@ -57,6 +57,7 @@ impl Vector {
             inner_at: self.number("inner_at"),
             control: self.fields.get("control") == Some(&"yes"),
             extensions: Extensions {
+                order_at: self.fields.get("order_at").map_or(0, |_| self.number("order_at")),
                 source_route_at: self
                     .fields
                     .get("source_route_at")

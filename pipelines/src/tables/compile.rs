@@ -17,9 +17,10 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use ipnetwork::IpNetwork;
 use overlay::plan::{self, Refused};
+use overlay::protocol::Protocol;
 use overlay::seal::TAG_LEN;
 use overlay::topology::{self, IpVersion, NodeId, PathSet, RegionIndex, Seal, Topology};
-use overlay::wire::{COPIES_MASK, HEADER_LEN, HOP_LIMIT_DEFAULT, Header, PROTOCOL_REPLICATE};
+use overlay::wire::{COPIES_MASK, HEADER_LEN, HOP_LIMIT_DEFAULT, Header, ORDER_LEN};
 use packet::transport::{ICMP, ICMPV6, SCTP, TCP, UDP, UDP_LITE};
 use packet::{Addr, Mac};
 use std::collections::BTreeSet;
@@ -413,24 +414,29 @@ impl Tables {
         let version = application.underlay;
         let sealed = application.seal != Seal::None;
         let tag = if sealed { TAG_LEN } else { 0 };
-        let count = application.copies.max(1) as usize;
+        let spread = protocol == Protocol::Spread;
+        let count = if spread { set.paths.len() } else { application.copies.max(1) as usize };
+        let order_len = if application.routing.is_ordered(towards_gateway) { ORDER_LEN } else { 0 };
+        let own = HEADER_LEN + order_len + tag;
         let links = |tables: &Tables, path: &topology::Path, dead| {
             let first = if towards_gateway { path.via.first() } else { path.via.last() };
             first.map_or_else(Vec::new, |region| tables.intermediates(topology, *region, version, dead))
         };
         let chosen = dead.choose(set, count, destination, version);
-        let told = chosen.len().min(usize::from(COPIES_MASK)) as u8;
-        let mut copies = Vec::new();
+        let told = if spread { 1 } else { chosen.len().min(usize::from(COPIES_MASK)) as u8 };
+        let (mut copies, mut weights) = (Vec::new(), Vec::new());
         for path in chosen {
+            let place = set.paths.iter().position(|one| one.id == path.id);
+            let weight = place.and_then(|place| application.routing.weights.get(place));
+            weights.push(weight.copied().unwrap_or(1));
             let links = links(self, path, dead);
             let links = || links.iter().filter_map(|link| self.links.get(*link as usize));
-            let room =
-                |link: &Link| link.mtu_along(path.id).saturating_sub(link.ip_len(HEADER_LEN + tag) as u16);
+            let room = |link: &Link| link.mtu_along(path.id).saturating_sub(link.ip_len(own) as u16);
             let mtu = links().map(room).min().unwrap_or(u16::MAX);
             let header = Header {
                 vni: self.overlay_id,
                 inner: IpVersion::V4,
-                protocol: PROTOCOL_REPLICATE,
+                protocol: protocol.id(),
                 copies: told,
                 hop_limit: HOP_LIMIT_DEFAULT,
                 source: self.node,
@@ -445,26 +451,24 @@ impl Tables {
             let path_slot = number(&mut self.registry.paths, path.id);
             let way = self.registry.way(path.id, destination);
             let hops = path.via.len() as u8 + 1;
-            copies.push(Copy::new(path_slot, way, mtu, hops, links(), header, 0));
+            copies.push(Copy::new(path_slot, way, mtu, hops, links(), header, order_len));
         }
         // Paths that come and go must not change what the configuration allows for: those that are preferred count,
         // dead or alive, with the MTUs of their ports.
         let all = Dead::default();
         let preferred = set.paths.iter().take(count).flat_map(|path| links(self, path, &all));
-        let room = |link: &Link| link.egress.mtu.saturating_sub(link.ip_len(HEADER_LEN + tag) as u16);
+        let room = |link: &Link| link.egress.mtu.saturating_sub(link.ip_len(own) as u16);
         let most = preferred.filter_map(|link| self.links.get(link as usize)).map(room).min();
         let mut copies = copies.into_iter();
         let first = copies.next()?;
         let number = number(&mut self.registry.destinations, destination);
-        self.flights.push(Flight::new(
-            destination,
-            number,
-            first,
-            copies.collect(),
-            most,
-            sealed,
-            application.trace,
-        ));
+        let flight =
+            Flight::new(destination, number, first, copies.collect(), most, sealed, application.trace);
+        self.flights.push(match (spread, order_len) {
+            (true, _) => flight.spread(&weights),
+            (false, 0) => flight,
+            (false, _) => flight.ordered(),
+        });
         Some(self.flights.len() as u16 - 1)
     }
 }

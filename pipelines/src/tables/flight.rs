@@ -3,6 +3,7 @@
 use super::link::Link;
 use super::routes::Egress;
 use super::template::{COPY_LEN_MAX, Template};
+use overlay::protocol::Protocol;
 use overlay::sampling::Threshold;
 use overlay::seal::TAG_LEN;
 use overlay::topology::{NodeId, Sampling};
@@ -30,6 +31,10 @@ pub struct Flight {
     pub protocol: u8,
     /// What stands between the overlay's header and the inner packet, the same in every packet.
     pub extension: Option<Box<Extension>>,
+    /// Whether each packet says its place in its flow, behind which it is to leave the overlay.
+    pub is_ordered: bool,
+    /// In which turns packets take the paths, where each takes one.
+    pub spread: Option<Spread>,
     /// Which packets carry records of their hops.
     pub sampled: Threshold,
     /// Links that they record at most.
@@ -54,6 +59,39 @@ impl Extension {
     /// The option with its header.
     pub fn bytes(&self) -> &[u8] {
         self.bytes.get(..self.len as usize).unwrap_or_default()
+    }
+}
+
+/// In which turns packets take several paths.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spread {
+    turns: Box<[u8]>,
+}
+
+impl Spread {
+    /// Turns by weights, each at least 1, as evenly as they go: of two paths with weights of 3 and 1, the second has every
+    /// fourth packet.
+    pub fn new(weights: &[u8]) -> Spread {
+        let weight = |weight: &u8| i32::from((*weight).max(1));
+        let total: i32 = weights.iter().map(weight).sum();
+        let mut credit = vec![0; weights.len()];
+        let turn = |_| {
+            credit.iter_mut().zip(weights).for_each(|(credit, own)| *credit += weight(own));
+            let most = credit.iter().copied().max().unwrap_or(0);
+            let next = credit.iter().position(|credit| *credit == most).unwrap_or(0);
+            if let Some(credit) = credit.get_mut(next) {
+                *credit -= total;
+            }
+            next as u8
+        };
+        Spread { turns: (0..total.max(1)).map(turn).collect() }
+    }
+
+    /// The place of the path for a flow's packet of this number.
+    #[inline]
+    pub fn turn(&self, number: u32) -> usize {
+        let turn = number as usize % self.turns.len().max(1);
+        self.turns.get(turn).map_or(0, |path| usize::from(*path))
     }
 }
 
@@ -87,6 +125,8 @@ impl Flight {
             is_prepared,
             protocol,
             extension,
+            is_ordered: false,
+            spread: None,
             sampled,
             hops_max,
         }
@@ -97,6 +137,24 @@ impl Flight {
         let is_prepared = self.sealed || extension.is_some();
         let (sampled, extension) = (Threshold::one_in(0), extension.map(Box::new));
         Flight { is_prepared, protocol, extension, sampled, ..self }
+    }
+
+    /// The same with packets that leave the overlay in order. Headers of a place in a flow and records of hops together
+    /// would be longer than most packets' room.
+    pub fn ordered(self) -> Flight {
+        Flight { is_prepared: true, is_ordered: true, sampled: Threshold::one_in(0), ..self }
+    }
+
+    /// The same with each packet on one of the paths, by these weights.
+    pub fn spread(self, weights: &[u8]) -> Flight {
+        let protocol = Protocol::Spread.id();
+        Flight { protocol, spread: Some(Spread::new(weights)), ..self.ordered() }
+    }
+
+    /// The copy on a path by its place.
+    #[inline]
+    pub fn copy(&self, place: usize) -> Option<&Copy> {
+        place.checked_sub(1).map_or(Some(&self.first), |other| self.others.get(other))
     }
 
     /// Bytes that sealing adds to a packet.
@@ -200,6 +258,30 @@ impl Copy {
         match overlay::wire::bucket(stream) as usize % (self.others.len() + 1) {
             0 => self.departure.as_ref(),
             several => self.others.get(several - 1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn turns_alternate_by_weight() {
+        let turns = |weights: &[u8]| Spread::new(weights).turns.to_vec();
+        assert_eq!([turns(&[1, 1]), turns(&[3, 1]), turns(&[])], [vec![0, 1], vec![0, 0, 1, 0], vec![0]]);
+    }
+
+    proptest! {
+        #[test]
+        fn each_path_has_its_share_of_every_round(weights in proptest::collection::vec(1u8..=100, 1..9)) {
+            let spread = Spread::new(&weights);
+            let round: u32 = weights.iter().map(|weight| u32::from(*weight)).sum();
+            for (path, weight) in weights.iter().enumerate() {
+                let turns = (17..17 + round).filter(|number| spread.turn(*number) == path).count();
+                prop_assert_eq!(turns, usize::from(*weight));
+            }
         }
     }
 }

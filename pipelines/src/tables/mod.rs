@@ -19,7 +19,7 @@ mod template;
 pub use addresses::AddressTable;
 pub use compile::{CompileError, Input, pool_addresses};
 pub use dead::Dead;
-pub use flight::{Copy, Departure, Extension, Flight};
+pub use flight::{Copy, Departure, Extension, Flight, Spread};
 pub use hops::{Hops, NextHops};
 pub use link::Link;
 pub use mtus::Mtus;

@@ -9,7 +9,7 @@ use super::registry::number;
 use overlay::protocol::Protocol;
 use overlay::seal::TAG_LEN;
 use overlay::topology::{self, IpVersion, NodeId, PathId, Seal, Topology};
-use overlay::wire::{HEADER_LEN, HOP_LIMIT_DEFAULT, Header};
+use overlay::wire::{HEADER_LEN, HOP_LIMIT_DEFAULT, Header, ORDER_LEN};
 use packet::IpVersion as Inner;
 use std::borrow::Cow;
 
@@ -75,7 +75,8 @@ impl Tables {
             Protocol::Direct => (to_node(destination).into_iter().collect(), None),
             _ => (self.next_hops_of.first(protocol, version, destination).to_vec(), None),
         };
-        let extension_len = extension.as_ref().map_or(0, |extension| extension.bytes().len());
+        let order_len = if application.routing.is_ordered(towards_gateway) { ORDER_LEN } else { 0 };
+        let extension_len = order_len + extension.as_ref().map_or(0, |extension| extension.bytes().len());
         let sealed = application.seal != Seal::None;
         let own = HEADER_LEN + extension_len + if sealed { TAG_LEN } else { 0 };
         let links = || links.iter().filter_map(|link: &u16| self.links.get(*link as usize));
@@ -100,7 +101,8 @@ impl Tables {
         let copy = Copy::new(self.pathless?, way, mtu, 1, links(), header, extension_len);
         let number = number(&mut self.registry.destinations, destination);
         let flight = Flight::new(destination, number, copy, Vec::new(), None, sealed, application.trace);
-        self.flights.push(flight.routed(protocol.id(), extension));
+        let flight = flight.routed(protocol.id(), extension);
+        self.flights.push(if order_len > 0 { flight.ordered() } else { flight });
         Some(self.flights.len() as u16 - 1)
     }
 }

@@ -206,6 +206,7 @@ impl Node_ {
             streams: 64,
             window: 1024,
             watching: overlay::elimination::Watching::default(),
+            ordering: overlay::ordering::Bounds::default(),
             flow_idle_s: 300,
             refuses_aloud: true,
             answers_per_second: 100,

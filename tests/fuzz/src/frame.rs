@@ -81,6 +81,7 @@ pub fn run(data: &[u8]) {
                 kind::TIME => {
                     now_ns += (bytes.len() as u64).pow(2) * SECOND_NS;
                     world.sweep(now_ns);
+                    catch_up(stage, &mut world, now_ns, &mut budget);
                     None
                 }
                 kind::RELOAD => {
@@ -135,6 +136,18 @@ fn frame_of(world: &World, node: u8, port: u8, packet: &[u8]) -> (u8, PortIndex,
     frame.truncate(DATA_ROOM);
     mend::ip(&mut frame[at..]);
     (node, PortIndex(port), frame)
+}
+
+/// Has all nodes do what is due by now, and what that sends go on.
+fn catch_up(stage: &mut Stage, world: &mut World, now_ns: u64, budget: &mut usize) {
+    for (node, worker) in world.due(now_ns) {
+        let before = Totals::of(&stage.counters, world);
+        world.worker(node, worker).catch_up(now_ns, &mut stage.pool, &mut stage.out);
+        Totals::of(&stage.counters, world).check(&before, 0, &stage.out);
+        let mut queue = VecDeque::new();
+        empty(stage, world, now_ns, node, &mut queue);
+        queue.into_iter().for_each(|frame| feed(stage, world, now_ns, budget, frame));
+    }
 }
 
 /// Brings a frame to a node, and what that sends to the next, until all is quiet.

@@ -1,6 +1,8 @@
 //! The overlay's header: any bytes may come as UDP payload.
 
-use overlay::wire::{HEADER_LEN, HOPS_MAX, Header, Located, SourceRoute, decrement_hop_limit, locate};
+use overlay::wire::{
+    HEADER_LEN, HOPS_MAX, Header, Located, ORDER_LEN, Order, SourceRoute, decrement_hop_limit, locate,
+};
 use packet::Reason;
 
 /// What is accepted lies inside the packet, survives a rewrite in the sender's layout, and loses exactly one hop.
@@ -16,6 +18,9 @@ pub fn run(data: &[u8]) {
     } else {
         source_route(data, &found);
     }
+    if found.extensions.order_at != 0 {
+        order(data, &found);
+    }
 
     let mut forwarded = data.to_vec();
     match decrement_hop_limit(&mut forwarded, found.hop_limit_at) {
@@ -30,6 +35,16 @@ pub fn run(data: &[u8]) {
     // One byte less of header is refused; one byte less of inner packet changes nothing.
     assert_eq!(locate(&data[..found.inner_at]), Ok(found));
     assert_eq!(locate(&data[..found.inner_at - 1]), Err(Reason::OverlayTruncated));
+}
+
+/// A place in a flow lies before the inner packet, is what a sender writes for it, and never after the packet itself.
+fn order(data: &[u8], found: &Located) {
+    let at = usize::from(found.extensions.order_at);
+    let order = Order::read(&data[..found.inner_at], at).expect("a located option is there");
+    let written = order.option();
+    assert_eq!(written[4..], data[at..at + ORDER_LEN - 4]);
+    let sequence = found.header.sequence;
+    assert!(order.before(sequence) < sequence || order.before(sequence) == 0);
 }
 
 /// A source route that is believed has a hop before and, until all are passed, one after; passing one changes one byte.

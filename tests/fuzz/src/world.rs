@@ -161,14 +161,23 @@ impl World {
         World { counters, tables, workers: BTreeMap::new(), slow: BTreeMap::new() }
     }
 
-    /// Fragments and connections from outside that wait in all nodes.
+    /// Fragments, connections from outside and packets in order that wait in all nodes.
     pub fn waiting(&self) -> usize {
-        self.workers.values().map(|worker| worker.fragments_held() + worker.connections_held()).sum()
+        let held = |worker: &Forwarder<HeapPool>| {
+            worker.fragments_held() + worker.connections_held() + worker.ordering_held()
+        };
+        self.workers.values().map(held).sum()
     }
 
     /// How many ports a node has.
     pub fn ports(&self, node: u8) -> usize {
         self.tables[node as usize].ports.len()
+    }
+
+    /// The workers that have something to do without having received anything.
+    pub fn due(&self, now_ns: u64) -> Vec<(u8, u16)> {
+        let due = self.workers.iter().filter(|(_, worker)| worker.is_due(now_ns));
+        due.map(|(name, _)| *name).collect()
     }
 
     /// A node's tables.
@@ -200,6 +209,7 @@ impl World {
                 streams: PLACES,
                 window: 64,
                 watching: overlay::elimination::Watching::default(),
+                ordering: overlay::ordering::Bounds::default(),
                 flow_idle_s: 300,
                 refuses_aloud: true,
                 answers_per_second: 10,
