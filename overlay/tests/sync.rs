@@ -1,5 +1,6 @@
 //! The control server's protocol between its two sides: whatever is cut, lost, repeated or forged, a node never goes back, and
 //! is in step as soon as it is let be.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use proa_overlay::sync::frame::frame;
 use proa_overlay::sync::node::{End, Event, Node};
