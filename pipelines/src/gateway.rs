@@ -445,17 +445,18 @@ fn make<P: BufPool>(
     nat.install(Seconds(context.now_s), hash, key, new, record.external, record.external_port).map(|_| ())
 }
 
-/// Clamps what an origin's SYN announces, and puts the session's binding behind it where an edge should know that.
+/// Clamps what an origin's SYN announces, and puts the session's binding behind it where an edge should know that. Takes the
+/// buffer and gives it back: a reference would keep it in memory for all packets.
 #[cold]
 #[inline(never)]
 fn announce<P: BufPool>(
-    buf: &mut P::Buf,
+    mut buf: P::Buf,
     packet: Packet,
     session: SessionIndex,
     flight: &Flight,
     nat: &Nat,
     context: &mut Context<P>,
-) {
+) -> P::Buf {
     mss::clamp(buf.data_mut(), packet, flight.mtu);
     let homes = context.leases.homes().filter(|_| packet.protocol == TCP);
     if let (Some(homes), Some(block)) = (homes, nat.block_of_session(session))
@@ -473,8 +474,9 @@ fn announce<P: BufPool>(
             external: view.external,
             origin: view.origin,
         };
-        context.append_record(flight, buf, &record);
+        context.append_record(flight, &mut buf, &record);
     }
+    buf
 }
 
 /// What a packet's session is made of: its application's origin for this client, and the way back.
@@ -723,7 +725,7 @@ fn reply<P: BufPool, H: Headers>(
         return Err((buf, reason));
     }
     if mss::may_announce(packet) {
-        announce(&mut buf, packet.packet(), session, flight, nat, context);
+        buf = announce(buf, packet.packet(), session, flight, nat, context);
     }
     context.counters.roles.gateway_reverse.add(1);
     let bucket = overlay::pick::bucket(client, context.tables.streams);
