@@ -13,7 +13,7 @@ use overlay::topology::{
     Application, IpVersion, Node, NodeId, Origin, Path, PathId, PathSet, Region, RegionIndex, Roles, Routing,
     Rss, Sampling, Service, Topology, Vip,
 };
-use overlay::wire::SourceRoute;
+use overlay::wire::{ORDER_LEN, SourceRoute};
 use packet::Mac;
 use pipelines::tables::{Interface, Route};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -72,8 +72,11 @@ impl Plan {
 
 /// Bytes that the largest extension of the protocols takes.
 fn extensions(shape: &Shape) -> u16 {
+    if shape.protocols == [Protocol::Replicate] {
+        return 0;
+    }
     let routed = shape.protocols.contains(&Protocol::SourceRoute);
-    if routed { SourceRoute::option_len(HOPS) as u16 } else { 0 }
+    (ORDER_LEN + if routed { SourceRoute::option_len(HOPS) } else { 0 }) as u16
 }
 
 /// Hops of a source route at most.
