@@ -20,7 +20,8 @@ has() {
 fetches() { fetch "http://$vip_v4/whoami" --max-time 2; }
 seen() { in_node origin ss -Htn state established '( sport = :80 )' | awk '{ print $4 }' | sort -u; }
 
-eventually 10 has gateway gateway && eventually 10 has gateway-2 gateway-2 && eventually 10 fetches || fail "the lab does not come up"
+is_up() { has gateway gateway && has gateway-2 gateway-2 && fetches; }
+eventually 20 is_up || fail "the lab does not come up"
 home=gateway other=gateway-2
 (($(ctl gateway nat show tcp -j | jq '.sessions | length') > 0)) || home=gateway-2 other=gateway
 
