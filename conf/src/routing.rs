@@ -73,6 +73,7 @@ const WAYS: &[(&str, Way)] = &[
     ("shortest", Way::By(Protocol::Shortest)),
     ("replicate", Way::By(Protocol::Replicate)),
     ("cleanest", Way::By(Protocol::Cleanest)),
+    ("spread", Way::By(Protocol::Spread)),
     ("source-route", Way::By(Protocol::SourceRoute)),
     ("direct", Way::By(Protocol::Direct)),
     ("auto", Way::Auto),

@@ -17,6 +17,7 @@ extra_node=""       # tables appended to every node file
 second_gateway=no   # yes: a gateway-2 beside the gateway; they stand in for each other, with the edge as their witness
 lease_ms=600        # of that
 plan=""             # how many paths to plan over links of extra_topology, instead of the two written ones
+server=""           # where a control server listens, address:port: node files name it instead of the topology file
 declare -A trace=() # more lines for the applications "web" and "single"
 
 # Where everything is. All addresses are from the ranges reserved for documentation, but for the private origins.
@@ -36,7 +37,7 @@ declare -A node_v6=([edge]=2001:db8:1::1 [gateway]=2001:db8:1::2 [gateway-2]=200
 write_configs() {
     local node
     mkdir -p "$LAB_DIR/www"
-    [[ $seal == none ]] || for node in "${NODES[@]}"; do
+    [[ $seal == none || -n $server ]] || for node in "${NODES[@]}"; do
         "$BIN/proa" key generate --out "$LAB_DIR/$node.key" >"$LAB_DIR/$node.public" || fail "no key for $node"
     done
     write_topology >"$LAB_DIR/overlay.toml"
@@ -84,7 +85,7 @@ write_topology_node() {
 		underlay = ["${node_v4[$1]}", "${node_v6[$1]}"]
 	END
     [[ $1 != edge ]] || printf 'workers = %s\n' "$edge_workers"
-    [[ $seal == none ]] || grep -h public_key "$LAB_DIR/$1.public"
+    [[ $seal == none || -n $server ]] || grep -h public_key "$LAB_DIR/$1.public"
     case $1 in
         gateway) printf 'workers = %s\nnat_pool = ["10.9.0.100-10.9.0.103", "%s"]\n' "$gateway_workers" "$nat_pool_v6" ;;
         gateway-2) printf 'workers = %s\nnat_pool = ["10.9.0.104-10.9.0.107", "2001:db8:9::200"]\n' "$gateway_workers" ;;
@@ -116,8 +117,12 @@ write_node() {
     cores=$core
     control_core=$(((core + 1) % $(nproc)))
     ((workers == 1)) || cores=$(seq -s ', ' 0 $((workers - 1)))
+    if [[ -n $server ]]; then
+        printf 'server = { addresses = ["%s"], directory = "%s" }\n' "$server" "$1.server"
+    else
+        printf 'topology = "overlay.toml"\n'
+    fi
     cat <<-END
-		topology = "overlay.toml"
 		node = "$1"
 
 		[eal]

@@ -44,8 +44,12 @@ expect "segments sent again" $(($(retransmitted) - again)) -eq 0
 before=("$(sent edge 1)" "$(sent edge 2)")
 report=$(probe 203.0.113.22 400 500 --linger 5)
 expect "datagrams reordered" "$(jq .reordered <<<"$report")" -eq 0
-expect "packets over path 1, of three in four" $(($(sent edge 1) - before[0])) -eq 300
-expect "packets over path 2, of one in four" $(($(sent edge 2) - before[1])) -eq 100
+# A packet or two may be of something else.
+over=($(($(sent edge 1) - before[0])) $(($(sent edge 2) - before[1])))
+expect "packets over path 1, of three in four" "${over[0]}" -ge 300
+expect "packets over path 1, of three in four" "${over[0]}" -le 303
+expect "packets over path 2, of one in four" "${over[1]}" -ge 100
+expect "packets over path 2, of one in four" "${over[1]}" -le 103
 
 # A slow path that dies holds nothing up for longer than the hold time.
 lose mid-2 100

@@ -108,7 +108,7 @@ mod tests {
         ] {
             assert!((weather.share() - share).abs() < 1e-9);
             let (mut lost, mut pairs, mut before) = (0u32, 0u32, false);
-            let count = 2_000_000;
+            let count = 10_000_000;
             let mut losses = Losses::new(weather, 0, 5);
             for packet in 0..count {
                 let loses = losses.loses(packet * MILLISECOND);

@@ -44,6 +44,7 @@ const PURE_DEPENDENCIES: &[&str] = &[
     "cpufeatures",
     "crossbeam-utils",
     "either",
+    "embedded-io", // traits that postcard may be written through; nothing of them does I/O by itself
     "foldhash",
     "hashbrown",
     "hdrhistogram",

@@ -1,7 +1,7 @@
 //! The control server's protocol: any bytes may come to either side, in any pieces. A node never takes what is older.
 
-use overlay::sync::node::Event;
 use overlay::sync::frame::frame;
+use overlay::sync::node::Event;
 use overlay::sync::{Code, Held, Join, Node, Report, Server, Snapshot, ToNode, ToServer, VERSION};
 
 /// Conversations of either side, each after the length of its pieces.
@@ -9,14 +9,21 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
     let snapshot = |revision| Snapshot::new(revision, "overlay_id = 1\n".to_owned());
     let held = snapshot(4).held;
     let hello = ToServer::Hello { version: VERSION, node: "edge-1".to_owned(), held: Some(held) };
-    let join = Join { version: VERSION, node: "edge-1".to_owned(), secret: [1; 32], request: vec![0x30], identity: None };
+    let join = Join {
+        version: VERSION,
+        node: "edge-1".to_owned(),
+        secret: [1; 32],
+        request: vec![0x30],
+        identity: None,
+    };
     let refused = ToServer::Refused { held, why: "no".to_owned() };
     let reports = [hello, ToServer::Applied(held), refused, ToServer::Report(Box::new(Report::default()))];
     let error = ToNode::Error { code: Code::Busy, why: "later".to_owned() };
     let snapshots = [4, 2, 5].map(|revision| ToNode::Snapshot(Box::new(snapshot(revision))));
     let offers = snapshots.into_iter().chain([ToNode::InStep(snapshot(5).held), ToNode::Alive, error]);
     let file = snapshot(9).to_file().into_bytes();
-    let said = |frames: Vec<Option<Vec<u8>>>| [vec![5], frames.into_iter().flatten().flatten().collect()].concat();
+    let said =
+        |frames: Vec<Option<Vec<u8>>>| [vec![5], frames.into_iter().flatten().flatten().collect()].concat();
     vec![
         ("node".to_owned(), said(reports.iter().map(|message| frame(message, 4096)).collect())),
         ("join".to_owned(), said(vec![frame(&ToServer::Join(join), 4096)])),

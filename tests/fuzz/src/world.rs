@@ -259,7 +259,9 @@ impl World {
 
     /// Time passes on all nodes.
     pub fn sweep(&mut self, now_ns: u64) {
-        self.workers.values_mut().for_each(|worker| worker.sweep(now_ns));
+        self.workers.values_mut().for_each(|worker| {
+            worker.sweep(now_ns);
+        });
         self.slow.values_mut().for_each(|slow| slow.tick(now_ns));
     }
 }
