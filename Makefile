@@ -24,7 +24,7 @@ help:
 	@printf '%s\n' \
 	  'Proa: two hulls, one course.' \
 	  '' \
-	  '  make build    build proa and proactl into $(TARGET_DIR)/$(PROFILE)  (PROFILE=release to deploy)' \
+	  '  make build    build proa, proactl and proa-server into $(TARGET_DIR)/$(PROFILE)  (PROFILE=release to deploy)' \
 	  '  make demo     watch a transfer survive the death of a path, then 2 % loss on both' \
 	  '  make test     every test: format, lints, unit, property, simulator, fuzz, dissector, namespaces' \
 	  '  make e2e      the namespace tests alone  (TESTS="mtu reload" to choose)' \
@@ -42,7 +42,7 @@ help:
 .PHONY: build
 build:
 	@scripts/setup.sh build
-	cargo build --profile $(PROFILE) -p proa-appliance -p proa-ctl
+	cargo build --profile $(PROFILE) -p proa-appliance -p proa-ctl -p proa-server
 
 .PHONY: test
 test:
@@ -51,7 +51,7 @@ test:
 .PHONY: e2e
 e2e:
 	@scripts/setup.sh build test
-	cargo build --profile test-release -p proa-appliance -p proa-ctl
+	cargo build --profile test-release -p proa-appliance -p proa-ctl -p proa-server
 	@BIN=$(TARGET_DIR)/test-release tests/e2e/run.sh $(TESTS)
 
 .PHONY: demo
@@ -61,14 +61,14 @@ demo:
 .PHONY: show
 show:
 	@scripts/setup.sh build test
-	cargo build --profile test-release -p proa-appliance -p proa-ctl
+	cargo build --profile test-release -p proa-appliance -p proa-ctl -p proa-server
 	@BIN=$(TARGET_DIR)/test-release tests/e2e/show_failover.sh
 	@BIN=$(TARGET_DIR)/test-release tests/e2e/show_nat.sh
 
 .PHONY: soak
 soak:
 	@scripts/setup.sh build test
-	cargo build --profile test-release -p proa-appliance -p proa-ctl
+	cargo build --profile test-release -p proa-appliance -p proa-ctl -p proa-server
 	@BIN=$(TARGET_DIR)/test-release tests/e2e/show_soak.sh $(MINUTES)
 
 .PHONY: simulate

@@ -25,7 +25,7 @@ setup() { scripts/setup.sh build test; }
 format() { cargo fmt --all --check; }
 lints() { cargo clippy --workspace --all-targets -- -D warnings; }
 scripts() { shellcheck -x -P SCRIPTDIR scripts/*.sh tests/e2e/*.sh; }
-programs() { cargo build --profile test-release -p proa-appliance -p proa-ctl; }
+programs() { cargo build --profile test-release -p proa-appliance -p proa-ctl -p proa-server; }
 unit() { run_tests --workspace --exclude proa-tests; }
 documentation() { cargo test --workspace --doc; }
 simulator() { run_tests -p proa-tests; }

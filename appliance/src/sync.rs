@@ -25,7 +25,7 @@ pub(crate) const SERVER: Token = Token(2);
 const MS: u64 = 1_000_000;
 /// Pauses before the server is asked again: the first, doubled up to the last, milliseconds.
 const PAUSE_MS_MIN: u64 = 500;
-const PAUSE_MS_MAX: u64 = 8000;
+const PAUSE_MS_MAX: u64 = 3000;
 /// How long a connection may take to be made, milliseconds.
 const CONNECT_MS_MAX: u64 = 5000;
 /// Bytes that may wait for a server that takes none; with more the connection is given up.

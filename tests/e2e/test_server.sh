@@ -80,7 +80,7 @@ node_stop mid-2 || fail "mid-2 did not stop well"
 nodes_up mid-2
 in_node client ping -n -c 1 -W 1 "$new_vip" >/dev/null || fail "$new_vip does not answer without the server"
 server_up
-eventually 15 all_in_step || fail "after the server's death $(nodes_in_step) nodes are in step"
+eventually 5 all_in_step || fail "after the server's death $(nodes_in_step) nodes are in step"
 write_application later "$later_vip" 2001:db8:a::13 2 >>"$LAB_DIR/overlay.toml"
 was=$(revision)
 apply >/dev/null

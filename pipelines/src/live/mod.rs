@@ -381,6 +381,11 @@ fn versions(
     topology: &Topology,
     is_meant: impl Fn(&overlay::topology::Application) -> bool,
 ) -> Vec<IpVersion> {
+    // A node that only forwards need not know any: packets have IPv4 where all nodes do, as applications have by default.
+    if topology.applications.is_empty() {
+        let all_have_v4 = topology.nodes.iter().all(|node| node.underlay(IpVersion::V4).is_some());
+        return vec![if all_have_v4 { IpVersion::V4 } else { IpVersion::V6 }];
+    }
     let used = |version: &IpVersion| {
         topology
             .applications
