@@ -32,7 +32,9 @@ impl Party {
     pub(super) fn claim(&mut self, now_ns: u64, block: usize) -> bool {
         let unix_ms = (now_ns / MS).wrapping_add(self.start.unix_offset_ms);
         let last = self.voter.as_ref().map_or(0, |voter| voter.last(block).1);
-        let revision = unix_ms.max(self.highest[block] + 1).max(last + 1);
+        // A voter that lies may have said any number.
+        let after = self.highest[block].max(last).saturating_add(1);
+        let revision = unix_ms.max(after);
         self.highest[block] = revision;
         self.tenures[block].claim(now_ns, revision, self.pair.voters.len());
         true
