@@ -273,11 +273,14 @@ fn session<P: BufPool, H: Headers>(
     context: &Context<P>,
 ) -> Result<(SessionIndex, Way), Reason> {
     let key = entry.key();
-    let session = match nat.find_guessed(entry.guess, entry.hash, &key) {
-        Some(session) => session,
-        None => create(&entry.packet.packet(), entry.edge, (entry.hash, key), nat, context)?,
+    let (session, tag) = match nat.find_guessed(entry.guess, entry.hash, &key) {
+        Some(found) => found,
+        None => {
+            let session = create(&entry.packet.packet(), entry.edge, (entry.hash, key), nat, context)?;
+            (session, nat.tag(session))
+        }
     };
-    let mut way = Way::of(nat.tag(session));
+    let mut way = Way::of(tag);
     if way.epoch != context.tables.epoch {
         may_be_client(key.client, context.tables)?;
         let flight = return_flight(context.tables, entry.edge, entry.service)?;
