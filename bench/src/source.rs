@@ -112,11 +112,8 @@ impl Source {
         changes_source: bool,
         endpoints: impl Iterator<Item = Flow>,
     ) -> Source {
-        let places = if changes_source {
-            Places { address: 12, port: 20 }
-        } else {
-            Places { address: 16, port: 22 }
-        };
+        let places =
+            if changes_source { Places { address: 12, port: 20 } } else { Places { address: 16, port: 22 } };
         let records = endpoints.map(|flow| Record::new(flow, &templates[0][ip..], places)).collect();
         Source {
             templates,

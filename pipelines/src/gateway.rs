@@ -144,11 +144,11 @@ pub fn requests<P: BufPool, H: Headers>(
     for entry in lane.iter_mut() {
         entry.guess = nat.guess(entry.hash);
     }
-    lane.drain(|buf, entry| {
+    for (buf, entry) in lane.drain() {
         if let Err((buf, reason)) = request(buf, entry, nat, context) {
             context.drop(buf, reason);
         }
-    });
+    }
 }
 
 /// One request. On error the buffer comes back with the reason.
@@ -653,11 +653,11 @@ pub fn replies<P: BufPool, H: Headers>(
             nat.guess_prefetch_reverse(slot);
         }
     }
-    lane.drain(|buf, entry| {
+    for (buf, entry) in lane.drain() {
         if let Err((buf, reason)) = reply(buf, entry, nat, context) {
             context.drop(buf, reason);
         }
-    });
+    }
 }
 
 #[inline(always)]

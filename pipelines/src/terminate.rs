@@ -227,7 +227,7 @@ pub fn run<P: BufPool>(
         }
     }
     let Lanes { plain, general, arrivals } = lanes;
-    arrivals.drain(|mut buf, entry| {
+    arrivals.drain().for_each(|(mut buf, entry)| {
         let Some(place) = entry.place else {
             return context.drop(buf, Reason::OverlayUnknownStream);
         };
