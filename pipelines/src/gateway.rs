@@ -112,7 +112,7 @@ impl<H: Headers> Request<H> {
                 guess: Guess::default(),
             });
         }
-        let (services, number) = tables.service_at(packet.dst(), packet.protocol())?;
+        let (services, number) = tables.service_at(packet.dst(), packet.protocol(), packet.is_common())?;
         may_speak(services, edge, epoch)?;
         let echo = packet.icmp_kind() != Kind::Other;
         let port = if echo { 0 } else { packet.dst_port() };
@@ -387,7 +387,7 @@ pub fn fence<P: BufPool>(lanes: &mut Lanes<P::Buf>, nat: &Nat, context: &mut Con
 pub fn install<P: BufPool>(told: &Told, nat: &mut Nat, context: &mut Context<P>) -> Result<(), Reason> {
     let Told { from, src: client, dst: vip, sealed, record } = *told;
     let tables = context.tables;
-    let (services, number) = tables.service_at(vip, record.protocol)?;
+    let (services, number) = tables.service_at(vip, record.protocol, is_common(record.protocol))?;
     may_speak(services, from, sealed as u8)?;
     let service = service_id(number, record.vip_port);
     let flight = return_flight(tables, from, service)?;
