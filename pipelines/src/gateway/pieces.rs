@@ -6,7 +6,7 @@
 //! client's fragments all come on its stream's worker, which has its sessions. An origin's come on whichever the NIC
 //! chose: they meet on the worker that their identification names, and go on together to the one that has the session.
 
-use super::{Reply, Request, To, Way, answer_to_client, new_session, return_flight, session};
+use super::{Reply, Request, To, Way, answer_to_client, new_session, refuse, return_flight, session};
 use super::{nat64, prefix};
 use crate::answer::Answer;
 use crate::emit::Context;
@@ -111,7 +111,7 @@ fn forward<P: BufPool>(
     let is_right = |view: &SessionView| view.key.client == packet.src && view.vip == packet.dst;
     let (session, identification) = match of_target(target, packet, nat, is_right) {
         Ok(found) => found,
-        Err(reason) => return Err((buf, reason)),
+        Err(reason) => return refuse(buf, reason, entry, context),
     };
     if packet.version == IpVersion::V6 && nat64::changes(packet, session, nat) {
         return nat64::forward(buf, entry, (session, identification), nat, context);
