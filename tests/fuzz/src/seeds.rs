@@ -300,6 +300,19 @@ fn scenes(root: &Path) -> Vec<Seed> {
             seeds.push((format!("{name}-{version}-from-origin"), seed));
         }
     }
+    // Of a client that the example translates by prefix: there, back, an error about it, and again.
+    for (name, mut packet) in packets(6, 0, 1, (40000, 80)) {
+        packet[14..16].copy_from_slice(&[0, 8]);
+        let seed = [
+            record(EDGE | lan, &packet),
+            record(frame::kind::ANSWER, &[]),
+            record(EDGE | lan, &packet),
+            record(frame::kind::ANSWER, &[2, 0]),
+            record(EDGE | lan, &packet),
+            record(frame::kind::ANSWER, &[1, 4]),
+        ];
+        seeds.push((format!("prefix-{name}"), seed.concat()));
+    }
     // Forged packets of the overlay, to each node.
     for (name, vector) in ["valid", "invalid"].iter().flat_map(|name| vectors(root, name)) {
         let mut packet = Vec::new();
