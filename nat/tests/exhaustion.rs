@@ -99,13 +99,16 @@ fn exhaust(nat: &mut Nat, wanted: Reason, mut flow: impl FnMut(u16) -> Flow) -> 
     let (mut made, mut refused, mut number) = (Vec::new(), 0, 0);
     while refused < 50 {
         let flow = flow(number);
-        let before = (nat.len(), nat.clients(), nat.pool_use().map(|pool| pool.used).sum::<usize>());
+        let held = |nat: &Nat| {
+            let ports: usize = nat.pool_use().map(|pool| pool.used).sum();
+            (nat.len(), nat.clients(), ports, nat.client(flow.client.0))
+        };
+        let before = held(nat);
         match flow.create(nat) {
             Ok(index) => made.push((flow, nat.session(index).unwrap())),
             Err(reason) => {
                 assert_eq!(reason, wanted);
-                let after = (nat.len(), nat.clients(), nat.pool_use().map(|pool| pool.used).sum());
-                assert_eq!(after, before, "something is left of an attempt");
+                assert_eq!(held(nat), before, "something is left of an attempt");
                 refused += 1;
             }
         }

@@ -10,8 +10,8 @@ use super::random::Random;
 use ipnetwork::{IpNetwork, Ipv6Network};
 use overlay::protocol::Protocol;
 use overlay::topology::{
-    Application, IpVersion, Node, NodeId, Origin, Path, PathId, PathSet, PrefixRule, Region, RegionIndex, Roles, Routing,
-    Rss, Sampling, Service, Topology, Vip,
+    Application, IpVersion, Node, NodeId, Origin, Path, PathId, PathSet, PrefixRule, Region, RegionIndex,
+    Roles, Routing, Rss, Sampling, Service, Topology, Vip,
 };
 use overlay::wire::{ORDER_LEN, SourceRoute};
 use packet::Mac;
@@ -274,7 +274,8 @@ impl Draw<'_> {
                 });
                 number += 1;
                 let rule = |inside: Ipv6Network, kind: &str| {
-                    let outside = format!("2001:db8:{kind}{number:02x}::/{}", inside.prefix()).parse().unwrap();
+                    let outside =
+                        format!("2001:db8:{kind}{number:02x}::/{}", inside.prefix()).parse().unwrap();
                     PrefixRule { inside, outside, vip: vip.address }
                 };
                 let behind = "2001:db8:c00::/48".parse().unwrap();

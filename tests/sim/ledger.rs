@@ -166,7 +166,9 @@ impl Ledger {
         let key = (request.src, exchange.application);
         let at = (seen.dst, if echo { 0 } else { origin });
         match prefix_of(application, request) {
-            Some(address) => assert_eq!((seen.src, external), (address, client_port), "by prefix: {request:?}"),
+            Some(address) => {
+                assert_eq!((seen.src, external), (address, client_port), "by prefix: {request:?}")
+            }
             None => self.check_translation(session, (seen.src, external, protocol), at),
         }
         let client = session.0;

@@ -37,7 +37,8 @@ fn clients_that_are_translated_by_prefix_lose_nothing() {
         world.plan_requests(300, 60, 3 * SECOND, 4 * SECOND);
         world.run_until(4 * SECOND);
         check(&mut world);
-        let translated: u64 = world.nodes.iter().map(|node| node.sum(|worker| &worker.roles.prefix_reverse)).sum();
+        let translated: u64 =
+            world.nodes.iter().map(|node| node.sum(|worker| &worker.roles.prefix_reverse)).sum();
         assert!(translated > 0, "{}", world.report());
     });
 }
