@@ -193,9 +193,15 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
         #[test]
-        fn is_neutral_injective_and_reversed_exactly(pair in pairs(), high in interfaces(), [low, other] in prop::array::uniform2(interfaces())) {
-            let inside = |low: u64| Addr::from_v6(
-                (pair.inside | !pair.mask & (u128::from(high) << 64 | u128::from(low))).to_be_bytes());
+        fn is_neutral_injective_and_reversed_exactly(
+            pair in pairs(),
+            high in interfaces(),
+            [low, other] in prop::array::uniform2(interfaces()),
+        ) {
+            let inside = |low: u64| {
+                let bits = pair.inside | !pair.mask & (u128::from(high) << 64 | u128::from(low));
+                Addr::from_v6(bits.to_be_bytes())
+            };
             let (one, two) = (inside(low), inside(other));
             if let Some(outside) = pair.outward(one) {
                 prop_assert!(pair.has_outside(outside));
@@ -212,12 +218,16 @@ mod tests {
 
         /// An independent way to the same: arithmetic modulo 65,535 instead of one's complement.
         #[test]
-        fn is_what_arithmetic_modulo_65535_says(pair in pairs(), [high, low] in prop::array::uniform2(interfaces())) {
+        fn is_what_arithmetic_modulo_65535_says(
+            pair in pairs(),
+            [high, low] in prop::array::uniform2(interfaces()),
+        ) {
             let inside = pair.inside | !pair.mask & (u128::from(high) << 64 | u128::from(low));
             let total = |bits: u128| (0..8).map(|at| u64::from(word(bits, at))).sum::<u64>();
             let swapped = inside & !pair.mask | pair.outside;
             if let Some(outside) = pair.outward(Addr::from_v6(inside.to_be_bytes())) {
-                let changed: Vec<_> = (0..8).filter(|at| word(swapped, *at) != word(outside.to_bits(), *at)).collect();
+                let differs = |at: &usize| word(swapped, *at) != word(outside.to_bits(), *at);
+                let changed: Vec<_> = (0..8).filter(differs).collect();
                 prop_assert!(changed.len() <= 1);
                 let at = changed.first().copied().unwrap_or(SUBNET);
                 let rest = total(swapped) - u64::from(word(swapped, at));

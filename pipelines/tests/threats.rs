@@ -114,17 +114,17 @@ impl Connection {
             port: seen.src_port,
             next: (1001, 0x7000_0001),
         };
-        let answer = connection.from_origin(SYN | ACK, (0x7000_0000, 1001), b"");
+        let answer = connection.origin_says(SYN | ACK, (0x7000_0000, 1001), b"");
         assert_eq!(pass(lab, GATEWAY, &answer).len(), 1);
         connection.transfer(lab);
         connection
     }
 
-    fn from_client(&self, flags: u8, numbers: (u32, u32), payload: &[u8]) -> Vec<u8> {
+    fn client_says(&self, flags: u8, numbers: (u32, u32), payload: &[u8]) -> Vec<u8> {
         segment(EDGE, (self.family.client, 4000), (self.family.vip, 80), flags, numbers, payload)
     }
 
-    fn from_origin(&self, flags: u8, numbers: (u32, u32), payload: &[u8]) -> Vec<u8> {
+    fn origin_says(&self, flags: u8, numbers: (u32, u32), payload: &[u8]) -> Vec<u8> {
         let (origin, external) = ((self.family.origin, 8080), (self.external.as_str(), self.port));
         segment(GATEWAY, origin, external, flags, numbers, payload)
     }
@@ -132,11 +132,11 @@ impl Connection {
     /// Data in both directions, by the same address and port as ever.
     fn transfer(&mut self, lab: &mut Lab) {
         let (client, origin) = self.next;
-        let left = pass(lab, EDGE, &self.from_client(ACK, (client, origin), b"question"));
+        let left = pass(lab, EDGE, &self.client_says(ACK, (client, origin), b"question"));
         assert_eq!(left.len(), 1, "the client's data did not arrive");
         let seen = read(&left[0]);
         assert_eq!((seen.src.to_string(), seen.src_port), (self.external.clone(), self.port));
-        let left = pass(lab, GATEWAY, &self.from_origin(ACK, (origin, client + 8), b"answer"));
+        let left = pass(lab, GATEWAY, &self.origin_says(ACK, (origin, client + 8), b"answer"));
         assert_eq!(left.len(), 1, "the origin's data did not arrive");
         assert_eq!((read(&left[0]).dst, read(&left[0]).dst_port), (addr(self.family.client), 4000));
         self.next = (client + 8, origin + 6);
@@ -253,7 +253,7 @@ fn threat10_resets_that_are_guessed_end_no_connection() {
             }
             for (flags, other) in [(RST, 0), (RST | ACK, mine)] {
                 assert!(
-                    pass(&mut lab, GATEWAY, &connection.from_origin(flags, (number, other), b"")).is_empty()
+                    pass(&mut lab, GATEWAY, &connection.origin_says(flags, (number, other), b"")).is_empty()
                 );
                 guesses += 1;
             }

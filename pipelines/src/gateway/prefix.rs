@@ -156,7 +156,10 @@ pub fn reply<P: BufPool>(mut buf: P::Buf, entry: &Reply<Packet>, context: &mut C
     }
     let translated = match quote {
         Some(quote) => ends.reverse_error(buf.data_mut(), packet, &quote),
-        None => Ok(ends.reverse(buf.data_mut(), packet)),
+        None => {
+            ends.reverse(buf.data_mut(), packet);
+            Ok(())
+        }
     };
     if let Err(reason) = translated {
         return Err((buf, reason));
