@@ -64,7 +64,7 @@ END
 in_node origin ping -n -c 1 -W 1 "$external" >/dev/null && fail "an echo request reached the client"
 expect "echo requests to clients dropped" "$(drops gateway nat_icmp)" -eq 1
 
-make_file long 6
+make_file long 4
 spawn client slow curl -fsS --limit-rate 1M --max-time 60 "http://[$vip_v6]/long" -o "$LAB_DIR/slow.received"
 download=$!
 sleep 1
