@@ -39,6 +39,7 @@ mod report_keys;
 mod report_links;
 mod report_liveness;
 mod report_plans;
+mod report_prefixes;
 mod report_server;
 mod report_takeover;
 pub mod run;

@@ -16,6 +16,7 @@ use crate::report_choices;
 use crate::report_keys;
 use crate::report_links;
 use crate::report_plans;
+use crate::report_prefixes;
 use crate::report_takeover;
 
 /// The type of what [`text`] returns.
@@ -100,6 +101,7 @@ fn collect<P: BufPool>(core: &Core<P>, process: &Process) -> Vec<Metric> {
     report_links::metrics(core, &mut metrics);
     report_plans::metrics(core, &mut metrics);
     report_choices::metrics(core, &mut metrics);
+    report_prefixes::metrics(core, &mut metrics);
     report_keys::metrics(core, &mut metrics);
     report_takeover::metrics(core, &mut metrics);
     metrics_traces::metrics(core, &mut metrics);
@@ -116,7 +118,7 @@ pub(crate) fn gauge(metrics: &mut Vec<Metric>, name: &'static str, help: &'stati
     metrics.push(Metric { name, help, kind: MetricType::Gauge, values });
 }
 
-fn one(value: u64) -> Values {
+pub(crate) fn one(value: u64) -> Values {
     vec![(Labels::new(), Value::Count(value))]
 }
 

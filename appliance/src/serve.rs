@@ -87,6 +87,9 @@ impl Serving {
                     let gateways = core.resume_gateway(now_ns);
                     self.respond(client, gateways_or_why(gateways));
                 }
+                Request::Prefixes { address } => {
+                    self.respond(client, Response::Prefixes(Box::new(core.prefixes(address))));
+                }
                 Request::Traces(wanted) => {
                     core.pump_traces(now_ns);
                     let response = core.traces(&wanted);

@@ -20,7 +20,6 @@ use crate::reader::List;
 use crate::routing;
 use crate::takeover;
 use crate::topology_file::{RawApplication, RawNode, TopologyFile};
-use crate::translation::RawTranslation;
 
 /// Streams where the topology names no number.
 pub(crate) const STREAMS: u16 = 16;
@@ -128,7 +127,7 @@ fn build_application(
         seal: raw.seal.as_ref().and_then(|at| at.value).unwrap_or_default(),
         trace: raw.trace.as_ref().map(|at| at.value).unwrap_or_default(),
         routing: routing::build(raw, hops, topology)?,
-        translation: raw.translation.as_ref().map_or_else(Translation::default, RawTranslation::build),
+        translation: raw.translation.as_ref().map_or_else(Translation::default, |one| one.build(raw)),
     })
 }
 

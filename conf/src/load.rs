@@ -9,7 +9,7 @@ use overlay::sync::Snapshot;
 use toml::Spanned;
 use toml::de::DeTable;
 
-use crate::check::{addresses, applications, keys, links, local, names, nodes, paths};
+use crate::check::{addresses, applications, keys, links, local, names, nodes, paths, prefixes};
 use crate::monitoring;
 use crate::node_file::{self, NodeFile, RawServer};
 use crate::problem::Errors;
@@ -283,6 +283,7 @@ fn check_topology<'f>(file: &'f mut TopologyFile, p: &mut Problems) -> Checked<'
     keys::identities(file, p);
     let certificates = paths::check(file, &found, &ground, planned, p);
     applications::check(file, &found, p);
+    prefixes::check(file, p);
     takeover::check(file, &found, p);
     monitoring::check(&file.liveness, &file.quality, p);
     (file, found, claims, certificates)

@@ -210,6 +210,11 @@ pub enum NatVerb {
         #[arg(long, default_value_t = 1000)]
         limit: u64,
     },
+    /// IPv6 prefixes that clients are translated by, without sessions.
+    Prefix {
+        /// Only those that this address is inside or outside of, and what it is on the other side.
+        address: Option<std::net::IpAddr>,
+    },
     /// Clients, those with the most sessions first.
     Client {
         /// Only this one.
@@ -249,6 +254,7 @@ impl Noun {
             Noun::Nat(NatVerb::Pool { limit }) => {
                 Request::Pool(ListRequest { filter: Filter::default(), limit: *limit })
             }
+            Noun::Nat(NatVerb::Prefix { address }) => Request::Prefixes { address: *address },
             Noun::Nat(NatVerb::Client { address, limit }) => {
                 let filter = Filter { address: *address, ..Filter::default() };
                 Request::Clients(ListRequest { filter, limit: *limit })

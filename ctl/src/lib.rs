@@ -17,6 +17,7 @@ mod keys;
 mod links;
 mod liveness;
 pub mod overlay;
+mod prefixes;
 mod protocol;
 mod response;
 mod show;
@@ -36,6 +37,7 @@ pub use gateways::{Block, Gateways, Voter};
 pub use keys::{KeyPeer, Keys, Rejection};
 pub use links::{Flood, Links, ToldLink};
 pub use liveness::{Incoming, LinkNow, Neighbor, PathEnd, Percentiles, Quality};
+pub use prefixes::{Prefix, Prefixes};
 pub use protocol::{Family, Filter, ListRequest, REQUEST_BYTES_MAX, Request, TraceRequest};
 pub use response::{
     Client, Drop, End, Flow, Link, NeighborStatus, Path, PoolUse, Port, Response, Session, Status, Stream,

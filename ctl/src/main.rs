@@ -75,6 +75,7 @@ fn as_json(noun: &Noun, answer: Vec<Response>) -> Value {
             Response::Drops(drops) => return json!({ "drops": drops }),
             Response::Keys(keys) => return json!(keys),
             Response::Gateways(gateways) => return json!(gateways),
+            Response::Prefixes(prefixes) => return json!(prefixes),
             Response::Traces(traces) => return json!(traces),
             Response::Links(links) => return json!(links),
             Response::Flow(flow) => entries.push(json!(flow)),

@@ -23,6 +23,12 @@ pub enum Request {
     Pool(ListRequest),
     /// Clients that have sessions at a gateway, those with the most first.
     Clients(ListRequest),
+    /// How a gateway translates clients by prefix; with an address, what that is on the other side.
+    Prefixes {
+        /// A client's, or what an origin sees.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        address: Option<IpAddr>,
+    },
     /// Streams received.
     Streams(ListRequest),
     /// Packets dropped, by reason.

@@ -10,6 +10,7 @@ use crate::gateways::Gateways;
 use crate::keys::Keys;
 use crate::links::Links;
 use crate::liveness::{Incoming, Neighbor, PathEnd};
+use crate::prefixes::Prefixes;
 use crate::traces::Traces;
 
 /// One line of the daemon's answer.
@@ -28,6 +29,8 @@ pub enum Response {
     Keys(Box<Keys>),
     /// Answers [`Request::Gateways`], [`Request::DrainGateway`] and [`Request::ResumeGateway`].
     Gateways(Box<Gateways>),
+    /// Answers [`Request::Prefixes`].
+    Prefixes(Box<Prefixes>),
     /// Answers [`Request::Traces`].
     Traces(Box<Traces>),
     /// One entry of [`Request::Flows`].

@@ -6,7 +6,7 @@ use crate::show_choices::show_choices;
 use crate::show_gateways::show_gateways;
 use crate::show_keys::show_keys;
 use crate::show_links;
-use crate::show_nat::{show_clients, show_pool};
+use crate::show_nat::{show_clients, show_pool, show_prefixes};
 use crate::show_streams::{show_alarms, show_streams};
 use crate::show_traces::show_traces;
 use crate::table::{Table, percent, thousands};
@@ -39,6 +39,7 @@ pub fn print(answer: &[Response], all: bool) -> String {
             Response::Drops(drops) => text += &show_drops(drops, all),
             Response::Keys(keys) => text += &show_keys(keys),
             Response::Gateways(gateways) => text += &show_gateways(gateways),
+            Response::Prefixes(prefixes) => text += &show_prefixes(prefixes),
             Response::Traces(traces) => text += &show_traces(traces),
             Response::Links(links) => text += &show_links::show_links(links, all),
             Response::End(End { shown: 0, .. }) => text += "none\n",

@@ -1,5 +1,6 @@
 //! A gateway's addresses and clients in the form that people read.
 
+use crate::prefixes::{Prefix, Prefixes};
 use crate::response::{Client, PoolUse};
 use crate::table::{Table, percent, thousands};
 
@@ -27,6 +28,21 @@ pub(crate) fn show_clients<'a>(clients: impl Iterator<Item = &'a Client>) -> Str
     if count == 0 { String::new() } else { table.text() }
 }
 
+/// A line for each rule.
+pub(crate) fn show_prefixes(all: &Prefixes) -> String {
+    if all.prefixes.is_empty() {
+        return "none\n".to_owned();
+    }
+    let mut table = Table::new(&["application", "virtual IP", "edge", "inside", "outside", "translated"]);
+    for Prefix { application, vip, edge, inside, outside, translated } in &all.prefixes {
+        let translated = translated.map_or("-".to_owned(), |address| address.to_string());
+        let ends = [application.clone(), vip.to_string(), edge.clone(), inside.clone(), outside.clone()];
+        table.row(ends.into_iter().chain([translated]));
+    }
+    let counts = [all.to_origin, all.to_client].map(thousands);
+    format!("{}packets to origins {}, to clients {}\n", table.text(), counts[0], counts[1])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -41,6 +57,20 @@ mod tests {
         let client = Client { client: address, tcp: 1_234, udp: 5, other: 0, ports: 7 };
         let text = show_clients([&client].into_iter());
         assert!(text.contains("1,234") && text.lines().count() == 2, "{text}");
+        let rule = Prefix {
+            application: "web".to_owned(),
+            vip: "2001:db8:a::10".parse().unwrap(),
+            edge: "edge-1".to_owned(),
+            inside: "2001:db8:c::/48".to_owned(),
+            outside: "2001:db8:f0::/48".to_owned(),
+            translated: Some("2001:db8:f0:ff1b::77".parse().unwrap()),
+        };
+        let text = show_prefixes(&Prefixes { prefixes: vec![rule], to_origin: 1_234, to_client: 5 });
+        assert!(
+            text.contains("2001:db8:f0:ff1b::77") && text.contains("to origins 1,234, to clients 5"),
+            "{text}"
+        );
+        assert_eq!(show_prefixes(&Prefixes::default()), "none\n");
         assert_eq!(show_pool([].into_iter()) + &show_clients([].into_iter()), "");
     }
 }

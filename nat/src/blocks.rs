@@ -74,7 +74,7 @@ impl Nat {
         if let Some(place) = self.blocks.purging.get_mut(block) {
             *place = Some(0);
             if block == 0 {
-                self.others.clear();
+                self.clear_others();
             }
         }
     }

@@ -12,7 +12,7 @@
 //! session, so these addresses are dealt out to the workers in turn.
 
 use crate::session::{Expiry, Key, NewSession, Seconds, SessionIndex, SessionView, Tag};
-use crate::share::PORT_MIN;
+use crate::share::{PORT_MIN, PROTOCOLS};
 use crate::state::State;
 use crate::table::Nat;
 use crate::translate::{Rewrite, addresses_delta};
@@ -29,6 +29,8 @@ use std::hash::BuildHasher;
 const IDLE_S: u32 = 300;
 /// Set in the numbers of these sessions; those of the others have 31 bits.
 const OTHER: u32 = 1 << 31;
+/// Where they stand on a client's account, with ICMP.
+const OTHER_SPACE: usize = PROTOCOLS - 1;
 /// External ports of UDP-Lite, which are dealt out to the workers one by one.
 const PORTS: u16 = u16::MAX - PORT_MIN + 1;
 /// Ports tried for a session of UDP-Lite.
@@ -146,16 +148,24 @@ impl Others {
         turn.find(|one| self.find_outside(one).is_none()).ok_or(Reason::NatPortsExhausted)
     }
 
-    /// Forgets all sessions.
-    pub(crate) fn clear(&mut self) {
-        (0..self.entries.len() as u32).for_each(|at| self.remove(at));
+    /// Puts a session in a place that is free.
+    fn insert(&mut self, at: u32, entry: Entry) -> Result<(), Reason> {
+        let hash = self.hasher.hash_one(entry.key);
+        self.inside.insert(hash, at).map_err(|_| Reason::NatTableFull)?;
+        if self.outside.insert(self.hasher.hash_one(entry.outside), at).is_err() {
+            self.inside.remove(hash, at);
+            return Err(Reason::NatTableFull);
+        }
+        self.entries[at as usize] = Some(entry);
+        Ok(())
     }
 
-    fn remove(&mut self, at: u32) {
-        let Some(entry) = self.entries[at as usize].take() else { return };
+    fn remove(&mut self, at: u32) -> Option<Entry> {
+        let entry = self.entries.get_mut(at as usize)?.take()?;
         self.inside.remove(self.hasher.hash_one(entry.key), at);
         self.outside.remove(self.hasher.hash_one(entry.outside), at);
         self.free.push(at);
+        Some(entry)
     }
 
     /// Looks at the next place of the sweep; says which it is, where the time of its session is over.
@@ -233,7 +243,8 @@ impl Nat {
     ///
     /// # Errors
     /// [`Reason::NoOrigin`], [`Reason::NatNoPool`], also where this worker has no address of its own,
-    /// [`Reason::NatPortsExhausted`] where the origin is spoken to from all of them, [`Reason::NatTableFull`].
+    /// [`Reason::NatPortsExhausted`] where the origin is spoken to from all of them, [`Reason::NatTableFull`],
+    /// [`Reason::NatClientLimit`], [`Reason::NatClientRate`].
     pub fn create_other(&mut self, now: Seconds, key: Key, new: NewSession) -> Result<SessionIndex, Reason> {
         if let Some(session) = self.find_other(&key) {
             return Ok(session);
@@ -257,21 +268,42 @@ impl Nat {
             return Err(Reason::NoOrigin);
         }
         let paired = self.paired_address(key.client).ok_or(Reason::NatNoPool)?;
+        let hash = self.hash_address(key.client);
+        let account = self.accounts.open(now, hash, key.client, OTHER_SPACE, true)?;
+        let is_large = self.accounts.sessions(account) > self.rules.few;
+        let has_port = new.protocol == UDP_LITE;
+        let made = match has_port.then(|| self.accounts.take_port(account)).transpose() {
+            Ok(_) => self.place_other(now, key, &new, paired, is_large).inspect_err(|_| {
+                if has_port {
+                    self.accounts.give_port(hash, key.client);
+                }
+            }),
+            Err(reason) => Err(reason),
+        };
+        made.inspect_err(|_| self.accounts.close(hash, key.client, OTHER_SPACE))
+    }
+
+    /// Puts a session of a client that may have it in its place.
+    fn place_other(
+        &mut self,
+        now: Seconds,
+        key: Key,
+        new: &NewSession,
+        paired: Addr,
+        is_large: bool,
+    ) -> Result<SessionIndex, Reason> {
+        let (vip, origin) = (new.vip, new.origin);
         let others = &mut self.others;
-        let outside = others.choose(&key, &new, paired)?;
         let at = *others.free.last().ok_or(Reason::NatTableFull)?;
+        let reserved = others.entries.len() * self.rules.reserve_percent as usize / 100;
+        if is_large && others.free.len() <= reserved {
+            return Err(Reason::NatTableFull);
+        }
+        let outside = others.choose(&key, new, paired)?;
         let addresses = addresses_delta((key.client, vip), (outside.external, origin));
         let ports =
             Delta::between(add(key.port, new.vip_port), add(outside.external_port, outside.origin_port));
-        let full = Reason::NatTableFull;
-        let hash = others.hasher.hash_one(key);
-        others.inside.insert(hash, at).map_err(|_| full)?;
-        if others.outside.insert(others.hasher.hash_one(outside), at).is_err() {
-            others.inside.remove(hash, at);
-            return Err(full);
-        }
-        others.free.pop();
-        others.entries[at as usize] = Some(Entry {
+        let entry = Entry {
             key,
             outside,
             vip,
@@ -280,8 +312,26 @@ impl Nat {
             until: Expiry::new(now, IDLE_S, State::UDP),
             addresses,
             transport: if new.protocol == UDP_LITE { addresses.and(ports) } else { Delta::NONE },
-        });
+        };
+        others.insert(at, entry)?;
+        others.free.pop();
         Ok(SessionIndex(OTHER | at))
+    }
+
+    /// Forgets a session, and takes it off its client's account.
+    fn remove_other(&mut self, at: u32) {
+        let Some(entry) = self.others.remove(at) else { return };
+        let client = entry.key.client;
+        let hash = self.hash_address(client);
+        if entry.outside.protocol == UDP_LITE {
+            self.accounts.give_port(hash, client);
+        }
+        self.accounts.close(hash, client, OTHER_SPACE);
+    }
+
+    /// Forgets all sessions of other protocols.
+    pub(crate) fn clear_others(&mut self) {
+        (0..self.others.entries.len() as u32).for_each(|at| self.remove_other(at));
     }
 
     /// The session of a packet from the origin's side, of a protocol that is not common: its addresses, its ports
@@ -382,7 +432,7 @@ impl Nat {
         for _ in 0..budget.min(self.others.entries.len()) {
             if let Some(at) = self.others.next_due(now) {
                 self.tell_deleted(now, SessionIndex(OTHER | at));
-                self.others.remove(at);
+                self.remove_other(at);
             }
         }
     }

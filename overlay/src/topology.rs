@@ -5,7 +5,7 @@
 
 use core::net::IpAddr;
 use core::ops::RangeInclusive;
-use ipnetwork::IpNetwork;
+use ipnetwork::{IpNetwork, Ipv6Network};
 pub use packet::IpVersion;
 
 use crate::auto::Settings;
@@ -318,6 +318,19 @@ pub struct Translation {
     pub udp: Filtering,
     /// Origins that see clients' own addresses and ports.
     pub untranslated: Vec<IpNetwork>,
+    /// Clients whose addresses are translated by prefix.
+    pub prefixes: Vec<PrefixRule>,
+}
+
+/// Clients of one virtual IP whose addresses are translated by prefix (RFC 6296).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PrefixRule {
+    /// Their prefix.
+    pub inside: Ipv6Network,
+    /// What origins see instead: of the same length, and routed to the gateways of the application's region.
+    pub outside: Ipv6Network,
+    /// What they send to.
+    pub vip: IpAddr,
 }
 
 /// Which outside endpoints may send to a client's external address and port (RFC 4787 section 5).

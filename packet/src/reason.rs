@@ -183,6 +183,8 @@ reasons! {
     LeaseStale => "lease_stale",
     /// A binding record makes no sense here, or comes from where it must not.
     Binding => "binding",
+    /// The address can not be translated by prefix: it is no host's, or could not be told from another.
+    NatPrefix => "nat_prefix",
 }
 
 impl Reason {

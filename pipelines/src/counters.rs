@@ -71,6 +71,10 @@ pub struct RoleCounters {
     pub gateway_forward: Counter,
     /// Packets from origins that entered the overlay, copies not counted.
     pub gateway_reverse: Counter,
+    /// Of the packets handed to origins, those of clients that are translated by prefix.
+    pub prefix_forward: Counter,
+    /// Of the packets from origins, those to clients that are translated by prefix.
+    pub prefix_reverse: Counter,
     /// Copies forwarded between other nodes.
     pub intermediate: Counter,
     /// Copies made beyond each packet's first: frames that leave without having come in.

@@ -4,6 +4,7 @@
 pub mod inbound;
 mod nat64;
 mod pieces;
+mod prefix;
 
 use crate::answer::{self, Answer, Unreachable};
 use crate::batch::{Lane, PortIndex, Told};
@@ -13,7 +14,7 @@ use crate::forwarder::{Lanes, Stores};
 use crate::fragments;
 use crate::leases::{AWAIT_NS, INSTALL_NS, SETTLE_NS};
 use crate::mss;
-use crate::tables::{Flight, Origin, Services, Tables};
+use crate::tables::{Application, Flight, Origin, Services, Tables};
 use nat::{Guess, Key, Nat, NewSession, Quote, ReverseSlot, Seconds, ServiceId, SessionIndex, Tag};
 use overlay::topology::NodeId;
 use overlay::wire::{Record, RecordKind};
@@ -128,6 +129,12 @@ impl<H: Headers> Request<H> {
         self
     }
 
+    /// The same with headers of the general form.
+    fn general(&self) -> Request<Packet> {
+        let Request { packet, edge, service, hash, guess } = *self;
+        Request { packet: packet.packet(), edge, service, hash, guess }
+    }
+
     #[inline(always)]
     fn key(&self) -> Key {
         Key { client: self.packet.src(), port: self.packet.src_port(), service: self.service }
@@ -162,6 +169,9 @@ fn request<P: BufPool, H: Headers>(
     let packet = &entry.packet;
     if packet.icmp_kind() == Kind::Error {
         return request_error(buf, &packet.packet(), nat, context);
+    }
+    if let Some(rule) = prefix::of_request(packet, context.tables) {
+        return prefix::request(buf, &entry.general(), rule, context);
     }
     if packet.fragment() != Fragment::No || !packet.is_common() {
         return pieces::request(buf, entry, nat, context);
@@ -234,6 +244,9 @@ fn request_error<P: BufPool>(
     let tables = context.tables;
     if packet.ttl <= 1 {
         return Err((buf, Reason::TtlExpired));
+    }
+    if let Some(about) = prefix::of_request_error(buf.data(), packet, tables) {
+        return prefix::request_error(buf, packet, about, context);
     }
     let find = |vip: Addr, protocol: u8, port: u16| {
         let number = tables.service_of(vip, protocol)?;
@@ -361,8 +374,13 @@ pub fn fence<P: BufPool>(lanes: &mut Lanes<P::Buf>, nat: &Nat, context: &mut Con
         context: &mut Context<P>,
     ) {
         let not_held = |block: Option<usize>| block.is_some_and(|block| !nat.is_held(block));
+        let tables = context.tables;
         let may_leave = |entry: &Request<H>| {
             let packet = &entry.packet;
+            // A prefix is in no block.
+            if prefix::of_request(packet, tables).is_some() {
+                return true;
+            }
             // Of what has no session of its own in sight nobody knows whose it is.
             let is_plain = packet.fragment() == Fragment::No && packet.icmp_kind() != Kind::Error;
             if !is_plain {
@@ -375,7 +393,7 @@ pub fn fence<P: BufPool>(lanes: &mut Lanes<P::Buf>, nat: &Nat, context: &mut Con
         };
         requests.retain(may_leave, |buf| context.drop(buf, Reason::NatNotHolder));
         let may_enter =
-            |entry: &Reply<H>| entry.is_untranslated || !not_held(nat.block_of(entry.packet.dst()));
+            |entry: &Reply<H>| entry.to != To::Pool || !not_held(nat.block_of(entry.packet.dst()));
         replies.retain(may_enter, |buf| context.drop(buf, Reason::NatNotHolder));
     }
     sort(&mut lanes.plain.requests, &mut lanes.plain.replies, nat, context);
@@ -482,6 +500,23 @@ fn announce<P: BufPool>(
     buf
 }
 
+/// The number of an application's origin for a client.
+fn origin_of(
+    application: &Application,
+    client: Addr,
+    version: IpVersion,
+    tables: &Tables,
+) -> Result<u16, Reason> {
+    // IPv6 clients have origins of IPv4 where there are no others.
+    let [v4, v6] = &application.origins;
+    let origins = if version == IpVersion::V4 || v6.is_empty() { v4 } else { v6 };
+    // The client's address alone decides, so that it meets the same origin with every connection (A12), at this
+    // gateway and at any other.
+    let members = origins.iter().filter_map(|origin| tables.origins.get(*origin as usize));
+    let choice = overlay::pick::rendezvous(client, members.map(Origin::identity));
+    choice.and_then(|choice| origins.get(choice)).copied().ok_or(Reason::NoOrigin)
+}
+
 /// What a packet's session is made of: its application's origin for this client, and the way back.
 fn new_session(
     packet: &Packet,
@@ -493,14 +528,7 @@ fn new_session(
     let application = tables.application_of(number, port).ok_or(Reason::UnknownService)?;
     let flight = return_flight(tables, edge, service)?;
     let application = tables.applications.get(application as usize).ok_or(Reason::UnknownService)?;
-    // IPv6 clients have origins of IPv4 where there are no others.
-    let [v4, v6] = &application.origins;
-    let origins = if packet.version == IpVersion::V4 || v6.is_empty() { v4 } else { v6 };
-    // The client's address alone decides, so that it meets the same origin with every connection (A12), at this
-    // gateway and at any other.
-    let members = origins.iter().filter_map(|origin| tables.origins.get(*origin as usize));
-    let choice = overlay::pick::rendezvous(packet.src, members.map(Origin::identity));
-    let number = *choice.and_then(|choice| origins.get(choice)).ok_or(Reason::NoOrigin)?;
+    let number = origin_of(application, packet.src, packet.version, tables)?;
     let origin = tables.origins.get(number as usize).ok_or(Reason::NoOrigin)?;
     let way = Way { epoch: tables.epoch, edge, origin: number, flight };
     // SCTP keeps its ports.
@@ -560,8 +588,19 @@ pub struct Reply<H> {
     /// Where a packet from the wire goes first whose own ports do not tell: of a fragment, where its datagram's meet.
     home: Option<u16>,
     slot: Option<ReverseSlot>,
-    /// Whether it is addressed to a client itself, which keeps its address for some origins.
-    is_untranslated: bool,
+    to: To,
+}
+
+/// What a packet from the origins' side is addressed to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum To {
+    /// An address of the pool.
+    #[default]
+    Pool,
+    /// A client itself, which keeps its address for some origins.
+    Client,
+    /// What a client's address is translated to by prefix.
+    Prefix,
 }
 
 impl<H: Headers> Reply<H> {
@@ -588,7 +627,7 @@ impl<H: Headers> Reply<H> {
         if let Some(slot) = slot {
             nat.prefetch_reverse(slot);
         }
-        Ok(Reply { packet, at, port, protocol, external_port, home: None, slot, is_untranslated: false })
+        Ok(Reply { packet, at, port, protocol, external_port, home: None, slot, to: To::Pool })
     }
 
     /// Has a packet that is not handed over taken to another worker first, where its ports do not tell which.
@@ -603,14 +642,17 @@ impl<H: Headers> Reply<H> {
         };
     }
 
-    /// Whether it is a whole packet of a common protocol, or an error about one.
+    /// Whether it is a whole packet of a common protocol, or an error about one, and a session is needed for it.
     #[inline(always)]
     pub fn is_common(&self) -> bool {
+        if self.packet.version() == IpVersion::V6 && self.to == To::Prefix {
+            return false;
+        }
         self.packet.is_common() && (self.packet.icmp_kind() != Kind::Error || is_common(self.protocol))
     }
 
     /// As [`Reply::admit`] for a packet that is addressed to none of the node's addresses: it may be for a client that
-    /// keeps its own.
+    /// keeps its own, or is translated by prefix.
     #[cold]
     pub fn admit_untranslated(
         port: PortIndex,
@@ -620,11 +662,14 @@ impl<H: Headers> Reply<H> {
         stores: Stores,
         tables: &Tables,
     ) -> Result<Reply<H>, Reason> {
-        if !tables.has_untranslated || stores.nat.is_none() {
-            return Err(Reason::NoDestination);
-        }
+        let dst = packet.dst();
+        let to = match stores.nat {
+            Some(_) if tables.prefixes.of_outside(dst).is_some() => To::Prefix,
+            Some(_) if tables.has_untranslated => To::Client,
+            _ => return Err(Reason::NoDestination),
+        };
         let reply = Reply::admit(port, at, packet, bytes, stores.nat)?;
-        Ok(Reply { is_untranslated: true, slot: None, ..reply })
+        Ok(Reply { to, slot: None, ..reply })
     }
 
     /// The worker that has the session: ports are partitioned among workers, and a client that keeps its own is where
@@ -634,7 +679,7 @@ impl<H: Headers> Reply<H> {
         if self.packet.fragment() != Fragment::No || !self.is_common() {
             return self.home;
         }
-        if self.is_untranslated {
+        if self.to == To::Client {
             return Some(overlay::pick::bucket(self.packet.dst(), streams) as u16 % workers.max(1));
         }
         nat::owner(self.protocol, self.external_port, workers)
@@ -751,7 +796,7 @@ fn stray<P: BufPool, H: Headers>(
 ) -> Stray<P::Buf> {
     match inbound::session(entry, reason, nat, context) {
         Ok(session) => Ok((buf, session)),
-        Err(_) if inbound::is_held(&entry.packet) && !entry.is_untranslated => {
+        Err(_) if inbound::is_held(&entry.packet) && entry.to == To::Pool => {
             let put = context.held.put(context.now_ns, buf, entry.port, entry.at);
             context.counters.roles.connections_held.set(context.held.len() as u64);
             put.map_or_else(|buf| Err(Some((buf, Reason::NatUnsolicited))), |()| Err(None))

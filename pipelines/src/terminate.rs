@@ -499,6 +499,14 @@ fn speaks_for(application: u16, sender: Sender, tables: &Tables) -> Result<(), R
     if region == Some(application.gateway) { Ok(()) } else { Err(Reason::OverlayInnerSource) }
 }
 
+/// Whether a client claims an address that others are translated to by prefix: its reply would be theirs.
+#[inline(always)]
+fn is_outside(packet: &impl Headers, tables: &Tables) -> bool {
+    packet.version() == IpVersion::V6
+        && !tables.prefixes.is_empty()
+        && tables.prefixes.of_outside(packet.src()).is_some()
+}
+
 /// Gives an inner packet to the role that it is for. `is_plain` is whether `H` is [`Plain`].
 #[inline(always)]
 fn hand_on<P: BufPool, H: Headers>(
@@ -529,7 +537,7 @@ fn hand_on<P: BufPool, H: Headers>(
         return context.drop(buf, Reason::WrongRole);
     };
     // A client that claims one of the node's own addresses would have its reply come back here for ever.
-    if own.is_some() {
+    if own.is_some() || is_outside(&packet, tables) {
         return context.drop(buf, Reason::IpAddress);
     }
     match Request::admit(packet, is_plain, sender.source, sender.epoch, tables) {

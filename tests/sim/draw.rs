@@ -7,11 +7,11 @@
 
 use super::plan::{Families, NodePlan, Plan, Shape, StationPlan, StationRole};
 use super::random::Random;
-use ipnetwork::IpNetwork;
+use ipnetwork::{IpNetwork, Ipv6Network};
 use overlay::protocol::Protocol;
 use overlay::topology::{
-    Application, IpVersion, Node, NodeId, Origin, Path, PathId, PathSet, Region, RegionIndex, Roles, Routing,
-    Rss, Sampling, Service, Topology, Vip,
+    Application, IpVersion, Node, NodeId, Origin, Path, PathId, PathSet, PrefixRule, Region, RegionIndex,
+    Roles, Routing, Rss, Sampling, Service, Topology, Vip,
 };
 use overlay::wire::{ORDER_LEN, SourceRoute};
 use packet::Mac;
@@ -66,6 +66,9 @@ impl Plan {
         };
         draw.regions_and_nodes();
         draw.applications();
+        if shape.prefixes {
+            draw.translate_by_prefix();
+        }
         draw.plan
     }
 }
@@ -128,7 +131,7 @@ impl Draw<'_> {
             self.gateway_regions.push(region);
             self.node(region, Roles { gateway: true, ..Roles::default() }, Some((lan, 1 + number)));
             if place.is_none() {
-                self.origins(region, lan);
+                self.origins(region, lan, 1 + number);
             }
         }
     }
@@ -245,9 +248,39 @@ impl Draw<'_> {
         station.behind = (0..12).flat_map(|number| behind(1 + number * 37)).collect();
     }
 
-    fn origins(&mut self, region: RegionIndex, lan: u64) {
+    /// Hosts behind a region's gateways; the one with this number is their router.
+    fn origins(&mut self, region: RegionIndex, lan: u64, router: u64) {
         for number in 0..self.random.within(1..=3) {
-            self.station(lan, 20 + number..=20 + number, StationRole::Origin { region });
+            let station = self.station(lan, 20 + number..=20 + number, StationRole::Origin { region });
+            station.routers = network(lan, router).map(|own| own.ip()).to_vec();
+        }
+    }
+
+    /// Rules for the clients at each IPv6 virtual IP: those on the edge's link, and those behind them, which are the same everywhere.
+    fn translate_by_prefix(&mut self) {
+        let stations = &self.plan.stations;
+        let mut number = 0;
+        for application in &mut self.plan.topology.applications {
+            // Replies tell the virtual IP's port by the origin's.
+            for origin in application.origins.iter_mut().filter(|origin| origin.address.is_ipv6()) {
+                origin.port = None;
+            }
+            for vip in application.vips.iter().filter(|vip| vip.address.is_ipv6()) {
+                let of_edge = |station: &&StationPlan| station.role == StationRole::Client { edge: vip.node };
+                let clients = stations.iter().find(of_edge).unwrap();
+                let own = clients.addresses.iter().find_map(|own| match own {
+                    IpNetwork::V6(own) => Some(Ipv6Network::new(own.network(), own.prefix()).unwrap()),
+                    IpNetwork::V4(_) => None,
+                });
+                number += 1;
+                let rule = |inside: Ipv6Network, kind: &str| {
+                    let outside =
+                        format!("2001:db8:{kind}{number:02x}::/{}", inside.prefix()).parse().unwrap();
+                    PrefixRule { inside, outside, vip: vip.address }
+                };
+                let behind = "2001:db8:c00::/48".parse().unwrap();
+                application.translation.prefixes.extend([rule(own.unwrap(), "e1"), rule(behind, "e2")]);
+            }
         }
     }
 

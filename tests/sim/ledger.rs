@@ -165,7 +165,12 @@ impl Ledger {
         let session = (request.src, client_port, request.dst, service, protocol);
         let key = (request.src, exchange.application);
         let at = (seen.dst, if echo { 0 } else { origin });
-        self.check_translation(session, (seen.src, external, protocol), at);
+        match prefix_of(application, request) {
+            Some(address) => {
+                assert_eq!((seen.src, external), (address, client_port), "by prefix: {request:?}")
+            }
+            None => self.check_translation(session, (seen.src, external, protocol), at),
+        }
         let client = session.0;
         let known = *self.origin_of.entry(key).or_insert(seen.dst);
         assert!(known == seen.dst || !self.sticky, "client {client} met origins {known} and {}", seen.dst);
@@ -236,6 +241,16 @@ impl Ledger {
         exchange.complaints += 1;
         assert!(exchange.complaints == 1 || self.forgetful, "the error about {number} arrived twice");
     }
+}
+
+/// What a client's address becomes by prefix, if it does.
+fn prefix_of(application: &Application, request: &Datagram) -> Option<IpAddr> {
+    let IpAddr::V6(client) = request.src else { return None };
+    let rules = &application.translation.prefixes;
+    let rule = rules.iter().find(|rule| rule.vip == request.dst && rule.inside.contains(client))?;
+    let ends = [rule.inside, rule.outside].map(|prefix| prefix.network().into());
+    let pair = nat::PrefixPair::new(ends[0], ends[1], rule.inside.prefix()).unwrap();
+    Some(pair.outward(client.into()).expect("a client that can be translated").to_ip())
 }
 
 /// The exchange that a quoted packet belongs to, once the quote is seen to be that packet as its sender knows it.

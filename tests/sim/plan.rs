@@ -54,6 +54,8 @@ pub struct Shape {
     pub wan_mtu: RangeInclusive<u64>,
     /// MTU of ports towards clients and origins, bytes.
     pub lan_mtu: u16,
+    /// Whether IPv6 clients of all applications are translated by prefix.
+    pub prefixes: bool,
     /// Elimination window, packets.
     pub window: usize,
     /// Buffers of each node.
@@ -78,6 +80,7 @@ impl Default for Shape {
             rss: 0.5,
             wan_mtu: 1376..=1900,
             lan_mtu: 1500,
+            prefixes: false,
             window: 1024,
             buffers: 1024,
         }

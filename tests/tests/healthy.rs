@@ -28,6 +28,21 @@ fn everything_arrives_once_and_only_duplicates_are_dropped() {
     });
 }
 
+/// Those who are translated by prefix meet gateways that remember nothing, and their replies may come in at any of a region's.
+#[test]
+fn clients_that_are_translated_by_prefix_lose_nothing() {
+    seeds("healthy", "clients_that_are_translated_by_prefix_lose_nothing", 40, |seed| {
+        let shape = Shape { prefixes: true, gateways: 1..=3, ..Shape::default() };
+        let mut world = World::new(Plan::draw(seed, &shape), seed, 5 * MILLISECOND);
+        world.plan_requests(300, 60, 3 * SECOND, 4 * SECOND);
+        world.run_until(4 * SECOND);
+        check(&mut world);
+        let translated: u64 =
+            world.nodes.iter().map(|node| node.sum(|worker| &worker.roles.prefix_reverse)).sum();
+        assert!(translated > 0, "{}", world.report());
+    });
+}
+
 /// Neighbours are asked time and again whether they are still there, and tables swept, without a packet lost.
 #[test]
 fn minutes_pass_and_nothing_is_lost() {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
+use super::prefixes;
 use crate::problems::{At, Place, Problems, error};
 use crate::topology_file::{RawNode, TopologyFile};
 
@@ -35,12 +36,18 @@ pub(crate) enum Kind {
     Vip,
     Origin,
     Pool,
+    /// What clients are translated to by prefix.
+    Prefix,
 }
 
 impl Claim {
     /// What the address is, after "is" or "is also".
     pub(crate) fn role(&self) -> String {
-        format!("{} {}", if self.kind == Kind::Pool { "in the" } else { "the" }, self.what)
+        format!(
+            "{} {}",
+            if matches!(self.kind, Kind::Pool | Kind::Prefix) { "in the" } else { "the" },
+            self.what
+        )
     }
 }
 
@@ -118,6 +125,15 @@ fn pools(file: &TopologyFile, p: &mut Problems) -> Vec<(RangeInclusive<IpAddr>, 
             all.push((range.value.clone(), Claim { what, kind: Kind::Pool, place: range.place }));
         }
     }
+    // What clients are translated to by prefix is a pool without ports.
+    for application in &file.applications.items {
+        for rule in prefixes::rules(&application.value) {
+            let Some(outside) = &rule.value.outside else { continue };
+            let range = IpAddr::V6(outside.value.network())..=IpAddr::V6(outside.value.broadcast());
+            let what = format!("outside prefix of {}", title("application", &application.value.name));
+            all.push((range, Claim { what, kind: Kind::Prefix, place: outside.place }));
+        }
+    }
     all.sort_by_key(|(range, claim)| (*range.start(), claim.place.span.start));
     let mut apart: Vec<(RangeInclusive<IpAddr>, Claim)> = Vec::new();
     for (range, claim) in all {
@@ -129,10 +145,11 @@ fn pools(file: &TopologyFile, p: &mut Problems) -> Vec<(RangeInclusive<IpAddr>, 
                 } else {
                     format!("the {} and the {} both have {both}", first.what, claim.what)
                 };
-                error(claim.place, message)
-                    .label("overlaps")
-                    .also(first.place, "with this")
-                    .help(p, "give every gateway addresses of its own, each once");
+                let help = match [first.kind, claim.kind].contains(&Kind::Prefix) {
+                    true => "use an outside prefix that is nowhere else in use",
+                    false => "give every gateway addresses of its own, each once",
+                };
+                error(claim.place, message).label("overlaps").also(first.place, "with this").help(p, help);
             }
             _ => apart.push((range, claim)),
         }

@@ -6,7 +6,7 @@ use overlay::topology::IpVersion;
 
 use super::addresses::title;
 use super::names::{ApplicationLinks, Links, PathSetLinks, Unique};
-use super::{keys, services};
+use super::{keys, prefixes, services};
 use crate::problems::{At, Problems, error, warning};
 use crate::reader::counted;
 use crate::routing;
@@ -191,8 +191,12 @@ fn pools(
         .help(p, "name a region with a gateway, or add \"gateway\" to the roles of a node there");
     }
     let vips = application.value.vips.items.iter().filter_map(|vip| vip.value.address.as_ref());
-    let versions: HashSet<IpVersion> =
-        vips.filter_map(|vip| serving(application, IpVersion::of(vip.value))).collect();
+    // Where clients are translated by prefix, those without a rule may be refused.
+    let refuses = !prefixes::rules(&application.value).is_empty();
+    let versions: HashSet<IpVersion> = vips
+        .filter_map(|vip| serving(application, IpVersion::of(vip.value)))
+        .filter(|version| *version == IpVersion::V4 || !refuses)
+        .collect();
     for (position, node) in gateways {
         // A gateway without any pool has been told as such.
         let Some(pool) = node.nat_pool.as_ref().filter(|pool| !pool.value.items.is_empty()) else { continue };

@@ -132,6 +132,7 @@ fn not_otherwise_used(network: &At<IpNetwork>, claims: &Claims, this: usize, p: 
         Kind::Underlay(_) => "use this node's own address, or correct `node` at the top",
         Kind::Vip => "remove it here: the edge takes packets to virtual IPs without having them on a port",
         Kind::Origin => "use this node's own address; the origin keeps its own",
+        Kind::Prefix => "use an address outside of it: it stands for a client",
         Kind::Pool => "remove it here: the gateway answers for its pool without having it on a port",
     };
     error(network.place, format!("{} is {} in the topology", network.value.ip(), claim.role())).help(p, help);

@@ -9,5 +9,6 @@ pub(crate) mod local;
 pub(crate) mod names;
 pub(crate) mod nodes;
 pub(crate) mod paths;
+pub(crate) mod prefixes;
 pub(crate) mod risks;
 pub(crate) mod services;

@@ -326,6 +326,20 @@ struct Translation {
     /// Origins that see clients' own addresses and ports.
     #[schemars(length(max = 64))]
     untranslated: Option<Vec<String>>,
+    /// IPv6 clients whose addresses are translated by prefix (RFC 6296), without sessions.
+    #[schemars(length(max = 64))]
+    prefixes: Option<Vec<PrefixRule>>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct PrefixRule {
+    /// The clients' prefix, 32 to 64 bits.
+    inside: String,
+    /// What origins see instead: of the same length, routed to the gateways of the application's region.
+    outside: String,
+    /// The virtual IP that these clients send to; may be left out where there is one of IPv6 only.
+    vip: Option<String>,
 }
 
 #[derive(JsonSchema)]

@@ -5,7 +5,7 @@
 //! packet from an origin's endpoint that no virtual IP of the client's edge stands for could not be answered, and an
 //! edge lets a gateway speak for virtual IPs only; so it is dropped, whatever the filter.
 
-use super::{Reply, Way, return_flight, service_id};
+use super::{Reply, To, Way, return_flight, service_id};
 use crate::answer::{Answer, Unreachable};
 use crate::batch::PortIndex;
 use crate::emit::Context;
@@ -26,7 +26,7 @@ pub fn session<P: BufPool, H: Headers>(
     context: &Context<P>,
 ) -> Result<SessionIndex, Reason> {
     let packet = entry.packet.packet();
-    if entry.is_untranslated {
+    if entry.to == To::Client {
         let (dst, src) = ((packet.dst, packet.dst_port), (packet.src, packet.src_port));
         return nat.find_untranslated(dst, packet.protocol, src);
     }

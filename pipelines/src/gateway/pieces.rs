@@ -6,8 +6,8 @@
 //! client's fragments all come on its stream's worker, which has its sessions. An origin's come on whichever the NIC
 //! chose: they meet on the worker that their identification names, and go on together to the one that has the session.
 
-use super::nat64;
-use super::{Reply, Request, Way, answer_to_client, new_session, return_flight, session};
+use super::{Reply, Request, To, Way, answer_to_client, new_session, refuse, return_flight, session};
+use super::{nat64, prefix};
 use crate::answer::Answer;
 use crate::emit::Context;
 use crate::fragments::{Place, Target, datagram};
@@ -32,8 +32,7 @@ pub fn request<P: BufPool, H: Headers>(
     nat: &mut Nat,
     context: &mut Context<P>,
 ) -> Outcome<P> {
-    let Request { packet, edge, service, hash, guess } = *entry;
-    let entry = Request { packet: packet.packet(), edge, service, hash, guess };
+    let entry = entry.general();
     if entry.packet.fragment != Fragment::No {
         let outcome = request_fragment(buf, entry, nat, context);
         context.counters.roles.fragments_held.set(context.fragments.held() as u64);
@@ -112,7 +111,7 @@ fn forward<P: BufPool>(
     let is_right = |view: &SessionView| view.key.client == packet.src && view.vip == packet.dst;
     let (session, identification) = match of_target(target, packet, nat, is_right) {
         Ok(found) => found,
-        Err(reason) => return Err((buf, reason)),
+        Err(reason) => return refuse(buf, reason, entry, context),
     };
     if packet.version == IpVersion::V6 && nat64::changes(packet, session, nat) {
         return nat64::forward(buf, entry, (session, identification), nat, context);
@@ -180,9 +179,12 @@ pub fn reply<P: BufPool, H: Headers>(
     nat: &mut Nat,
     context: &mut Context<P>,
 ) -> Outcome<P> {
-    let Reply { packet, at, port, protocol, external_port, home, slot, is_untranslated } = *entry;
+    let Reply { packet, at, port, protocol, external_port, home, slot, to } = *entry;
     let packet = packet.packet();
-    let entry = Reply { packet, at, port, protocol, external_port, home, slot, is_untranslated };
+    let entry = Reply { packet, at, port, protocol, external_port, home, slot, to };
+    if to == To::Prefix {
+        return prefix::reply(buf, &entry, context);
+    }
     if entry.packet.fragment != Fragment::No {
         let outcome = reply_fragment(buf, entry, nat, context);
         context.counters.roles.fragments_held.set(context.fragments.held() as u64);
@@ -255,7 +257,7 @@ fn reply_target<P: BufPool>(entry: &Reply<Packet>, nat: &Nat, context: &Context<
     let found = match entry.slot {
         _ if !is_common(protocol) => nat.find_other_reverse(src, dst, protocol),
         Some(slot) => nat.find_reverse(slot, src.0, src.1),
-        None if entry.is_untranslated => nat.find_untranslated(dst, packet.protocol, src),
+        None if entry.to == To::Client => nat.find_untranslated(dst, packet.protocol, src),
         None => Err(Reason::NatNoSession),
     };
     match found {

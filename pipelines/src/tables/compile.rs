@@ -8,7 +8,8 @@ use super::mtus::Mtus;
 use super::registry::{Registry, number};
 use super::routes::{Interface, Routes};
 use super::{
-    AddressTable, Application, Block, Local, Origin, PathEntry, Peer, Port, Served, Service, Services, Tables,
+    AddressTable, Application, Block, Local, Origin, PathEntry, Peer, Port, Prefixed, Prefixes, Served,
+    Service, Services, Tables,
 };
 use crate::batch::{PORTS_MAX, PortIndex};
 use crate::counters::PATHS_MAX;
@@ -16,6 +17,7 @@ use crate::slow;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use ipnetwork::IpNetwork;
+use nat::PrefixPair;
 use overlay::plan::{self, Refused};
 use overlay::protocol::Protocol;
 use overlay::seal::TAG_LEN;
@@ -92,6 +94,20 @@ fn port(interface: &Interface) -> Port {
     }
 }
 
+/// An application's clients that are translated by prefix.
+fn prefixed(application: &topology::Application, index: u16) -> impl Iterator<Item = Prefixed> {
+    application.translation.prefixes.iter().filter_map(move |rule| {
+        let vip = application.vips.iter().find(|vip| vip.address == rule.vip)?;
+        let [inside, outside] = [rule.inside, rule.outside].map(|network| Addr::from(network.ip()));
+        Some(Prefixed {
+            pair: PrefixPair::new(inside, outside, rule.inside.prefix())?,
+            vip: Addr::from(vip.address),
+            edge: vip.node,
+            application: index,
+        })
+    })
+}
+
 impl Tables {
     /// Compiles a snapshot.
     ///
@@ -136,6 +152,7 @@ impl Tables {
             origins: Vec::new(),
             served: HashMap::with_hasher(hasher()),
             has_untranslated: false,
+            prefixes: Prefixes::default(),
             routes: Routes::new(interfaces, input.neighbors),
             registry: input.previous.map_or_else(Registry::default, |before| before.registry.clone()),
             next_hops: Vec::new(),
@@ -277,6 +294,7 @@ impl Tables {
     }
 
     fn add_applications(&mut self, topology: &Topology, dead: &Dead) {
+        let mut prefixes = Vec::new();
         for (index, application) in topology.applications.iter().enumerate() {
             let index = index as u16;
             let mut gateways = Vec::new();
@@ -303,9 +321,13 @@ impl Tables {
             let gateway = application.gateway;
             let here = self.roles.gateway && gateway == self.region;
             self.has_untranslated |= here && !translation.untranslated.is_empty();
+            if here {
+                prefixes.extend(prefixed(application, index));
+            }
             self.applications.push(Application { gateways, origins, sealed, gateway, translation });
             self.add_services(application, index);
         }
+        self.prefixes = Prefixes::new(prefixes);
         // Numbers whose service or origin is gone keep their place.
         for at in self.services.len()..self.registry.services.len() {
             let (vip, protocol) = self.registry.services[at];

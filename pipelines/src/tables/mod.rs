@@ -11,6 +11,7 @@ mod flight;
 mod hops;
 mod link;
 mod mtus;
+mod prefixes;
 mod registry;
 mod routed;
 mod routes;
@@ -23,6 +24,7 @@ pub use flight::{Copy, Departure, Extension, Flight, Spread};
 pub use hops::{Hops, NextHops};
 pub use link::Link;
 pub use mtus::Mtus;
+pub use prefixes::{Prefixed, Prefixes};
 pub use registry::{Incoming, Registry};
 pub use routes::{Egress, Interface, NextHop, Route, Routes};
 pub use template::{Common, LINK_LEN_MAX, PLAIN_COPY_LEN, Passenger, Template};
@@ -297,6 +299,8 @@ pub struct Tables {
     pub served: HashMap<(Addr, u8), Vec<Served>, FixedState>,
     /// Whether some origin of this gateway sees clients' own addresses.
     pub has_untranslated: bool,
+    /// Clients that are translated by prefix, on a gateway.
+    pub prefixes: Prefixes,
     /// Routes to clients.
     pub routes: Routes,
     /// Numbers given out so far.

@@ -289,7 +289,8 @@ fn scenes(root: &Path) -> Vec<Seed> {
                 record(frame::kind::RELOAD | EDGE, &[]),
                 record(frame::kind::RELOAD | GATEWAY, &[]),
                 record(EDGE | lan, &packet),
-                record(EDGE | lan, &hopeless),
+                // Each pays for a part of the error about it.
+                record(EDGE | lan, &hopeless).repeat(3),
                 record(frame::kind::TIME, &[0; 18]),
             ];
             seeds.push((format!("{name}-{version}"), seed.concat()));
@@ -299,6 +300,19 @@ fn scenes(root: &Path) -> Vec<Seed> {
             let seed = [record(GATEWAY | lan, &packet), record(GATEWAY | lan, &error)].concat();
             seeds.push((format!("{name}-{version}-from-origin"), seed));
         }
+    }
+    // Of a client that the example translates by prefix: there, back, an error about it, and again.
+    for (name, mut packet) in packets(6, 0, 1, (40000, 80)) {
+        packet[14..16].copy_from_slice(&[0, 8]);
+        let seed = [
+            record(EDGE | lan, &packet),
+            record(frame::kind::ANSWER, &[]),
+            record(EDGE | lan, &packet),
+            record(frame::kind::ANSWER, &[2, 0]),
+            record(EDGE | lan, &packet),
+            record(frame::kind::ANSWER, &[1, 4]),
+        ];
+        seeds.push((format!("prefix-{name}"), seed.concat()));
     }
     // Forged packets of the overlay, to each node.
     for (name, vector) in ["valid", "invalid"].iter().flat_map(|name| vectors(root, name)) {

@@ -168,6 +168,8 @@ fn seeds_of_frame_reach_every_role() {
         ("intermediate", &roles.intermediate),
         ("gateway_forward", &roles.gateway_forward),
         ("gateway_reverse", &roles.gateway_reverse),
+        ("prefix_forward", &roles.prefix_forward),
+        ("prefix_reverse", &roles.prefix_reverse),
         ("handoff_in", &roles.handoff_in),
         ("answers", &roles.answers),
         ("duplicates", &counters.drops[packet::Reason::Duplicate.index()]),

@@ -19,8 +19,12 @@ const FLOWS: u32 = 1_008;
 const FLOWS_16K: u32 = 16_128;
 /// A worker's tables no longer fit the second-level cache.
 const FLOWS_64K: u32 = 64_512;
+/// As many as an operator's plan is likely to name.
+const FLOWS_100K: u32 = 100_800;
 /// They fit no cache.
 const FLOWS_1M: u32 = 1_032_192;
+/// As many as a gateway is made for.
+const FLOWS_4M: u32 = 4_128_768;
 
 /// Where a case keeps its files, and its frames.
 pub struct Place {
@@ -47,7 +51,7 @@ pub struct Spec {
 }
 
 /// All cases.
-pub const CASES: [Spec; 10] = [
+pub const CASES: [Spec; 12] = [
     Spec {
         name: "intermediate",
         flows: FLOWS,
@@ -134,6 +138,22 @@ pub const CASES: [Spec; 10] = [
         quick: false,
         start: reply_sessions,
         compare: |case| case.compare("1,032,192 sessions", "64,512 sessions", None),
+    },
+    Spec {
+        name: "gateway, millions",
+        flows: FLOWS_4M,
+        all_sizes: false,
+        quick: false,
+        start: millions,
+        compare: of_millions,
+    },
+    Spec {
+        name: "gateway replies, millions",
+        flows: FLOWS_4M,
+        all_sizes: false,
+        quick: false,
+        start: reply_millions,
+        compare: of_millions,
     },
     Spec {
         name: "edge, flows",
@@ -258,6 +278,29 @@ fn reply_sessions(place: &Place) -> Result<Vec<Subject>> {
         place.many("64,512 sessions", Job::Reverse, FLOWS_64K, 1)?,
         place.many("1,032,192 sessions", Job::Reverse, FLOWS_1M, 1)?,
     ])
+}
+
+/// A thousand, a hundred thousand and four millions, each in a process of its own.
+fn millions_of(place: &Place, job: Job) -> Result<Vec<Subject>> {
+    Ok(vec![
+        place.many("1,008 sessions", job, FLOWS, 1)?,
+        place.many("100,800 sessions", job, FLOWS_100K, 1)?,
+        place.many("4,128,768 sessions", job, FLOWS_4M, 1)?,
+    ])
+}
+
+fn millions(place: &Place) -> Result<Vec<Subject>> {
+    millions_of(place, Job::Forward)
+}
+
+fn reply_millions(place: &Place) -> Result<Vec<Subject>> {
+    millions_of(place, Job::Reverse)
+}
+
+fn of_millions(case: &mut Case) {
+    case.compare("4,128,768 sessions", "1,008 sessions", None);
+    case.compare("4,128,768 sessions", "100,800 sessions", None);
+    case.compare("100,800 sessions", "1,008 sessions", None);
 }
 
 fn edge_flows(place: &Place) -> Result<Vec<Subject>> {
