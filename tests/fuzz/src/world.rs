@@ -210,6 +210,7 @@ impl World {
                 window: 64,
                 watching: overlay::elimination::Watching::default(),
                 ordering: overlay::ordering::Bounds::default(),
+            parity: overlay::parity::Bounds::default(),
                 flow_idle_s: 300,
                 refuses_aloud: true,
                 answers_per_second: 10,
