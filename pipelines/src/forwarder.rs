@@ -623,6 +623,11 @@ impl<P: BufPool> Forwarder<P> {
         self.ordering.len()
     }
 
+    /// Groups of packets whose parity packets have not left yet.
+    pub fn groups_open(&self) -> usize {
+        self.encoder.len()
+    }
+
     /// How many connections from outside are held before they are answered.
     pub fn connections_held(&self) -> usize {
         self.held.len()
