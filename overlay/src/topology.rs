@@ -9,6 +9,7 @@ use ipnetwork::{IpNetwork, Ipv6Network};
 pub use packet::IpVersion;
 
 use crate::auto::Settings;
+use crate::parity::Coding;
 use crate::plan::{Certificate, Quality};
 use crate::protocol::Protocol;
 
@@ -265,6 +266,8 @@ pub struct Routing {
     pub ordered: bool,
     /// The shares of a path set's paths in packets that are spread, 1 to 100; paths without one have 1.
     pub weights: Vec<u8>,
+    /// How packets of [`Protocol::Parity`] are coded.
+    pub coding: Coding,
 }
 
 /// When packets of an application go straight.

@@ -59,6 +59,11 @@ impl Sequences {
         Some(chains.follow(now_ms, flow, sequence))
     }
 
+    /// The number of this worker's stream of a bucket.
+    pub fn stream(&self, bucket: u8) -> u16 {
+        stream_id(self.worker, bucket)
+    }
+
     /// The next number on a path to a destination.
     #[inline(always)]
     pub fn take_on_path(&mut self, way: u32) -> u32 {
@@ -199,6 +204,9 @@ impl<P: BufPool> Context<'_, P> {
             Ok(prepared) => prepared,
             Err(reason) => return self.drop(buf, reason),
         };
+        if let Some(coded) = &flight.coded {
+            return self.send_coded(flight, coded, version, stream, sequence, epoch, buf);
+        }
         if let Some(copy) = flight.spread.as_ref().and_then(|spread| flight.copy(spread.turn(turn))) {
             return self.send_any_copy(copy, version, stream, sequence, epoch, true, buf);
         }
@@ -311,7 +319,7 @@ impl<P: BufPool> Context<'_, P> {
             Err(reason) => return self.drop(buf, reason),
         };
         // Of those that it could be spread over, one is enough.
-        let more = if flight.spread.is_some() { 0 } else { usize::MAX };
+        let more = if flight.spread.is_some() || flight.coded.is_some() { 0 } else { usize::MAX };
         for copy in fitting.take(more) {
             self.counters.roles.copies_made.add(1);
             match self.pool.copy(&buf) {
@@ -359,7 +367,7 @@ impl<P: BufPool> Context<'_, P> {
     /// The same for a copy of any kind, which tells how many copies there are of its packet or not.
     #[inline(never)]
     #[allow(clippy::too_many_arguments)] // see above
-    fn send_any_copy(
+    pub(crate) fn send_any_copy(
         &mut self,
         copy: &Copy,
         version: IpVersion,

@@ -35,6 +35,7 @@ pub mod linkstate;
 pub mod live;
 mod mss;
 mod oversize;
+mod parity;
 mod seal;
 pub mod slow;
 pub mod source_limit;

@@ -8,7 +8,7 @@
 source "$(dirname "$0")/lab.sh"
 
 runs=${1:-3}
-protocols=(replicate shortest cleanest spread source-route direct)
+protocols=(replicate shortest cleanest spread parity source-route direct)
 extra_topology=$(
     printf '[liveness]\nenabled = false\n'
     for at in "${!protocols[@]}"; do

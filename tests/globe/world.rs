@@ -37,6 +37,8 @@ enum Event {
     Signal(usize, usize, Signal),
     /// A node looks at what it knows.
     Learn(usize),
+    /// A node does what is due.
+    Due(usize),
 }
 
 /// What a router was compiled by.
@@ -64,6 +66,8 @@ pub struct World {
     /// By node, those that packets may cross.
     routers: Vec<Option<Router>>,
     known: Vec<Known>,
+    /// By node, whether it is going to do what is due.
+    due: Vec<bool>,
     lines: Lines,
     events: Events<Event>,
     /// By node: when its flood is looked at next, ns.
@@ -109,6 +113,7 @@ impl World {
             control,
             routers: (0..count).map(|_| None).collect(),
             known: (0..count).map(|_| Known::default()).collect(),
+            due: vec![false; count],
             lines: Lines::new(seed),
             events: Events::new(),
             floods_ns: vec![u64::MAX; count],
@@ -238,6 +243,10 @@ impl World {
             Event::Watch(node, other) => self.watch(node, other),
             Event::Signal(from, to, signal) => self.signal(from, to, &signal),
             Event::Learn(node) => self.learn(node),
+            Event::Due(node) => {
+                self.due[node] = false;
+                self.forward(node, &[], UNDERLAY);
+            }
         }
     }
 
@@ -293,6 +302,10 @@ impl World {
                 None => *lost += 1,
             }
         });
+        let is_due = router.has_open_groups() && !core::mem::replace(&mut self.due[node], true);
+        if is_due {
+            self.events.add(self.now_ns + MILLISECOND, Event::Due(node));
+        }
         for mark in delivered {
             self.deliver(mark);
         }

@@ -1,7 +1,7 @@
 //! From the topology and the node's own interfaces to the snapshot.
 
 use super::dead::Dead;
-use super::flight::{Copy, Flight};
+use super::flight::{Coded, Copy, Flight, V6_MTU_MIN};
 use super::hops::{self, Hops, NextHops};
 use super::link::Link;
 use super::mtus::Mtus;
@@ -18,11 +18,14 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use ipnetwork::IpNetwork;
 use nat::PrefixPair;
+use overlay::parity::SHARD_HEAD;
 use overlay::plan::{self, Refused};
 use overlay::protocol::Protocol;
 use overlay::seal::TAG_LEN;
 use overlay::topology::{self, IpVersion, NodeId, PathSet, RegionIndex, Seal, Topology};
-use overlay::wire::{COPIES_MASK, HEADER_LEN, HOP_LIMIT_DEFAULT, Header, ORDER_LEN};
+use overlay::wire::{
+    COPIES_MASK, HEADER_LEN, HOP_LIMIT_DEFAULT, Header, ORDER_DATA_LEN, ORDER_LEN, PARITY_LEN,
+};
 use packet::transport::{ICMP, ICMPV6, SCTP, TCP, UDP, UDP_LITE};
 use packet::{Addr, Mac};
 use std::collections::BTreeSet;
@@ -138,6 +141,7 @@ impl Tables {
             next_hops_of: NextHops::default(),
             straight: BTreeSet::new(),
             pathless: None,
+            rebuilds: false,
             beside: hops::beside(topology, this.region),
             facing: vec![false; topology.regions.len()],
             links: Vec::new(),
@@ -316,6 +320,12 @@ impl Tables {
                 let slot = self.add_origin(origin, application.gateway == self.region && self.roles.gateway);
                 origins[at(IpVersion::of(origin.address))].push(slot);
             }
+            let is_end = |from: NodeId| topology.node(from).is_some_and(|node| node.region == self.region);
+            let routing = &application.routing;
+            let from_clients = self.roles.gateway && application.gateway == self.region;
+            let to_clients = self.roles.edge && application.vips.iter().any(|vip| is_end(vip.node));
+            self.rebuilds |= (from_clients && routing.to_origin == Protocol::Parity)
+                || (to_clients && routing.to_client == Protocol::Parity);
             let sealed = application.seal != Seal::None;
             let translation = application.translation.clone();
             let gateway = application.gateway;
@@ -436,17 +446,25 @@ impl Tables {
         let version = application.underlay;
         let sealed = application.seal != Seal::None;
         let tag = if sealed { TAG_LEN } else { 0 };
-        let spread = protocol == Protocol::Spread;
-        let count = if spread { set.paths.len() } else { application.copies.max(1) as usize };
+        let (spread, coded) = (protocol == Protocol::Spread, protocol == Protocol::Parity);
+        let count = match protocol {
+            Protocol::Spread => set.paths.len(),
+            Protocol::Parity => application.copies.max(2) as usize,
+            _ => application.copies.max(1) as usize,
+        };
         let order_len = if application.routing.is_ordered(towards_gateway) { ORDER_LEN } else { 0 };
         let own = HEADER_LEN + order_len + tag;
+        // A parity packet is as long as the longest packet that it covers, and what it says of that.
+        let place_len = if order_len > 0 { ORDER_DATA_LEN } else { 0 };
+        let shard_len = SHARD_HEAD + place_len + tag;
+        let longest = if coded { own.max(HEADER_LEN + PARITY_LEN + shard_len) } else { own };
         let links = |tables: &Tables, path: &topology::Path, dead| {
             let first = if towards_gateway { path.via.first() } else { path.via.last() };
             first.map_or_else(Vec::new, |region| tables.intermediates(topology, *region, version, dead))
         };
         let chosen = dead.choose(set, count, destination, version);
-        let told = if spread { 1 } else { chosen.len().min(usize::from(COPIES_MASK)) as u8 };
-        let (mut copies, mut weights) = (Vec::new(), Vec::new());
+        let told = if spread || coded { 1 } else { chosen.len().min(usize::from(COPIES_MASK)) as u8 };
+        let (mut copies, mut weights, mut parity) = (Vec::new(), Vec::new(), Vec::new());
         for path in chosen {
             let place = set.paths.iter().position(|one| one.id == path.id);
             let weight = place.and_then(|place| application.routing.weights.get(place));
@@ -473,23 +491,43 @@ impl Tables {
             let path_slot = number(&mut self.registry.paths, path.id);
             let way = self.registry.way(path.id, destination);
             let hops = path.via.len() as u8 + 1;
+            if coded && !copies.is_empty() {
+                let room = |link: &Link| {
+                    let len = link.ip_len(HEADER_LEN + PARITY_LEN) as u16;
+                    link.mtu_along(path.id).saturating_sub(len)
+                };
+                let mtu = links().map(room).min().unwrap_or(u16::MAX);
+                parity.push(Copy::new(path_slot, way, mtu, hops, links(), header, PARITY_LEN));
+                continue;
+            }
             copies.push(Copy::new(path_slot, way, mtu, hops, links(), header, order_len));
         }
         // Paths that come and go must not change what the configuration allows for: those that are preferred count,
         // dead or alive, with the MTUs of their ports.
         let all = Dead::default();
         let preferred = set.paths.iter().take(count).flat_map(|path| links(self, path, &all));
-        let room = |link: &Link| link.egress.mtu.saturating_sub(link.ip_len(own) as u16);
+        let room = |link: &Link| link.egress.mtu.saturating_sub(link.ip_len(longest) as u16);
         let most = preferred.filter_map(|link| self.links.get(link as usize)).map(room).min();
+        let most = parity.iter().map(|copy| copy.mtu.saturating_sub(shard_len as u16)).chain(most).min();
         let mut copies = copies.into_iter();
-        let first = copies.next()?;
+        let mut first = copies.next()?;
+        // What its sender is told is bounded by this one path's MTU where the flight's is less than IPv6 allows.
+        if coded && let Some(most) = most.filter(|most| *most >= V6_MTU_MIN) {
+            first.mtu = first.mtu.min(most);
+        }
         let number = number(&mut self.registry.destinations, destination);
         let flight =
             Flight::new(destination, number, first, copies.collect(), most, sealed, application.trace);
-        self.flights.push(match (spread, order_len) {
+        let flight = match (spread, order_len) {
             (true, _) => flight.spread(&weights),
             (false, 0) => flight,
             (false, _) => flight.ordered(),
+        };
+        let own_number = self.flights.len() as u16;
+        let coding = application.routing.coding;
+        self.flights.push(match coded {
+            true => flight.coded(Coded { number: own_number, coding, copies: parity }),
+            false => flight,
         });
         Some(self.flights.len() as u16 - 1)
     }

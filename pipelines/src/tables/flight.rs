@@ -3,6 +3,7 @@
 use super::link::Link;
 use super::routes::Egress;
 use super::template::{COPY_LEN_MAX, Template};
+use overlay::parity::Coding;
 use overlay::protocol::Protocol;
 use overlay::sampling::Threshold;
 use overlay::seal::TAG_LEN;
@@ -35,10 +36,24 @@ pub struct Flight {
     pub is_ordered: bool,
     /// In which turns packets take the paths, where each takes one.
     pub spread: Option<Spread>,
+    /// How lost packets are to be rebuilt, where packets take one path and their parity packets the others.
+    pub coded: Option<Box<Coded>>,
     /// Which packets carry records of their hops.
     pub sampled: Threshold,
     /// Links that they record at most.
     pub hops_max: u8,
+}
+
+/// How a flight's packets are coded, and where their parity packets go.
+#[derive(Clone, Debug)]
+pub struct Coded {
+    /// The flight's own number.
+    pub number: u16,
+    /// Packets and parity packets of a group, and how long it stays open.
+    pub coding: Coding,
+    /// The paths of parity packets, which take turns within a group; none where only the packets' own lives. Their MTU is that of
+    /// a shard.
+    pub copies: Vec<Copy>,
 }
 
 /// An option of some protocols, as it leaves the sender.
@@ -96,7 +111,7 @@ impl Spread {
 }
 
 /// What every IPv6 link must carry (RFC 8200 section 5).
-const V6_MTU_MIN: u16 = 1280;
+pub(super) const V6_MTU_MIN: u16 = 1280;
 
 impl Flight {
     /// A flight to a node, numbered in the registry, of these copies; its packets have `most` bytes at most, and are
@@ -127,6 +142,7 @@ impl Flight {
             extension,
             is_ordered: false,
             spread: None,
+            coded: None,
             sampled,
             hops_max,
         }
@@ -149,6 +165,12 @@ impl Flight {
     pub fn spread(self, weights: &[u8]) -> Flight {
         let protocol = Protocol::Spread.id();
         Flight { protocol, spread: Some(Spread::new(weights)), ..self.ordered() }
+    }
+
+    /// The same with each packet on the first path alone, and parity packets on others.
+    pub fn coded(self, coded: Coded) -> Flight {
+        let (is_prepared, sampled) = (true, Threshold::one_in(0));
+        Flight { is_prepared, sampled, protocol: Protocol::Parity.id(), coded: Some(Box::new(coded)), ..self }
     }
 
     /// The copy on a path by its place.

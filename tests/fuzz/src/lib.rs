@@ -11,6 +11,7 @@ pub mod keys;
 pub mod linkstate;
 mod mend;
 pub mod nat;
+pub mod parity;
 mod reply;
 pub mod seeds;
 pub mod stamp;
@@ -33,6 +34,7 @@ pub const TARGETS: &[Target] = &[
     ("bfd", bfd::run),
     ("stamp", stamp::run),
     ("trace", trace::run),
+    ("parity", parity::run),
     ("keys", keys::run),
     ("linkstate", linkstate::run),
     ("takeover", takeover::run),
