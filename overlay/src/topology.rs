@@ -8,6 +8,7 @@ use core::ops::RangeInclusive;
 use ipnetwork::IpNetwork;
 pub use packet::IpVersion;
 
+use crate::adaptive;
 use crate::auto::Settings;
 use crate::plan::{Certificate, Quality};
 use crate::protocol::Protocol;
@@ -265,6 +266,8 @@ pub struct Routing {
     pub ordered: bool,
     /// The shares of a path set's paths in packets that are spread, 1 to 100; paths without one have 1.
     pub weights: Vec<u8>,
+    /// How the redundancy of packets of [`Protocol::Adaptive`] is chosen.
+    pub adaptive: adaptive::Settings,
 }
 
 /// When packets of an application go straight.

@@ -249,6 +249,9 @@ impl<P: BufPool> Forwarder<P> {
         if tables.flights.iter().any(|flight| flight.is_ordered) {
             self.sequences.reserve_chains();
         }
+        let cells = tables.flights.iter().filter_map(|flight| flight.adaptive.as_ref());
+        let caps = cells.map(|cell| usize::from(cell.number()) + 1).max().unwrap_or(0);
+        self.sequences.reserve_caps(caps);
         self.known.forget();
         if self.tables.blocks != tables.blocks {
             self.scan.start();

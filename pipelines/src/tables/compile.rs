@@ -16,6 +16,7 @@ use crate::slow;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use ipnetwork::IpNetwork;
+use overlay::adaptive;
 use overlay::plan::{self, Refused};
 use overlay::protocol::Protocol;
 use overlay::seal::TAG_LEN;
@@ -23,7 +24,7 @@ use overlay::topology::{self, IpVersion, NodeId, PathSet, RegionIndex, Seal, Top
 use overlay::wire::{COPIES_MASK, HEADER_LEN, HOP_LIMIT_DEFAULT, Header, ORDER_LEN};
 use packet::transport::{ICMP, ICMPV6, SCTP, TCP, UDP, UDP_LITE};
 use packet::{Addr, Mac};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// What a snapshot is compiled from.
@@ -121,6 +122,7 @@ impl Tables {
             paths: Vec::new(),
             next_hops_of: NextHops::default(),
             straight: BTreeSet::new(),
+            steps: BTreeMap::new(),
             pathless: None,
             beside: hops::beside(topology, this.region),
             facing: vec![false; topology.regions.len()],
@@ -286,7 +288,7 @@ impl Tables {
                 for node in nodes.filter(|node| node.roles.gateway && node.region == application.gateway) {
                     let application = self.chosen(application, index, node.id);
                     let holder = self.block(node.id).map_or(node.id, |block| block.owner);
-                    let flight = self.add_flight(topology, set, &application, holder, true, dead);
+                    let flight = self.add_flight(topology, set, (index, &application), holder, true, dead);
                     gateways.extend(flight.map(|flight| (node.id, flight)));
                 }
             }
@@ -329,7 +331,8 @@ impl Tables {
             let set = edge.and_then(|edge| topology.path_set(edge, application.gateway));
             let application = self.chosen(application, index, vip.node);
             if let Some(set) = set.filter(|_| !self.returns.contains_key(&(vip.node, index)))
-                && let Some(flight) = self.add_flight(topology, set, &application, vip.node, false, dead)
+                && let Some(flight) =
+                    self.add_flight(topology, set, (index, &application), vip.node, false, dead)
             {
                 self.returns.insert((vip.node, index), flight);
             }
@@ -402,7 +405,7 @@ impl Tables {
         &mut self,
         topology: &Topology,
         set: &PathSet,
-        application: &topology::Application,
+        (index, application): (u16, &topology::Application),
         destination: NodeId,
         towards_gateway: bool,
         dead: &Dead,
@@ -415,7 +418,12 @@ impl Tables {
         let sealed = application.seal != Seal::None;
         let tag = if sealed { TAG_LEN } else { 0 };
         let spread = protocol == Protocol::Spread;
-        let count = if spread { set.paths.len() } else { application.copies.max(1) as usize };
+        let adaptive = protocol == Protocol::Adaptive;
+        let count = match protocol {
+            Protocol::Spread => set.paths.len(),
+            Protocol::Adaptive => adaptive::PATHS,
+            _ => application.copies.max(1) as usize,
+        };
         let order_len = if application.routing.is_ordered(towards_gateway) { ORDER_LEN } else { 0 };
         let own = HEADER_LEN + order_len + tag;
         let links = |tables: &Tables, path: &topology::Path, dead| {
@@ -423,7 +431,12 @@ impl Tables {
             first.map_or_else(Vec::new, |region| tables.intermediates(topology, *region, version, dead))
         };
         let chosen = dead.choose(set, count, destination, version);
-        let told = if spread { 1 } else { chosen.len().min(usize::from(COPIES_MASK)) as u8 };
+        // How many copies leave is not known yet where it differs from packet to packet.
+        let told = match protocol {
+            Protocol::Spread => 1,
+            Protocol::Adaptive => 0,
+            _ => chosen.len().min(usize::from(COPIES_MASK)) as u8,
+        };
         let (mut copies, mut weights) = (Vec::new(), Vec::new());
         for path in chosen {
             let place = set.paths.iter().position(|one| one.id == path.id);
@@ -464,10 +477,15 @@ impl Tables {
         let number = number(&mut self.registry.destinations, destination);
         let flight =
             Flight::new(destination, number, first, copies.collect(), most, sealed, application.trace);
-        self.flights.push(match (spread, order_len) {
+        let flight = match (spread, order_len) {
             (true, _) => flight.spread(&weights),
             (false, 0) => flight,
             (false, _) => flight.ordered(),
+        };
+        let cell = adaptive.then(|| self.steps.get(&(index, destination)).cloned().unwrap_or_default());
+        self.flights.push(match cell {
+            Some(cell) => flight.adaptive(cell),
+            None => flight,
         });
         Some(self.flights.len() as u16 - 1)
     }

@@ -3,12 +3,14 @@
 use super::link::Link;
 use super::routes::Egress;
 use super::template::{COPY_LEN_MAX, Template};
+use crate::step::StepCell;
 use overlay::protocol::Protocol;
 use overlay::sampling::Threshold;
 use overlay::seal::TAG_LEN;
 use overlay::topology::{NodeId, Sampling};
 use overlay::wire::{HEADER_LEN, Header, PROTOCOL_REPLICATE, SOURCE_ROUTE_LEN_MAX, SourceRoute};
 use packet::IpVersion;
+use std::sync::Arc;
 
 /// The copies of a packet to one node for one application.
 #[derive(Clone, Debug)]
@@ -35,6 +37,8 @@ pub struct Flight {
     pub is_ordered: bool,
     /// In which turns packets take the paths, where each takes one.
     pub spread: Option<Spread>,
+    /// What is sent beside each packet, where that changes.
+    pub adaptive: Option<Arc<StepCell>>,
     /// Which packets carry records of their hops.
     pub sampled: Threshold,
     /// Links that they record at most.
@@ -127,6 +131,7 @@ impl Flight {
             extension,
             is_ordered: false,
             spread: None,
+            adaptive: None,
             sampled,
             hops_max,
         }
@@ -149,6 +154,12 @@ impl Flight {
     pub fn spread(self, weights: &[u8]) -> Flight {
         let protocol = Protocol::Spread.id();
         Flight { protocol, spread: Some(Spread::new(weights)), ..self.ordered() }
+    }
+
+    /// The same with as many copies as the cell says. Hop records would tell of copies that are not sent.
+    pub fn adaptive(self, cell: Arc<StepCell>) -> Flight {
+        let (protocol, sampled) = (Protocol::Adaptive.id(), Threshold::one_in(0));
+        Flight { protocol, sampled, is_prepared: true, adaptive: Some(cell), ..self }
     }
 
     /// The copy on a path by its place.
