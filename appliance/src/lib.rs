@@ -40,6 +40,7 @@ mod report_links;
 mod report_liveness;
 mod report_plans;
 mod report_server;
+mod report_steps;
 mod report_takeover;
 pub mod run;
 pub mod sandbox;

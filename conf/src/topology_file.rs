@@ -108,6 +108,7 @@ pub(crate) struct RawApplication {
     pub(crate) routing: Option<At<RawRouting>>,
     pub(crate) source_route: Option<At<List<String>>>,
     pub(crate) auto: Option<At<RawAuto>>,
+    pub(crate) adaptive: Option<At<overlay::adaptive::Settings>>,
     pub(crate) ordered: Option<At<bool>>,
     pub(crate) weights: Option<At<List<u8>>>,
     pub(crate) translation: Option<RawTranslation>,
@@ -278,6 +279,7 @@ fn application(t: &mut Table<'_>, p: &mut Problems) -> RawApplication {
         weights: t.optional("weights", p, list(PATHS_MAX, integer(1..=100))),
         routing,
         auto,
+        adaptive: t.optional("adaptive", p, routing::adaptive),
         translation: t
             .optional("nat", p, |item, p| table(item, "`nat`", p, translation::application))
             .map(|at| at.value),

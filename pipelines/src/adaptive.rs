@@ -3,28 +3,23 @@
 use crate::emit::Context;
 use crate::step::StepCell;
 use crate::tables::Flight;
-use overlay::adaptive::Step;
 use packet::{BufPool, IpVersion, PacketBuf, Reason};
 
 impl<P: BufPool> Context<'_, P> {
-    /// The step for a packet of so many bytes: that of the moment, or a lower one if its redundancy would be above the cap.
-    pub(crate) fn redundancy(&mut self, cell: &StepCell, len: usize) -> Step {
+    /// How many copies beside it a packet of so many bytes gets, of so many that there are paths for: those of the step of the moment, or fewer
+    /// if they would be above the cap.
+    pub(crate) fn redundancy(&mut self, cell: &StepCell, len: usize, paths: usize) -> usize {
         let roles = &self.counters.roles;
         roles.adaptive_bytes.add(len as u64);
-        let step = cell.step();
-        let Some(cap) = self.sequences.cap(cell.number()) else { return Step::None };
+        let wanted = cell.step().more().min(paths);
+        let Some(cap) = self.sequences.cap(cell.number()) else { return 0 };
         cap.data(self.now_ns / 1_000_000_000, len, cell.extra_percent());
-        let copies = (0..step.more()).take_while(|_| cap.take(len)).count();
+        let copies = (0..wanted).take_while(|_| cap.take(len)).count();
         roles.adaptive_extra_bytes.add((copies * len) as u64);
-        if copies < step.more() {
+        if copies < wanted {
             roles.adaptive_capped.add(1);
         }
-        match copies {
-            0 if step == Step::Parity => Step::Parity,
-            0 => Step::None,
-            1 => Step::Copy,
-            _ => Step::Triple,
-        }
+        copies
     }
 
     /// Sends a packet that is complete but for its headers over the first path, and copies of it over others.
@@ -40,7 +35,7 @@ impl<P: BufPool> Context<'_, P> {
         epoch: u8,
         buf: P::Buf,
     ) {
-        let more = self.redundancy(cell, buf.len()).more();
+        let more = self.redundancy(cell, buf.len(), flight.others.len());
         for copy in flight.others.iter().take(more) {
             self.counters.roles.copies_made.add(1);
             match self.pool.copy(&buf) {

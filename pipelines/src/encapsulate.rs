@@ -329,7 +329,7 @@ impl<P: BufPool> Context<'_, P> {
         };
         // Of those that it could be spread over, one is enough.
         let more = match &flight.adaptive {
-            Some(cell) => self.redundancy(cell, len).more(),
+            Some(cell) => self.redundancy(cell, len, flight.others.len()),
             None if flight.spread.is_some() => 0,
             None => usize::MAX,
         };

@@ -23,6 +23,7 @@ pub const CONTENDERS: &[Contender] = &[
     contender("one path", Protocol::Replicate, |app| by(app, Protocol::Replicate, 1)),
     contender("replicate ×2", Protocol::Replicate, |app| by(app, Protocol::Replicate, 2)),
     contender("replicate ×3", Protocol::Replicate, |app| by(app, Protocol::Replicate, 3)),
+    contender("adaptive", Protocol::Adaptive, |app| by(app, Protocol::Adaptive, 1)),
 ];
 
 const fn contender(name: &'static str, protocol: Protocol, configure: fn(&mut Application)) -> Contender {

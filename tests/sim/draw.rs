@@ -314,7 +314,7 @@ impl Draw<'_> {
         hops.truncate(self.random.within(1..=HOPS as u64) as usize);
         let hops = hops.into_iter().map(|node| self.plan.topology.nodes[node].id).collect();
         let (ordered, weights) = (self.random.chance(0.2), vec![self.random.within(1..=3) as u8]);
-        Routing { to_origin, to_client, hops, ordered, weights, auto: None }
+        Routing { to_origin, to_client, hops, ordered, weights, auto: None, ..Routing::default() }
     }
 
     /// Some origins of a region, at least one of each IP version.
