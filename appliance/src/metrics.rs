@@ -234,6 +234,37 @@ fn workers<P: BufPool>(core: &Core<P>, metrics: &mut Vec<Metric>) {
     counter(metrics, name, help, roles(|roles| roles.adaptive_extra_bytes.get()));
     let (name, help) = ("adaptive_capped", "Packets with less redundancy than asked for, by the cap");
     counter(metrics, name, help, roles(|roles| roles.adaptive_capped.get()));
+    counter(metrics, "parity_sent", "Parity packets sent", roles(|roles| roles.parity_sent.get()));
+    let name = "parity_groups_full";
+    counter(metrics, name, "Groups that had all their packets", roles(|roles| roles.parity_full.get()));
+    let name = "parity_groups_short";
+    counter(metrics, name, "Groups that ended before", roles(|roles| roles.parity_short.get()));
+    let name = "parity_received";
+    counter(metrics, name, "Parity packets received", roles(|roles| roles.parity_received.get()));
+    let name = "parity_unneeded";
+    counter(
+        metrics,
+        name,
+        "Parity packets of which nothing was missing",
+        roles(|roles| roles.parity_unneeded.get()),
+    );
+    counter(metrics, "parity_rebuilt", "Packets rebuilt", roles(|roles| roles.parity_rebuilt.get()));
+    let name = "parity_unfinished";
+    counter(metrics, name, "Groups of which too little came", roles(|roles| roles.parity_unfinished.get()));
+    let name = "parity_unusable";
+    counter(
+        metrics,
+        name,
+        "Groups whose packets were no longer kept",
+        roles(|roles| roles.parity_unusable.get()),
+    );
+    let name = "parity_waiting";
+    gauge(
+        metrics,
+        name,
+        "Groups that wait for more of their packets",
+        roles(|roles| roles.parity_waiting.get()),
+    );
     counter(metrics, "stream_lost", "Packets of which no copy came in time", roles(|roles| roles.lost.get()));
     counter(metrics, "stream_resets", "Times that a stream began anew", roles(|roles| roles.resets.get()));
     let name = "stream_jumps";

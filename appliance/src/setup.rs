@@ -119,6 +119,7 @@ pub fn forwarder(config: &Config, node: &Node, start: Start, worker: u16) -> Set
         window: limits.window_packets as usize,
         watching: watching(&config.local.elimination),
         ordering: bounds(&config.local.ordering),
+        parity: kept(&config.local.parity),
         flow_idle_s: timeouts.flow_idle_seconds,
         refuses_aloud: config.local.nat.icmp_errors,
         answers_per_second: ANSWERS_PER_SECOND,
@@ -142,6 +143,14 @@ fn peer(config: &Config) -> Option<(NodeId, Vec<Addr>)> {
     let pair = config.topology.takeover_of(config.node)?;
     let peer = config.topology.node(*pair.gateways.iter().find(|gateway| **gateway != config.node)?)?;
     Some((peer.id, pool_addresses(peer)))
+}
+
+fn kept(parity: &conf::Parity) -> overlay::parity::Bounds {
+    overlay::parity::Bounds {
+        bytes: (parity.memory_mib as usize) << 20,
+        groups: parity.groups as usize,
+        hold_ns: u64::from(parity.hold_ms) * 1_000_000,
+    }
 }
 
 fn bounds(ordering: &conf::Ordering) -> Bounds {

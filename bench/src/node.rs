@@ -100,6 +100,7 @@ impl<P: BufPool> Node<P> {
             window: 65_536,
             watching: overlay::elimination::Watching::default(),
             ordering: overlay::ordering::Bounds::default(),
+            parity: overlay::parity::Bounds::default(),
             flow_idle_s: 300,
             refuses_aloud: true,
             answers_per_second: 100,

@@ -196,6 +196,7 @@ pub(crate) fn local(file: &NodeFile, topology: &Topology) -> Option<Local> {
         limits: file.limits,
         elimination: file.elimination,
         ordering: file.ordering,
+        parity: file.parity,
         timeouts: file.timeouts,
         nat: file.nat,
         events: file.events.clone(),

@@ -45,8 +45,8 @@ use overlay::topology::{Node, NodeId, Routing, Topology};
 
 pub use crate::certificate::{Certificate, CertifiedPath};
 pub use crate::local::{
-    Control, Eal, Elimination, Events, Limits, Local, Nat, Ordering, Poll, Port, Route, Servers, Timeouts,
-    Workers,
+    Control, Eal, Elimination, Events, Limits, Local, Nat, Ordering, Parity, Poll, Port, Route, Servers,
+    Timeouts, Workers,
 };
 pub use crate::problem::{Errors, Problem, Severity};
 pub use crate::source::FILE_BYTES_MAX;

@@ -25,6 +25,8 @@ pub struct Local {
     pub elimination: Elimination,
     /// What is held of packets that leave in order.
     pub ordering: Ordering,
+    /// How much is kept of packets of which others may be rebuilt.
+    pub parity: Parity,
     /// How long idle state is kept.
     pub timeouts: Timeouts,
     /// What a gateway lets clients have.
@@ -192,6 +194,23 @@ pub struct Ordering {
 impl Default for Ordering {
     fn default() -> Ordering {
         Ordering { hold_ms: 50, packets: 1024, flows: 16_384 }
+    }
+}
+
+/// How much a worker keeps of packets of which others may be rebuilt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parity {
+    /// Memory for recent packets, MiB; 1 to 1024. Default 16.
+    pub memory_mib: u32,
+    /// Groups that wait for more of their packets, 16 to 65,535. Default 1024.
+    pub groups: u32,
+    /// How long a group waits at most, milliseconds; 1 to 1000. Default 100.
+    pub hold_ms: u32,
+}
+
+impl Default for Parity {
+    fn default() -> Parity {
+        Parity { memory_mib: 16, groups: 1024, hold_ms: 100 }
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use ipnetwork::IpNetwork;
 
 use crate::events;
-use crate::local::{Elimination, Events, Limits, Nat, Ordering, Poll, Timeouts};
+use crate::local::{Elimination, Events, Limits, Nat, Ordering, Parity, Poll, Timeouts};
 use crate::node_values::{
     device, eal_argument, metrics, mtu, own_address, prefix, socket, timeout, written_file,
 };
@@ -39,6 +39,7 @@ pub(crate) struct NodeFile {
     pub(crate) limits: Limits,
     pub(crate) elimination: Elimination,
     pub(crate) ordering: Ordering,
+    pub(crate) parity: Parity,
     pub(crate) timeouts: Timeouts,
     pub(crate) nat: Nat,
     pub(crate) events: Option<Events>,
@@ -111,6 +112,7 @@ pub(crate) fn read(t: &mut Table<'_>, p: &mut Problems) -> NodeFile {
     let limits = t.optional("limits", p, |item, p| table(item, "[limits]", p, limits));
     let elimination = t.optional("elimination", p, |item, p| table(item, "[elimination]", p, elimination));
     let ordering = t.optional("ordering", p, |item, p| table(item, "[ordering]", p, ordering));
+    let parity = t.optional("parity", p, |item, p| table(item, "[parity]", p, parity));
     let timeouts = t.optional("timeouts", p, |item, p| table(item, "[timeouts]", p, timeouts));
     let nat = t.optional("nat", p, |item, p| table(item, "[nat]", p, translation::node));
     let events = t.optional("events", p, |item, p| table(item, "[events]", p, events::read));
@@ -137,6 +139,7 @@ pub(crate) fn read(t: &mut Table<'_>, p: &mut Problems) -> NodeFile {
         limits: limits.map_or_else(Limits::default, |limits| limits.value),
         elimination: elimination.map_or_else(Elimination::default, |elimination| elimination.value),
         ordering: ordering.map_or_else(Ordering::default, |ordering| ordering.value),
+        parity: parity.map_or_else(Parity::default, |parity| parity.value),
         timeouts: timeouts.map_or_else(Timeouts::default, |timeouts| timeouts.value),
         nat: nat.map_or_else(Nat::default, |nat| nat.value),
         events: events.and_then(|events| events::checked(events, p)),
@@ -236,6 +239,16 @@ fn ordering(t: &mut Table<'_>, p: &mut Problems) -> Ordering {
         hold_ms: number("hold_ms", 1..=1000, default.hold_ms),
         packets: number("packets", 16..=65_536, default.packets),
         flows: number("flows", 64..=1_048_576, default.flows),
+    }
+}
+
+fn parity(t: &mut Table<'_>, p: &mut Problems) -> Parity {
+    let default = Parity::default();
+    let mut number = |key, range, default| t.optional(key, p, integer(range)).map_or(default, |at| at.value);
+    Parity {
+        memory_mib: number("memory_mib", 1..=1024, default.memory_mib),
+        groups: number("groups", 16..=65_535, default.groups),
+        hold_ms: number("hold_ms", 1..=1000, default.hold_ms),
     }
 }
 

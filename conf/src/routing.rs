@@ -2,6 +2,7 @@
 
 use overlay::adaptive;
 use overlay::auto::Settings;
+use overlay::parity::{Coding, PACKETS_MAX, PARITY_MAX};
 use overlay::protocol::Protocol;
 use overlay::topology::{AutoRouting, Detour, NodeId, Routing, Topology};
 use overlay::wire::HOPS_MAX;
@@ -75,6 +76,7 @@ const WAYS: &[(&str, Way)] = &[
     ("replicate", Way::By(Protocol::Replicate)),
     ("cleanest", Way::By(Protocol::Cleanest)),
     ("spread", Way::By(Protocol::Spread)),
+    ("parity", Way::By(Protocol::Parity)),
     ("adaptive", Way::By(Protocol::Adaptive)),
     ("source-route", Way::By(Protocol::SourceRoute)),
     ("direct", Way::By(Protocol::Direct)),
@@ -86,6 +88,7 @@ const OVER_THE_OVERLAY: &[(&str, Protocol)] = &[
     ("replicate", Protocol::Replicate),
     ("cleanest", Protocol::Cleanest),
     ("spread", Protocol::Spread),
+    ("parity", Protocol::Parity),
     ("adaptive", Protocol::Adaptive),
     ("source-route", Protocol::SourceRoute),
 ];
@@ -123,6 +126,21 @@ pub(crate) fn auto(item: &Item<'_>, p: &mut Problems) -> Option<RawAuto> {
     })
 }
 
+/// How packets are coded.
+pub(crate) fn parity(item: &Item<'_>, p: &mut Problems) -> Option<Coding> {
+    table(item, "`parity`", p, |t, p| {
+        let default = Coding::default();
+        let packets = t.optional("data_packets", p, integer(1..=PACKETS_MAX));
+        let parity = t.optional("parity_packets", p, integer(1..=PARITY_MAX as u8));
+        let wait_ms = t.optional("wait_ms", p, decimal(0.1..=WAIT_MS_MAX));
+        Coding {
+            packets: packets.map_or(default.packets, |at| at.value),
+            parity: parity.map_or(default.parity, |at| at.value),
+            wait_us: wait_ms.map_or(default.wait_us, |at| (at.value * 1e3).round() as u32),
+        }
+    })
+}
+
 /// How adaptive redundancy is chosen.
 pub(crate) fn adaptive(item: &Item<'_>, p: &mut Problems) -> Option<adaptive::Settings> {
     table(item, "`adaptive`", p, |t, p| {
@@ -139,6 +157,8 @@ pub(crate) fn adaptive(item: &Item<'_>, p: &mut Problems) -> Option<adaptive::Se
     })
 }
 
+/// A group stays open for so long at most, ms.
+const WAIT_MS_MAX: f64 = 100.0;
 /// The loss that may be left, percent.
 const TARGET_PERCENT_MIN: f64 = 0.001;
 const TARGET_PERCENT_MAX: f64 = 50.0;
@@ -197,6 +217,30 @@ pub(crate) fn weights(application: &At<RawApplication>, paths: &[(String, usize)
         let message = format!("{who} has {count} weights, but {set} has {}", counted(*paths, "path"));
         error(weights.place, message)
             .help(p, format!("name {paths} at most, in the order of the set's paths"));
+    }
+}
+
+/// Tells coding that no packet has, that costs more than copies, or that has no second path.
+pub(crate) fn coding(application: &At<RawApplication>, paths: &[(String, usize)], p: &mut Problems) {
+    let raw = &application.value;
+    let who = title("application", &raw.name);
+    if let Some(parity) = &raw.parity {
+        if !raw.uses(Protocol::Parity) && !raw.uses(Protocol::Adaptive) {
+            error(parity.place, format!("{who} says how packets are coded, but has no parity packets"))
+                .help(p, "set routing = \"parity\", or remove parity");
+            return;
+        }
+        let Coding { packets, parity: count, .. } = parity.value;
+        if count > packets {
+            let message = format!("{who} has {count} parity packets for {packets} of data");
+            error(parity.place, message)
+                .help(p, "set parity_packets to data_packets at most, or routing = \"replicate\", whose copies cost less");
+        }
+    }
+    let place = raw.routing.as_ref().map_or(application.place, |at| at.place);
+    for (set, _) in paths.iter().filter(|(_, paths)| *paths == 1 && raw.uses(Protocol::Parity)) {
+        error(place, format!("{who} has parity packets, but {set} has no second path for them"))
+            .help(p, "add a path to the set, or name another protocol");
     }
 }
 
@@ -338,8 +382,9 @@ pub(crate) fn build(raw: &RawApplication, hops: &[Option<usize>], topology: &Top
     });
     let ordered = raw.ordered.as_ref().is_some_and(|at| at.value);
     let weights = raw.weights.iter().flat_map(|at| &at.value.items).map(|at| at.value).collect();
+    let coding = raw.parity.as_ref().map(|at| at.value).unwrap_or_default();
     let adaptive = raw.adaptive.as_ref().map(|at| at.value).unwrap_or_default();
-    Some(Routing { to_origin, to_client, hops, auto, ordered, weights, adaptive })
+    Some(Routing { to_origin, to_client, hops, auto, ordered, weights, coding, adaptive })
 }
 
 /// A node's detours.

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use overlay::keys::{PublicIdentity, ROTATION_MAX_S, ROTATION_MIN_S};
+use overlay::parity::Coding;
 use overlay::plan::{LATENCY_US_MAX, LOSS_PPM_MAX, PATHS_MAX as PLAN_MAX};
 use overlay::topology::{Disjoint, IpVersion, Roles, Rss, Sampling, Seal, Service};
 use overlay::wire::HOPS_MAX;
@@ -111,6 +112,7 @@ pub(crate) struct RawApplication {
     pub(crate) adaptive: Option<At<overlay::adaptive::Settings>>,
     pub(crate) ordered: Option<At<bool>>,
     pub(crate) weights: Option<At<List<u8>>>,
+    pub(crate) parity: Option<At<Coding>>,
     pub(crate) translation: Option<RawTranslation>,
 }
 
@@ -277,6 +279,7 @@ fn application(t: &mut Table<'_>, p: &mut Problems) -> RawApplication {
         source_route: t.optional("source_route", p, list(HOPS_MAX, name)),
         ordered: t.optional("ordered", p, boolean),
         weights: t.optional("weights", p, list(PATHS_MAX, integer(1..=100))),
+        parity: t.optional("parity", p, routing::parity),
         routing,
         auto,
         adaptive: t.optional("adaptive", p, routing::adaptive),

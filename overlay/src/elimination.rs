@@ -29,8 +29,8 @@ pub struct StreamKey {
 }
 
 /// A stream's place, until the [`Elimination`] is dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StreamIndex(u32);
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamIndex(pub(crate) u32);
 
 /// What a stream has counted (IEEE 802.1CB section 10.8), in packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -16,6 +16,7 @@ pub mod lease;
 pub mod linkstate;
 pub mod neighbors;
 pub mod ordering;
+pub mod parity;
 pub mod path_loss;
 pub mod pick;
 pub mod plan;

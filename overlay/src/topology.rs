@@ -10,6 +10,7 @@ pub use packet::IpVersion;
 
 use crate::adaptive;
 use crate::auto::Settings;
+use crate::parity::Coding;
 use crate::plan::{Certificate, Quality};
 use crate::protocol::Protocol;
 
@@ -266,6 +267,8 @@ pub struct Routing {
     pub ordered: bool,
     /// The shares of a path set's paths in packets that are spread, 1 to 100; paths without one have 1.
     pub weights: Vec<u8>,
+    /// How packets of [`Protocol::Parity`] are coded.
+    pub coding: Coding,
     /// How the redundancy of packets of [`Protocol::Adaptive`] is chosen.
     pub adaptive: adaptive::Settings,
 }

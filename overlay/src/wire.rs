@@ -30,6 +30,7 @@ mod binding;
 mod extension;
 mod hop;
 mod order;
+mod parity;
 mod source_route;
 pub mod trace;
 mod walk;
@@ -38,6 +39,7 @@ pub use binding::{CARRIER, RECORD_LEN, Record, RecordKind};
 pub use extension::{DATA_LEN_MAX as EXTENSIONS_LEN_MAX, Extensions};
 pub use hop::{AUTHENTICATOR_AT, link_epoch, write_hop};
 pub use order::{ORDER_DATA_LEN, ORDER_LEN, Order};
+pub use parity::{PARITY_DATA_LEN, PARITY_LEN, Parity};
 pub use source_route::{HOPS_MAX, SOURCE_ROUTE_LEN_MAX, SourceRoute};
 
 use crate::protocol::Protocol;
@@ -58,6 +60,8 @@ pub const TYPE_STREAM: u8 = 0x82;
 pub const TYPE_ORDER: u8 = 0x84;
 /// Type of the source route option; a receiver must understand it.
 pub const TYPE_SOURCE_ROUTE: u8 = 0x85;
+/// Type of the parity option; a receiver must understand it.
+pub const TYPE_PARITY: u8 = 0x86;
 /// Version of the overlay's options.
 pub const VERSION: u8 = 1;
 /// Routing protocol: one copy on each of several node-disjoint paths.

@@ -105,6 +105,12 @@ reasons! {
     Duplicate => "duplicate",
     /// The copy is older than the elimination window.
     Rogue => "rogue",
+    /// A parity packet, which was taken in: it delivers nothing itself.
+    Parity => "parity",
+    /// A parity packet contradicts itself, or its group's other parity packets.
+    ParityMalformed => "parity_malformed",
+    /// A packet that was rebuilt has no place in its stream any more: its sender is in another life.
+    ParityStale => "parity_stale",
     /// The buffer has too little headroom for the outer headers.
     NoHeadroom => "no_headroom",
     /// The buffer has too little room behind the packet for the seal.

@@ -379,7 +379,9 @@ fn overlay_packet<P: BufPool>(
         let at = |trace: TracePlace| (place.geneve_at + trace.at, trace.len);
         let order_at = found.extensions.order_at;
         let order = (order_at != 0).then_some(place.geneve_at + order_at);
-        lanes.arrivals.note(arrival.with_trace(found.trace.map(at)).with_order(order));
+        let parity_at = found.extensions.parity_at;
+        let parity = (parity_at != 0).then_some(place.geneve_at + parity_at);
+        lanes.arrivals.note(arrival.with_trace(found.trace.map(at)).with_order(order).with_parity(parity));
         if let Some((known, port)) = known {
             known.learn(port, data, Answer::of(sender, Destination::Arrival(way), context.keys));
         }

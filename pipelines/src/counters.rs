@@ -121,6 +121,24 @@ pub struct RoleCounters {
     pub order_late: Counter,
     /// Packets that left before their turn for want of room.
     pub order_no_room: Counter,
+    /// Parity packets sent.
+    pub parity_sent: Counter,
+    /// Groups of packets that had all their packets when their parity packets left.
+    pub parity_full: Counter,
+    /// Groups of packets that ended before, by their time or for want of room.
+    pub parity_short: Counter,
+    /// Parity packets received, malformed ones not counted.
+    pub parity_received: Counter,
+    /// Packets that were rebuilt and passed.
+    pub parity_rebuilt: Counter,
+    /// Parity packets of groups of which nothing was missing.
+    pub parity_unneeded: Counter,
+    /// Groups that were given up: too little of them came in time.
+    pub parity_unfinished: Counter,
+    /// Groups that could not be solved: packets of them were no longer kept, or contradicted each other.
+    pub parity_unusable: Counter,
+    /// Groups that wait for more of their packets now.
+    pub parity_waiting: Counter,
     /// Streams received so far.
     pub streams: Counter,
     /// Packets of which no copy came in time.

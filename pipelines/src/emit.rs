@@ -9,6 +9,7 @@ use crate::gateway::inbound::Held;
 use crate::leases::Leases;
 use crate::tables::{Egress, Tables};
 use crate::trace::Tracer;
+use overlay::parity::Encoder;
 use overlay::seal::SealTable;
 use packet::ethernet::{self, HEADER_LEN, TYPE_IPV4, TYPE_IPV6, TYPE_VLAN, VLAN_LEN};
 use packet::ip::Packet;
@@ -36,6 +37,8 @@ pub struct Context<'a, P: BufPool> {
     pub out: &'a mut Output<P::Buf>,
     /// Numbers of the streams that this worker sends.
     pub sequences: &'a mut Sequences,
+    /// Groups of packets whose parity packets have not left yet.
+    pub encoder: &'a mut Encoder,
     /// Bounds the ICMP errors that this worker sends.
     pub answers: &'a mut Answers,
     /// Datagrams that come in fragments.

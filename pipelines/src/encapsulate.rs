@@ -1,5 +1,6 @@
 //! The replication function: one packet becomes one copy per path, all with the same sequence number.
 
+use crate::adaptive::Redundancy;
 use crate::emit::Context;
 use crate::seal;
 use crate::tables::{Common, Copy, Departure, Flight, Link, PLAIN_COPY_LEN, Passenger};
@@ -73,6 +74,11 @@ impl Sequences {
         Some(chains.follow(now_ms, flow, sequence))
     }
 
+    /// The number of this worker's stream of a bucket.
+    pub fn stream(&self, bucket: u8) -> u16 {
+        stream_id(self.worker, bucket)
+    }
+
     /// The next number on a path to a destination.
     #[inline(always)]
     pub fn take_on_path(&mut self, way: u32) -> u32 {
@@ -92,7 +98,7 @@ impl Sequences {
 }
 
 /// Puts an option before what the overlay's header will stand before.
-fn extend<B: PacketBuf>(buf: &mut B, bytes: &[u8]) -> Result<(), Reason> {
+pub(crate) fn extend<B: PacketBuf>(buf: &mut B, bytes: &[u8]) -> Result<(), Reason> {
     buf.prepend(bytes.len()).map_err(|_| Reason::NoHeadroom)?;
     if let Some(place) = buf.data_mut().get_mut(..bytes.len()) {
         place.copy_from_slice(bytes);
@@ -209,12 +215,23 @@ impl<P: BufPool> Context<'_, P> {
         sequence: u64,
         mut buf: P::Buf,
     ) {
+        let mut flight = flight;
+        let mut more = 0;
+        if flight.adaptive.is_some() {
+            let Redundancy { copies, with_parity } = self.redundancy(flight, buf.len());
+            more = copies;
+            let tables = self.tables;
+            flight = with_parity.and_then(|number| tables.flights.get(usize::from(number))).unwrap_or(flight);
+        }
         let (epoch, turn) = match self.prepare(flight, version, stream, sequence, &mut buf) {
             Ok(prepared) => prepared,
             Err(reason) => return self.drop(buf, reason),
         };
-        if let Some(cell) = &flight.adaptive {
-            return self.send_adaptive(flight, cell, version, stream, sequence, epoch, buf);
+        if let Some(coded) = &flight.coded {
+            return self.send_coded(flight, coded, version, stream, sequence, epoch, buf);
+        }
+        if flight.adaptive.is_some() {
+            return self.send_adaptive(flight, more, version, stream, sequence, epoch, buf);
         }
         if let Some(copy) = flight.spread.as_ref().and_then(|spread| flight.copy(spread.turn(turn))) {
             return self.send_any_copy(copy, version, stream, sequence, epoch, true, buf);
@@ -329,8 +346,8 @@ impl<P: BufPool> Context<'_, P> {
         };
         // Of those that it could be spread over, one is enough.
         let more = match &flight.adaptive {
-            Some(cell) => self.redundancy(cell, len, flight.others.len()),
-            None if flight.spread.is_some() => 0,
+            Some(_) => self.redundancy(flight, len).copies,
+            None if flight.spread.is_some() || flight.coded.is_some() => 0,
             None => usize::MAX,
         };
         for copy in fitting.take(more) {

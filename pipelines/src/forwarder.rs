@@ -20,6 +20,7 @@ use crate::trace::Tracer;
 use nat::{BLOCKS, Nat};
 use overlay::elimination::{Elimination, Totals, Watching};
 use overlay::ordering::{Bounds, Counts, Ordering};
+use overlay::parity::{self, Decoder, DecoderCounts, Encoder, EncoderCounts};
 use overlay::seal::SealTable;
 use overlay::topology::NodeId;
 use packet::ip::Packet;
@@ -91,6 +92,8 @@ pub struct Setup {
     pub watching: Watching,
     /// How much of what is put in order is held, and for how long.
     pub ordering: Bounds,
+    /// How much is kept of packets of which others may be rebuilt, and for how long.
+    pub parity: parity::Bounds,
     /// Flows idle for so long are forgotten, seconds.
     pub flow_idle_s: u32,
     /// Whether a client is told by ICMP that it gets no session.
@@ -146,6 +149,38 @@ fn resume<P: BufPool>(
     }
 }
 
+/// Takes packets that can be rebuilt through the roles, until none is left or there is no room for what comes of them.
+#[cold]
+#[inline(never)]
+fn rebuild<P: BufPool>(
+    lanes: &mut Lanes<P::Buf>,
+    (elimination, ordering, decoder): (&mut Elimination, &mut Ordering<Waiting<P::Buf>>, &mut Decoder),
+    flows: &mut FlowTable,
+    nat: &mut Option<Nat>,
+    context: &mut Context<P>,
+) {
+    while terminate::rebuild_ready(lanes, elimination, ordering, decoder, nat.as_ref(), context) {
+        if !context.out.told.is_empty() {
+            bindings::take(flows, nat.as_mut(), context);
+        }
+        if context.leases.is_fenced()
+            && let Some(nat) = nat
+        {
+            gateway::fence(lanes, nat, context);
+        }
+        serve(&mut lanes.plain, flows, nat.as_mut(), context);
+        serve(&mut lanes.general, flows, nat.as_mut(), context);
+    }
+}
+
+/// The number of a flight with parity packets to a destination, of packets that are sealed or not; of none, if there is none.
+fn coded_flight(tables: &Tables, destination: u16, sealed: bool) -> u16 {
+    let mut flights = tables.flights.iter();
+    let found = flights
+        .position(|flight| flight.coded.is_some() && flight.number == destination && flight.sealed == sealed);
+    found.map_or(u16::MAX, |found| found as u16)
+}
+
 /// Places of each table looked at per sweep.
 const SWEEP_PLACES: usize = 64;
 
@@ -172,6 +207,9 @@ pub struct Forwarder<P: BufPool> {
     nat: Option<Nat>,
     elimination: Elimination,
     ordering: Ordering<Waiting<P::Buf>>,
+    encoder: Encoder,
+    decoder: Decoder,
+    parity: parity::Bounds,
     known: Known,
     keys: Arc<SealTable>,
     sequences: Sequences,
@@ -219,6 +257,9 @@ impl<P: BufPool> Forwarder<P> {
             nat,
             elimination: Elimination::new(setup.streams, setup.window, setup.seed ^ 1),
             ordering: Ordering::new(setup.ordering, setup.seed.rotate_left(41)),
+            encoder: Encoder::default(),
+            decoder: Decoder::default(),
+            parity: setup.parity,
             known: Known::default(),
             keys: Arc::default(),
             sequences: Sequences::new(setup.first_sequence, setup.worker, setup.seed.rotate_left(7)),
@@ -249,6 +290,14 @@ impl<P: BufPool> Forwarder<P> {
         if tables.flights.iter().any(|flight| flight.is_ordered) {
             self.sequences.reserve_chains();
         }
+        if tables.flights.iter().any(|flight| flight.coded.is_some()) {
+            self.encoder.reserve(tables.registry.destinations.len());
+        }
+        if tables.rebuilds {
+            self.decoder.reserve(self.parity);
+        }
+        // Groups that are open end as they would have: by whatever flight leads where their packets went.
+        self.encoder.renumber(|destination, sealed| coded_flight(&tables, destination, sealed));
         let cells = tables.flights.iter().filter_map(|flight| flight.adaptive.as_ref());
         let caps = cells.map(|cell| usize::from(cell.number()) + 1).max().unwrap_or(0);
         self.sequences.reserve_caps(caps);
@@ -318,9 +367,11 @@ impl<P: BufPool> Forwarder<P> {
             nat,
             elimination,
             ordering,
+            decoder,
             known,
             keys,
             sequences,
+            encoder,
             answers,
             fragments,
             tracer,
@@ -350,6 +401,7 @@ impl<P: BufPool> Forwarder<P> {
             pool,
             out,
             sequences,
+            encoder,
             answers,
             fragments,
             tracer,
@@ -363,7 +415,7 @@ impl<P: BufPool> Forwarder<P> {
         let stores = Stores { flows, nat: nat.as_ref() };
         classify::run(port, burst, lanes, known, stores, context);
         if !lanes.arrivals.is_empty() {
-            terminate::run(lanes, elimination, ordering, nat.as_ref(), context);
+            terminate::run(lanes, elimination, ordering, decoder, nat.as_ref(), context);
             if !context.out.told.is_empty() {
                 bindings::take(flows, nat.as_mut(), context);
             }
@@ -375,6 +427,9 @@ impl<P: BufPool> Forwarder<P> {
         }
         serve(&mut lanes.plain, flows, nat.as_mut(), context);
         serve(&mut lanes.general, flows, nat.as_mut(), context);
+        if decoder.has_ready() {
+            rebuild(lanes, (elimination, ordering, decoder), flows, nat, context);
+        }
         if ordering.has_ready() {
             resume(lanes, ordering, flows, nat, context);
         }
@@ -383,7 +438,11 @@ impl<P: BufPool> Forwarder<P> {
     /// Whether something is to be done although nothing has come: then [`Forwarder::catch_up`] does it.
     #[inline(always)]
     pub fn is_due(&self, now_ns: u64) -> bool {
-        self.held.is_due(now_ns) || self.scan.is_due(now_ns) || self.ordering.is_due(now_ns)
+        self.held.is_due(now_ns)
+            || self.scan.is_due(now_ns)
+            || self.ordering.is_due(now_ns)
+            || self.encoder.is_due(now_ns)
+            || self.decoder.has_ready()
     }
 
     /// Does what is due without a packet.
@@ -396,8 +455,10 @@ impl<P: BufPool> Forwarder<P> {
             counters,
             flows,
             nat,
+            elimination,
             keys,
             sequences,
+            encoder,
             answers,
             fragments,
             tracer,
@@ -405,6 +466,7 @@ impl<P: BufPool> Forwarder<P> {
             leases,
             scan,
             ordering,
+            decoder,
             lanes,
             refuses_aloud,
             ..
@@ -426,6 +488,7 @@ impl<P: BufPool> Forwarder<P> {
             pool,
             out,
             sequences,
+            encoder,
             answers,
             fragments,
             tracer,
@@ -439,6 +502,10 @@ impl<P: BufPool> Forwarder<P> {
         }
         if scan.is_due(now_ns) {
             bindings::scan(scan, flows, &mut context);
+        }
+        context.end_overdue_groups();
+        if decoder.has_ready() {
+            rebuild(lanes, (elimination, ordering, decoder), flows, nat, &mut context);
         }
         resume(lanes, ordering, flows, nat, &mut context);
     }
@@ -509,6 +576,15 @@ impl<P: BufPool> Forwarder<P> {
         roles.order_given_up.set(given_up);
         roles.order_late.set(late);
         roles.order_no_room.set(no_room);
+        self.decoder.sweep(now_ns);
+        let DecoderCounts { unneeded, unfinished, unusable } = self.decoder.counts();
+        let EncoderCounts { full, short } = self.encoder.counts();
+        roles.parity_unneeded.set(unneeded);
+        roles.parity_unfinished.set(unfinished);
+        roles.parity_unusable.set(unusable);
+        roles.parity_waiting.set(self.decoder.len() as u64);
+        roles.parity_full.set(full);
+        roles.parity_short.set(short);
         self.counters.roles.flows.set(self.flows.len() as u64);
         self.counters.roles.bindings.set(self.flows.bound() as u64);
         self.counters.roles.streams.set(self.elimination.len() as u64);
@@ -548,6 +624,11 @@ impl<P: BufPool> Forwarder<P> {
     /// Packets that wait for their turn.
     pub fn ordering_held(&self) -> usize {
         self.ordering.len()
+    }
+
+    /// Groups of packets whose parity packets have not left yet.
+    pub fn groups_open(&self) -> usize {
+        self.encoder.len()
     }
 
     /// How many connections from outside are held before they are answered.

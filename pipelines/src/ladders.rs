@@ -34,6 +34,8 @@ pub struct Rung {
     /// Edge and gateway: their path set.
     ends: [RegionIndex; 2],
     version: IpVersion,
+    /// Packets for each parity packet.
+    parity_packets: u8,
 }
 
 /// A path to a node.
@@ -72,7 +74,8 @@ impl Ladders {
         let mut used: Vec<u16> = before.values().map(|rung| rung.cell.number()).collect();
         for (index, application) in (0..).zip(&topology.applications) {
             for (destination, towards_gateway, ends) in destinations(topology, node, application) {
-                let settings = application.routing.adaptive;
+                let (settings, coding) = (application.routing.adaptive, application.routing.coding);
+                let parity_packets = coding.packets.div_ceil(coding.parity.max(1));
                 let known = before.remove(&(application.name.clone(), destination));
                 let (mut ladder, cell) = known.map_or_else(
                     || {
@@ -85,7 +88,7 @@ impl Ladders {
                 ladder.configure(settings);
                 cell.allow(settings.extra_percent);
                 let (application, version) = (application.name.clone(), application.underlay);
-                let rung = Rung { application, towards_gateway, ladder, cell, ends, version };
+                let rung = Rung { application, towards_gateway, ladder, cell, ends, version, parity_packets };
                 self.rungs.insert((index, destination), rung);
             }
         }
@@ -128,7 +131,7 @@ impl Ladders {
         for ((_, destination), rung) in &mut self.rungs {
             let [edge, gateway] = rung.ends;
             let Some(set) = topology.path_set(edge, gateway) else { continue };
-            let mut signs = Signs { drops_here, ..Signs::default() };
+            let mut signs = Signs { drops_here, parity_packets: rung.parity_packets, ..Signs::default() };
             let paths = dead.choose(set, PATHS, *destination, rung.version);
             signs.paths = paths.len().min(PATHS) as u8;
             for (at, path) in paths.into_iter().enumerate().take(PATHS) {

@@ -37,6 +37,7 @@ pub mod linkstate;
 pub mod live;
 mod mss;
 mod oversize;
+mod parity;
 pub mod receipts;
 mod seal;
 pub mod slow;

@@ -106,18 +106,19 @@ pub fn open<B: PacketBuf>(
     Ok(())
 }
 
-/// The same for a packet with a place in its flow, which is authenticated with it.
+/// The same for a packet that may have a place in its flow, which is authenticated with it.
 ///
 /// # Errors
 /// As [`open`].
-pub fn open_ordered<B: PacketBuf>(
+pub fn open_any<B: PacketBuf>(
     keys: &SealTable,
     source: NodeId,
     epoch: u8,
     shared: Shared,
-    order: Order,
+    order: Option<Order>,
     buf: &mut B,
 ) -> Result<(), Reason> {
+    let Some(order) = order else { return open(keys, source, epoch, shared, buf) };
     let peer = keys.peer(source).ok_or(Reason::OverlayUnexpectedKey)?;
     let len = peer.opener(epoch)?.open_ordered(&shared, order, buf.data_mut())?;
     buf.truncate(len);

@@ -16,6 +16,7 @@ use crate::trace::{Outcome, Seen};
 use nat::Nat;
 use overlay::elimination::{Elimination, StreamIndex, StreamKey};
 use overlay::ordering::{FlowKey, Ordering};
+use overlay::parity::{Decoder, Kind};
 use overlay::protocol::Protocol;
 use overlay::seal::{PeerKeys, SealTable, Shared};
 use overlay::topology::NodeId;
@@ -24,6 +25,9 @@ use overlay::wire::{self, Header, Located, Order, Record, SourceRoute};
 use packet::ip::{self, Packet};
 use packet::plain::Plain;
 use packet::{BufPool, Headers, IpVersion, PacketBuf, Reason};
+
+mod parity;
+pub use parity::rebuild_ready;
 
 /// Beyond all places where copies are counted, with any worker's number added.
 const NOT_COUNTED: u32 = u32::MAX >> 1;
@@ -63,6 +67,8 @@ pub struct Arrival {
     trace: (u16, u16),
     /// Where the data of its order option starts, bytes from the frame's start; 0 where it has none.
     order_at: u16,
+    /// Where the data of its parity option starts, bytes from the frame's start; 0 where it has none.
+    parity_at: u16,
 }
 
 /// Checks that a copy came over its path, from one end to the other; `found` was located in `geneve`.
@@ -114,7 +120,7 @@ fn admit_without_path(
             let passes_on = tables.peer(sender).is_some_and(|peer| peer.intermediate);
             passes_on && sender != source && tables.is_beside(sender)
         }
-        Protocol::Replicate | Protocol::Spread | Protocol::Adaptive => false,
+        Protocol::Replicate | Protocol::Spread | Protocol::Parity | Protocol::Adaptive => false,
     };
     if !from_there {
         return Err(Reason::OverlayWrongHop);
@@ -130,7 +136,7 @@ impl Way {
         if wire::bucket(stream) as u16 >= tables.streams || wire::worker(stream) as u16 >= self.workers {
             return Err(Reason::OverlayUnknownStream);
         }
-        let (way, place, trace, order_at) = (*self, None, (0, 0), 0);
+        let (way, place, trace, order_at, parity_at) = (*self, None, (0, 0), 0, 0);
         Ok(Arrival {
             way,
             end,
@@ -144,6 +150,7 @@ impl Way {
             place,
             trace,
             order_at,
+            parity_at,
         })
     }
 }
@@ -157,6 +164,21 @@ impl Arrival {
     /// The same with a place in its flow, if it has one: where its data starts, bytes from the frame's start.
     pub fn with_order(self, order_at: Option<u16>) -> Arrival {
         Arrival { order_at: order_at.unwrap_or_default(), ..self }
+    }
+
+    /// The same as a parity packet, if it is one: where its option's data starts, bytes from the frame's start.
+    pub fn with_parity(self, parity_at: Option<u16>) -> Arrival {
+        Arrival { parity_at: parity_at.unwrap_or_default(), ..self }
+    }
+
+    /// Whether it is a parity packet.
+    pub fn is_parity(&self) -> bool {
+        self.parity_at != 0
+    }
+
+    /// Where its inner packet's bytes stand in its frame: start and length.
+    pub fn inner(&self) -> (usize, usize) {
+        (usize::from(self.inner_at), usize::from(self.end.saturating_sub(self.inner_at)))
     }
 
     /// Who sent it.
@@ -215,6 +237,7 @@ pub fn run<P: BufPool>(
     lanes: &mut Lanes<P::Buf>,
     elimination: &mut Elimination,
     ordering: &mut Ordering<Waiting<P::Buf>>,
+    decoder: &mut Decoder,
     nat: Option<&Nat>,
     context: &mut Context<P>,
 ) {
@@ -234,6 +257,9 @@ pub fn run<P: BufPool>(
         let Some(mut recovery) = elimination.recovery(place) else {
             return context.drop(buf, Reason::OverlayUnknownStream);
         };
+        if entry.is_parity() {
+            return parity::take(buf, entry, place, &recovery, decoder, context);
+        }
         let mut verdict = recovery.look(entry.sequence);
         // Another life of its sender has other keys, and a window of its own as soon as one of its packets opens.
         let life = if entry.epoch != 0 { life_of(context.keys, entry.way.source) } else { 0 };
@@ -253,10 +279,10 @@ pub fn run<P: BufPool>(
             recovery.refuse(verdict, entry.way.path_slot);
             return refuse(buf, entry, verdict, path, context);
         }
-        if entry.order_at != 0 {
+        if entry.order_at != 0 || entry.way.protocol == Protocol::Parity.id() {
             let life = another_life.then_some(life);
             let judged = Judged { place, verdict, life };
-            let leaving = pass_ordered(buf, entry, judged, elimination, ordering, path, context);
+            let leaving = pass_noted(buf, entry, judged, elimination, (ordering, decoder), path, context);
             return leaving.map_or((), |waiting| resume(waiting, plain, general, nat, context));
         }
         if buf.keep(entry.inner_at as usize, (entry.end - entry.inner_at) as usize).is_err() {
@@ -301,29 +327,35 @@ struct Judged {
     life: Option<u16>,
 }
 
-/// Opens a copy of a packet that has a place in its flow, lets it pass if it is whole, and has it wait for its turn. Returns
-/// the packet of the flow that leaves now, if one does. Apart, so that other packets pay one look at a field for it.
+/// Opens a copy of a packet that has a place in its flow, or parity packets, lets it pass if it is whole, and has it wait for its turn
+/// where it has one. Returns the packet that leaves now, if one does. Apart, so that other packets pay one look at a field for it.
 #[inline(never)]
-fn pass_ordered<P: BufPool>(
+fn pass_noted<P: BufPool>(
     mut buf: P::Buf,
     entry: &Arrival,
     judged: Judged,
     elimination: &mut Elimination,
-    ordering: &mut Ordering<Waiting<P::Buf>>,
+    (ordering, decoder): (&mut Ordering<Waiting<P::Buf>>, &mut Decoder),
     path: &PathCounters,
     context: &mut Context<P>,
 ) -> Option<Waiting<P::Buf>> {
     let Judged { place, verdict, life } = judged;
     let &Arrival { stream, sequence, inner, epoch, way, .. } = entry;
-    let order = Order::read(buf.data(), entry.order_at as usize);
+    let order = match entry.order_at {
+        0 => Ok(None),
+        at => Order::read(buf.data(), at as usize).map(Some).ok_or(Reason::OverlayTruncated),
+    };
     let kept = buf.keep(entry.inner_at as usize, (entry.end - entry.inner_at) as usize);
-    let (Some(order), Ok(())) = (order, kept) else {
+    let (Ok(order), Ok(())) = (order, kept) else {
         context.drop(buf, Reason::OverlayTruncated);
         return None;
     };
+    // As it came: opening changes it in place. It is kept only once it has passed.
+    let is_coded = way.protocol == Protocol::Parity.id();
+    let copied = if is_coded { decoder.copy(&Kind { version: inner, order }, buf.data()) } else { None };
     if epoch != 0 {
         let shared = Shared { protocol: way.protocol, inner, stream, sequence };
-        if let Err(reason) = seal::open_ordered(context.keys, way.source, epoch, shared, order, &mut buf) {
+        if let Err(reason) = seal::open_any(context.keys, way.source, epoch, shared, order, &mut buf) {
             context.drop(buf, reason);
             return None;
         }
@@ -339,12 +371,28 @@ fn pass_ordered<P: BufPool>(
     };
     recovery.pass(sequence, verdict, way.path_slot, entry.copies);
     entry.count_passed(verdict, path, context.counters);
+    if let Some(copied) = copied {
+        decoder.keep(copied, place, sequence);
+    }
     if entry.trace.0 != 0 {
         context.trace_ends(Outcome::Won, buf.data());
     }
-    let buf = take_record(buf, &packet, record, entry, context)?;
-    let key = FlowKey::new(way.source, stream, order.flow);
-    let waiting = Waiting { buf, sender: entry.sender() };
+    let buf = take_record(buf, &packet, record, entry.sender(), context)?;
+    wait(buf, entry.sender(), (stream, sequence), order, ordering, context)
+}
+
+/// Has a packet that has passed wait for its turn, where it has one; returns the packet that leaves now, if one does.
+fn wait<P: BufPool>(
+    buf: P::Buf,
+    sender: Sender,
+    (stream, sequence): (u16, u64),
+    order: Option<Order>,
+    ordering: &mut Ordering<Waiting<P::Buf>>,
+    context: &Context<P>,
+) -> Option<Waiting<P::Buf>> {
+    let waiting = Waiting { buf, sender };
+    let Some(order) = order else { return Some(waiting) };
+    let key = FlowKey::new(sender.source, stream, order.flow);
     ordering.offer(context.now_ns, key, sequence, order.before(sequence), waiting)
 }
 
@@ -357,8 +405,7 @@ pub fn resume_ready<P: BufPool>(
     nat: Option<&Nat>,
     context: &mut Context<P>,
 ) -> bool {
-    let frames = context.out.tx.iter().map(|frames| frames.len()).max().unwrap_or(0);
-    let room = BURST_MAX.min(TX_MAX.saturating_sub(frames));
+    let room = room(context);
     let mut count = 0;
     while count < room
         && let Some(waiting) = ordering.take(context.now_ns)
@@ -367,6 +414,12 @@ pub fn resume_ready<P: BufPool>(
         count += 1;
     }
     count > 0
+}
+
+/// How many packets may be taken into empty lanes.
+fn room<P: BufPool>(context: &Context<P>) -> usize {
+    let frames = context.out.tx.iter().map(|frames| frames.len()).max().unwrap_or(0);
+    BURST_MAX.min(TX_MAX.saturating_sub(frames))
 }
 
 /// Gives a packet whose turn has come to the role that it is for.
@@ -440,7 +493,7 @@ fn hand_on_any<P: BufPool>(
             if entry.trace.0 != 0 {
                 context.trace_ends(Outcome::Won, buf.data());
             }
-            if let Some(buf) = take_record(buf, &packet, record, entry, context) {
+            if let Some(buf) = take_record(buf, &packet, record, entry.sender(), context) {
                 hand_on(buf, packet, false, entry.sender(), general, nat, context);
             }
         }
@@ -461,11 +514,11 @@ fn take_record<P: BufPool>(
     mut buf: P::Buf,
     packet: &Packet,
     record: Option<Record>,
-    entry: &Arrival,
+    sender: Sender,
     context: &mut Context<P>,
 ) -> Option<P::Buf> {
     let Some(record) = record else { return Some(buf) };
-    let (from, sealed) = (entry.way.source, entry.epoch != 0);
+    let (from, sealed) = (sender.source, sender.epoch != 0);
     let told = Told { from, src: packet.src, dst: packet.dst, sealed, record };
     // There is room: a burst has no more packets.
     let _ = context.out.told.try_push(told);

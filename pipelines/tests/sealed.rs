@@ -98,6 +98,54 @@ fn sealed_and_sampled(one_in: u32) -> (Lab, Control) {
     (lab, control)
 }
 
+/// The same with a parity packet for each two.
+fn sealed_and_coded() -> (Lab, Control) {
+    let mut topology = topology();
+    topology.applications[0].seal = Seal::Aes256Gcm;
+    let coding = overlay::parity::Coding { packets: 2, parity: 1, wait_us: 5000 };
+    let (to_origin, to_client) = (Protocol::Parity, Protocol::Parity);
+    topology.applications[0].routing = Routing { to_origin, to_client, coding, ..Routing::default() };
+    let mut lab = Lab::with(&topology, 1);
+    let mut control = Control::new();
+    (0..5).for_each(|_| control.pass(&mut lab, 100));
+    (lab, control)
+}
+
+/// A sealed packet that is lost is rebuilt as it was sealed, and opened then; parity in which a bit was changed delivers nothing.
+#[test]
+fn what_is_rebuilt_is_opened_as_if_it_had_come() {
+    for change in [false, true] {
+        let (mut lab, _) = sealed_and_coded();
+        let mut sent: Vec<Sent> = (0..2).flat_map(|_| request(&mut lab, 4001)).collect();
+        assert_eq!(sent.len(), 3);
+        if change {
+            // Not in the last 16 bytes, which the hop authenticator covers.
+            let at = sent[2].2.len() - 20;
+            sent[2].2[at] ^= 1;
+        }
+        let come = vec![sent[0].clone(), sent[2].clone()];
+        let left = lab.run(come);
+        assert_eq!(left.len(), if change { 1 } else { 2 });
+        assert!(left.iter().all(|left| left.2.ends_with(b"what nobody may read")));
+        assert_eq!(lab.dropped(GATEWAY, Reason::OverlayForged), u64::from(change));
+        // What was not delivered may still come.
+        assert_eq!(lab.run(vec![sent[1].clone()]).len(), usize::from(change));
+    }
+}
+
+/// A packet that does not open is not kept for others either.
+#[test]
+fn what_does_not_open_rebuilds_nothing() {
+    let (mut lab, _) = sealed_and_coded();
+    let mut sent: Vec<Sent> = (0..2).flat_map(|_| request(&mut lab, 4001)).collect();
+    let whole = sent[0].clone();
+    let at = sent[0].2.len() - 20;
+    sent[0].2[at] ^= 1;
+    assert!(lab.run(vec![sent[0].clone(), sent[2].clone()]).is_empty());
+    assert_eq!(lab.dropped(GATEWAY, Reason::OverlayForged), 1);
+    assert_eq!(lab.run(vec![whole]).len(), 2, "the one that came, and the one that was rebuilt of it");
+}
+
 fn request(lab: &mut Lab, port: u16) -> Vec<Sent> {
     lab.give(EDGE, OUTSIDE, &frame(EDGE, CLIENT, port, VIP, 53, 17, b"what nobody may read"))
 }

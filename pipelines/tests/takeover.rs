@@ -101,6 +101,7 @@ impl Pair {
             };
             let setup = Setup {
                 ordering: overlay::ordering::Bounds::default(),
+                parity: overlay::parity::Bounds::default(),
                 worker: 0,
                 workers: 1,
                 flows: 1000,

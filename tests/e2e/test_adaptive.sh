@@ -8,7 +8,7 @@ extra_topology=$(
     printf '[quality]\ninterval_ms = 50\n'
     write_application adapts 203.0.113.21 2001:db8:a::21 1
     printf 'routing = "adaptive"\n'
-    printf 'adaptive = { target_percent = 1, recovery_seconds = 2, extra_percent = 150 }\n'
+    printf 'adaptive = { target_percent = 2, recovery_seconds = 2, extra_percent = 150 }\n'
 )
 lab_up
 origin_up
@@ -69,9 +69,24 @@ expect "bytes of redundancy in the spell" "$spent" -gt 0
 before=$(extra edge)
 expect "datagrams lost after the spell" "$(probe 203.0.113.21 1000 1000 --linger 2 | jq .lost)" -eq 0
 expect "bytes of redundancy after the spell" "$(($(extra edge) - before))" -eq 0
+# A little loss is for parity packets.
+probe 203.0.113.21 8000 1000 --linger 2 >"$LAB_DIR/little" &
+sender=$!
+sleep 1
+lose mid-1 4
+parity=$(becomes edge parity 5000)
+sleep 4
+lose mid-1 0
+wait $sender
+rebuilt() { in_node gateway curl -fsS http://127.0.0.1:9464/metrics | awk '/^proa_parity_rebuilt_total/ { n += $2 } END { print n + 0 }'; }
+expect "packets that the gateway rebuilt" "$(rebuilt)" -gt 0
+little=$(jq .lost "$LAB_DIR/little")
+# Of some 5,000 round trips with 4 % of loss each way, 390 would be lost.
+expect "round trips lost of 8,000, with 4 to 5 s of 4 % loss each way" "$little" -le 200
+expect "datagrams repeated" "$(jq .duplicated "$LAB_DIR/little")" -eq 0
 for node in "${NODES[@]}"; do
     refused=$(ctl "$node" drops show -j | jq '[.drops[] | select(.reason | startswith("overlay_")) | .packets] | add')
     expect "packets of the overlay that $node dropped" "$refused" -eq 0
 done
 
-pass "copies $up ms after the first losses ($back ms at the other end), none $down ms after the last; $lost of 9,000 round trips lost, $spent bytes of redundancy"
+pass "copies $up ms after the first losses ($back ms at the other end), none $down ms after the last; $lost of 9,000 round trips lost, $spent bytes of redundancy; parity packets after $parity ms of a little loss, $little of 8,000 lost"

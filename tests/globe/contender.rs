@@ -1,5 +1,6 @@
 //! The routing protocols that are compared. A new one is one line of [`CONTENDERS`].
 
+use overlay::parity::Coding;
 use overlay::protocol::Protocol;
 use overlay::topology::Application;
 
@@ -21,6 +22,8 @@ pub const CONTENDERS: &[Contender] = &[
     contender("shortest", Protocol::Shortest, |app| by(app, Protocol::Shortest, 1)),
     contender("cleanest", Protocol::Cleanest, |app| by(app, Protocol::Cleanest, 1)),
     contender("one path", Protocol::Replicate, |app| by(app, Protocol::Replicate, 1)),
+    contender("parity 8+1", Protocol::Parity, |app| coded(app, 8, 1)),
+    contender("parity 4+2", Protocol::Parity, |app| coded(app, 4, 2)),
     contender("replicate ×2", Protocol::Replicate, |app| by(app, Protocol::Replicate, 2)),
     contender("replicate ×3", Protocol::Replicate, |app| by(app, Protocol::Replicate, 3)),
     contender("adaptive", Protocol::Adaptive, |app| by(app, Protocol::Adaptive, 1)),
@@ -28,6 +31,11 @@ pub const CONTENDERS: &[Contender] = &[
 
 const fn contender(name: &'static str, protocol: Protocol, configure: fn(&mut Application)) -> Contender {
     Contender { name, protocol, configure }
+}
+
+fn coded(application: &mut Application, packets: u8, parity: u8) {
+    by(application, Protocol::Parity, 2);
+    application.routing.coding = Coding { packets, parity, ..Coding::default() };
 }
 
 fn by(application: &mut Application, protocol: Protocol, copies: u8) {

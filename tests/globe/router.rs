@@ -161,6 +161,7 @@ impl Worker {
             peer: None,
             bindings: false,
             ordering: overlay::ordering::Bounds::default(),
+            parity: overlay::parity::Bounds::default(),
             streams: 256,
             window: WINDOW,
             watching: overlay::elimination::Watching::default(),

@@ -292,6 +292,7 @@ impl World {
         let World { overlay, conditions, now_ns, routers, lines, events, scores, only, lost, .. } = self;
         let router = routers[node].as_mut().expect("made just now");
         let mut delivered = Vec::new();
+        let mut last = None;
         router.give(overlay, *now_ns, port, frames, |port, frame| {
             if port == OUTSIDE {
                 delivered.extend(Mark::read(frame));
@@ -300,9 +301,11 @@ impl World {
             let to = node_of(frame);
             debug_assert_eq!(&frame[..6], &mac(to).0);
             let route = packets::route_of(frame);
-            let contender = route
-                .and_then(|(protocol, _)| only.get(&protocol).copied())
-                .or_else(|| Mark::read(frame).map(|mark| mark.contender));
+            // A parity packet has no mark: it leaves behind the last packet of its group, or is told by its protocol.
+            let marked = Mark::read(frame).map(|mark| mark.contender).filter(|at| *at < scores.len());
+            last = marked.or(last);
+            let of_protocol = route.and_then(|(protocol, _)| only.get(&protocol).copied());
+            let contender = marked.or(last).or(of_protocol);
             if let Some(score) = contender.and_then(|at| scores.get_mut(at)) {
                 let is_first = route.is_some_and(|(_, source)| source == id(node));
                 score.carried(frame.len() - ETHERNET_LEN, is_first);

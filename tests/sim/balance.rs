@@ -2,7 +2,7 @@
 //! handed over, dropped and keeps waiting; and every copy that reached its stream's worker passed, or was eliminated, or was rogue.
 
 use overlay::topology::Topology;
-use overlay::wire::HOP_LIMIT_DEFAULT;
+use overlay::wire::{HOP_LIMIT_DEFAULT, TYPE_PARITY};
 use packet::{Counter, Reason};
 use pipelines::{Tables, WorkerCounters};
 use std::collections::{BTreeMap, BTreeSet};
@@ -59,6 +59,10 @@ pub(super) fn copy_header(frame: &[u8]) -> Option<CopyHeader> {
         return None;
     }
     let header = frame.get(udp + 8..udp + 56)?;
+    // A parity packet is no copy of a packet, and no window judges it.
+    if frame.get(udp + 56..udp + 59) == Some(&[0xff, 0x50, TYPE_PARITY]) && header[0] > 10 {
+        return None;
+    }
     let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
     Some(CopyHeader {
         hop_limit: header[14],
@@ -104,7 +108,11 @@ impl Arrivals {
             rogue += get(&counted.rogue);
         }
         let packets = self.packets.len() as u64;
-        assert!(passed <= packets && packets <= passed + rogue, "{who}: {packets} packets, {passed} passed");
+        let rebuilt = get(&counters.roles.parity_rebuilt);
+        assert!(
+            passed <= packets && packets <= passed + rogue + rebuilt,
+            "{who}: {packets} packets, {passed} passed"
+        );
         let dropped = |reason: Reason| counters.drops[reason.index()].get();
         assert_eq!(rogue, dropped(Reason::Rogue), "{who}");
         let discarded: u64 = counters.paths.iter().map(|path| path.discarded.get()).sum();

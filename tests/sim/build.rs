@@ -74,6 +74,7 @@ pub(super) fn forwarder(
         window: setup.window,
         watching: overlay::elimination::Watching::default(),
         ordering: overlay::ordering::Bounds::default(),
+        parity: overlay::parity::Bounds { bytes: 1 << 20, groups: 64, hold_ns: 60_000_000 },
         flow_idle_s: 30,
         refuses_aloud: true,
         answers_per_second: 1000,

@@ -8,12 +8,13 @@
 use super::plan::{Families, NodePlan, Plan, Shape, StationPlan, StationRole};
 use super::random::Random;
 use ipnetwork::IpNetwork;
+use overlay::parity::{Coding, SHARD_HEAD};
 use overlay::protocol::Protocol;
 use overlay::topology::{
     Application, IpVersion, Node, NodeId, Origin, Path, PathId, PathSet, Region, RegionIndex, Roles, Routing,
     Rss, Sampling, Service, Topology, Vip,
 };
-use overlay::wire::{ORDER_LEN, SourceRoute};
+use overlay::wire::{ORDER_LEN, PARITY_LEN, SourceRoute};
 use packet::Mac;
 use pipelines::tables::{Interface, Route};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -76,7 +77,8 @@ fn extensions(shape: &Shape) -> u16 {
         return 0;
     }
     let routed = shape.protocols.contains(&Protocol::SourceRoute);
-    (ORDER_LEN + if routed { SourceRoute::option_len(HOPS) } else { 0 }) as u16
+    let coded = if shape.protocols.contains(&Protocol::Parity) { PARITY_LEN + SHARD_HEAD } else { 0 };
+    (ORDER_LEN + coded.max(if routed { SourceRoute::option_len(HOPS) } else { 0 })) as u16
 }
 
 /// Hops of a source route at most.
@@ -314,7 +316,10 @@ impl Draw<'_> {
         hops.truncate(self.random.within(1..=HOPS as u64) as usize);
         let hops = hops.into_iter().map(|node| self.plan.topology.nodes[node].id).collect();
         let (ordered, weights) = (self.random.chance(0.2), vec![self.random.within(1..=3) as u8]);
-        Routing { to_origin, to_client, hops, ordered, weights, auto: None, ..Routing::default() }
+        let packets = self.random.within(1..=12) as u8;
+        let parity = self.random.within(1..=u64::from(packets.min(4))) as u8;
+        let coding = Coding { packets, parity, wait_us: self.random.within(500..=10_000) as u32 };
+        Routing { to_origin, to_client, hops, ordered, weights, auto: None, coding, ..Routing::default() }
     }
 
     /// Some origins of a region, at least one of each IP version.

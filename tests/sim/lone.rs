@@ -59,6 +59,7 @@ impl Lone {
             window: 1024,
             watching: overlay::elimination::Watching::default(),
             ordering: overlay::ordering::Bounds::default(),
+            parity: overlay::parity::Bounds::default(),
             flow_idle_s: 300,
             refuses_aloud: true,
             answers_per_second: 1000,

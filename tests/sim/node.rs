@@ -218,7 +218,7 @@ impl Node {
             self.catch_up(now, worker, &mut turn);
         }
         let at = &self.workers[worker];
-        turn.waits = at.forwarder.ordering_held() > 0;
+        turn.waits = at.forwarder.ordering_held() > 0 || at.forwarder.groups_open() > 0;
         turn.again = !at.handed.is_empty() || at.rx.iter().any(|queue| !queue.is_empty());
         turn
     }

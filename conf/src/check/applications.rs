@@ -44,6 +44,7 @@ pub(crate) fn check(file: &TopologyFile, links: &Links, p: &mut Problems) {
         origins(application, p);
         routing::check(application, &ends.hops, file, p);
         routing::weights(application, &paths_to(ends, &overlay), p);
+        routing::coding(application, &paths_to(ends, &overlay), p);
         pools(application, ends, &overlay, &mut told, p);
         let nodes = on_the_way(ends, &overlay);
         underlay(application, ends, &nodes, &overlay, p);

@@ -31,6 +31,8 @@ pub(super) struct NodeFile {
     elimination: Option<Elimination>,
     /// What is held of packets that leave in order.
     ordering: Option<Ordering>,
+    /// How much is kept of packets of which others may be rebuilt.
+    parity: Option<Parity>,
     /// How long idle state is kept, in seconds.
     timeouts: Option<Timeouts>,
     /// What a gateway lets clients have, and how it gives ports out.
@@ -193,6 +195,20 @@ struct Ordering {
     /// Flows that each worker remembers.
     #[schemars(range(min = 64, max = 1_048_576), extend("default" = 16_384))]
     flows: Option<u32>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Parity {
+    /// Memory for recent packets at each worker, MiB; claimed where packets with parity end.
+    #[schemars(range(min = 1, max = 1024), extend("default" = 16))]
+    memory_mib: Option<u32>,
+    /// Groups that wait for more of their packets, at each worker.
+    #[schemars(range(min = 16, max = 65_535), extend("default" = 1024))]
+    groups: Option<u32>,
+    /// How long a group waits at most, in milliseconds.
+    #[schemars(range(min = 1, max = 1000), extend("default" = 100))]
+    hold_ms: Option<u32>,
 }
 
 #[derive(JsonSchema)]

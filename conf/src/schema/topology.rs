@@ -251,6 +251,8 @@ struct Application {
     /// Shares of the path set's paths in packets that are spread, in the order of the paths; 1 where left out.
     #[schemars(length(min = 1), inner(range(min = 1, max = 100)))]
     weights: Option<Vec<u8>>,
+    /// How packets of "parity" are coded.
+    parity: Option<Parity>,
     /// Which packets carry records of their hops, for `proactl path trace`.
     trace: Option<Trace>,
     /// How the gateway translates for it.
@@ -282,10 +284,26 @@ enum RoutingProtocol {
     Replicate,
     Cleanest,
     Spread,
+    Parity,
     Adaptive,
     SourceRoute,
     Direct,
     Auto,
+}
+
+/// How packets are coded: any that are lost of a group are rebuilt, as many as it has parity packets.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Parity {
+    /// Packets of a group.
+    #[schemars(range(min = 1, max = 32), extend("default" = 8))]
+    data_packets: Option<u8>,
+    /// Parity packets of a group, which go over other paths; no more than data packets.
+    #[schemars(range(min = 1, max = 4), extend("default" = 1))]
+    parity_packets: Option<u8>,
+    /// A group ends when its first packet is so old, milliseconds.
+    #[schemars(range(min = 0.1, max = 100), extend("default" = 5))]
+    wait_ms: Option<f64>,
 }
 
 /// How redundancy is chosen by what paths lose.
@@ -308,7 +326,7 @@ struct Adaptive {
 #[schemars(deny_unknown_fields)]
 struct Auto {
     /// The routing protocol over the overlay.
-    #[schemars(extend("enum" = ["shortest", "replicate", "cleanest", "spread", "adaptive", "source-route"], "default" = "replicate"))]
+    #[schemars(extend("enum" = ["shortest", "replicate", "cleanest", "spread", "parity", "adaptive", "source-route"], "default" = "replicate"))]
     overlay: Option<String>,
     /// What the overlay must be worth, milliseconds of latency; 1 % of loss counts as 10.
     #[schemars(range(min = 0, max = 10_000), extend("default" = 5))]

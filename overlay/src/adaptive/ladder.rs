@@ -10,8 +10,6 @@
 
 use super::{PATHS, Settings, Step};
 
-/// Packets that a parity packet stands for, as this estimates what parity leaves.
-const PARITY_PACKETS: u64 = 4;
 /// By how much a path must have got slower before that is a sign of congestion: a quarter, and so many µs.
 const SLOWER_US_MIN: u32 = 5_000;
 
@@ -28,8 +26,8 @@ pub struct Signs {
     pub latency_best_us: [u32; PATHS],
     /// Whether own ports or queues had no room for packets since the last time.
     pub drops_here: bool,
-    /// Whether packets are sent over more paths than one by parity.
-    pub has_parity: bool,
+    /// Packets for each parity packet, as the sender codes them; 0 where it does not.
+    pub parity_packets: u8,
 }
 
 /// Why a step is the one.
@@ -188,7 +186,7 @@ impl Ladder {
 fn is_there(step: Step, signs: &Signs) -> bool {
     match step {
         Step::None => true,
-        Step::Parity => signs.has_parity && signs.paths >= 2,
+        Step::Parity => signs.parity_packets > 0 && signs.paths >= 2,
         Step::Copy => signs.paths >= 2,
         Step::Triple => signs.paths >= 3,
     }
@@ -208,7 +206,8 @@ fn residual_ppm(step: Step, signs: &Signs) -> u32 {
         Step::None => first,
         // It is lost unless all others of its group come.
         Step::Parity => {
-            let all_come = (0..PARITY_PACKETS).fold(million, |all, _| all * (million - first) / million);
+            let all_come =
+                (0..signs.parity_packets).fold(million, |all, _| all * (million - first) / million);
             both(first, million - all_come * (million - second) / million)
         }
         Step::Copy => both(first, second),
@@ -260,10 +259,10 @@ mod tests {
     #[test]
     fn parity_is_enough_for_a_little_loss_where_there_is_any() {
         let mut ladder = Ladder::new(SETTINGS);
-        let little = Signs { has_parity: true, ..signs([1, 0, 0]) };
+        let little = Signs { parity_packets: 4, ..signs([1, 0, 0]) };
         assert!(ladder.look(0, little));
         assert_eq!((ladder.step(), ladder.residual_ppm()), (Step::Parity, 395));
-        assert!(ladder.look(20, Signs { has_parity: true, ..signs([10, 0, 0]) }));
+        assert!(ladder.look(20, Signs { parity_packets: 4, ..signs([10, 0, 0]) }));
         assert_eq!(ladder.step(), Step::Copy);
         let mut without = Ladder::new(SETTINGS);
         without.look(0, signs([1, 0, 0]));
@@ -306,9 +305,9 @@ mod tests {
             lost_ppm in proptest::array::uniform3(prop_oneof![3 => Just(0u32), 1 => 0u32..20_000, 1 => 0u32..=1_000_000]),
             latency_us in proptest::array::uniform3(10_000u32..60_000),
             drops_here in proptest::bool::weighted(0.05),
-            has_parity in any::<bool>(),
+            parity_packets in 0u8..=8,
         ) -> Signs {
-            Signs { paths, lost_ppm, latency_us, latency_best_us: [10_000; 3], drops_here, has_parity }
+            Signs { paths, lost_ppm, latency_us, latency_best_us: [10_000; 3], drops_here, parity_packets }
         }
     }
 

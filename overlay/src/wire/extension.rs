@@ -15,6 +15,8 @@ pub struct Extensions {
     pub order_at: u16,
     /// The source route.
     pub source_route_at: u16,
+    /// Which packets it covers: it is a parity packet.
+    pub parity_at: u16,
 }
 
 impl Extensions {
@@ -24,7 +26,8 @@ impl Extensions {
         *self == Extensions::default()
     }
 
-    /// Whether these are the extensions that a protocol has. Packets of any may be ordered; those of some always are.
+    /// Whether these are the extensions that a protocol has. Packets of any may be ordered; those of some always are, and parity
+    /// packets never.
     ///
     /// # Errors
     /// [`Reason::OverlayOption`] where one is missing, or is none of the protocol's.
@@ -32,14 +35,20 @@ impl Extensions {
     pub fn check(&self, protocol: u8) -> Result<(), Reason> {
         let routed = protocol == Protocol::SourceRoute.id();
         let ordered = protocol != Protocol::Spread.id() || self.order_at != 0;
-        if routed == (self.source_route_at != 0) && ordered { Ok(()) } else { Err(Reason::OverlayOption) }
+        let coded = self.parity_at == 0 || (protocol == Protocol::Parity.id() && self.order_at == 0);
+        if routed == (self.source_route_at != 0) && ordered && coded {
+            Ok(())
+        } else {
+            Err(Reason::OverlayOption)
+        }
     }
 
     /// What of them a hop's authenticator covers: the data of each, in the order of their types. `geneve` is what they
     /// were located in.
     pub fn covered<'a>(&self, geneve: &'a [u8], into: &'a mut [u8; DATA_LEN_MAX]) -> &'a [u8] {
         let mut len = 0;
-        for at in [self.order_at, self.source_route_at].into_iter().filter(|at| *at != 0).map(usize::from) {
+        let options = [self.order_at, self.source_route_at, self.parity_at];
+        for at in options.into_iter().filter(|at| *at != 0).map(usize::from) {
             // The length stands in the option's header, in words; that it holds was checked when it was located.
             let words = geneve.get(at.wrapping_sub(1)).map_or(0, |length| usize::from(length & 0x1f));
             let data = geneve.get(at..at + words * 4).unwrap_or_default();

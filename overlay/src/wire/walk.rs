@@ -2,8 +2,8 @@
 
 use super::{
     CONTROL, CONTROL_AT, CRITICAL, Extensions, GENEVE_LEN, HOP_LIMIT_IN_ROUTE, Located, OPTION_CLASS,
-    OPTION_DATA_LEN, OPTION_HEADER_LEN, ORDER_DATA_LEN, SourceRoute, TYPE_ORDER, TYPE_ROUTE,
-    TYPE_SOURCE_ROUTE, TYPE_STREAM, TracePlace, VERSION, decode, trace::TYPE_TRACE,
+    OPTION_DATA_LEN, OPTION_HEADER_LEN, ORDER_DATA_LEN, PARITY_DATA_LEN, SourceRoute, TYPE_ORDER,
+    TYPE_PARITY, TYPE_ROUTE, TYPE_SOURCE_ROUTE, TYPE_STREAM, TracePlace, VERSION, decode, trace::TYPE_TRACE,
 };
 use packet::Reason;
 
@@ -99,6 +99,11 @@ impl<'a> Found<'a> {
                     let twice = found.extensions.source_route_at != 0;
                     found.faulty |= twice || !SourceRoute::is_sized(data);
                     found.extensions.source_route_at = (GENEVE_LEN + data_at) as u16;
+                }
+                TYPE_PARITY if ours => {
+                    let twice = found.extensions.parity_at != 0;
+                    found.faulty |= twice || data.len() != PARITY_DATA_LEN;
+                    found.extensions.parity_at = (GENEVE_LEN + data_at) as u16;
                 }
                 TYPE_TRACE if ours => {
                     let place = TracePlace { at: (GENEVE_LEN + data_at) as u16, len: data.len() as u16 };

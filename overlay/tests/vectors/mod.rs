@@ -62,6 +62,7 @@ impl Vector {
                     .fields
                     .get("source_route_at")
                     .map_or(0, |_| self.number("source_route_at")),
+                parity_at: self.fields.get("parity_at").map_or(0, |_| self.number("parity_at")),
             },
             trace: self
                 .fields

@@ -1,7 +1,7 @@
 //! From the topology and the node's own interfaces to the snapshot.
 
 use super::dead::Dead;
-use super::flight::{Copy, Flight};
+use super::flight::{Coded, Copy, Flight, V6_MTU_MIN};
 use super::hops::{self, Hops, NextHops};
 use super::link::Link;
 use super::mtus::Mtus;
@@ -17,11 +17,14 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use ipnetwork::IpNetwork;
 use overlay::adaptive;
+use overlay::parity::SHARD_HEAD;
 use overlay::plan::{self, Refused};
 use overlay::protocol::Protocol;
 use overlay::seal::TAG_LEN;
 use overlay::topology::{self, IpVersion, NodeId, PathSet, RegionIndex, Seal, Topology};
-use overlay::wire::{COPIES_MASK, HEADER_LEN, HOP_LIMIT_DEFAULT, Header, ORDER_LEN};
+use overlay::wire::{
+    COPIES_MASK, HEADER_LEN, HOP_LIMIT_DEFAULT, Header, ORDER_DATA_LEN, ORDER_LEN, PARITY_LEN,
+};
 use packet::transport::{ICMP, ICMPV6, SCTP, TCP, UDP, UDP_LITE};
 use packet::{Addr, Mac};
 use std::collections::{BTreeMap, BTreeSet};
@@ -124,6 +127,7 @@ impl Tables {
             straight: BTreeSet::new(),
             steps: BTreeMap::new(),
             pathless: None,
+            rebuilds: false,
             beside: hops::beside(topology, this.region),
             facing: vec![false; topology.regions.len()],
             links: Vec::new(),
@@ -300,6 +304,12 @@ impl Tables {
                 let slot = self.add_origin(origin, application.gateway == self.region && self.roles.gateway);
                 origins[at(IpVersion::of(origin.address))].push(slot);
             }
+            let is_end = |from: NodeId| topology.node(from).is_some_and(|node| node.region == self.region);
+            let routing = &application.routing;
+            let from_clients = self.roles.gateway && application.gateway == self.region;
+            let to_clients = self.roles.edge && application.vips.iter().any(|vip| is_end(vip.node));
+            self.rebuilds |=
+                (from_clients && is_coded(routing.to_origin)) || (to_clients && is_coded(routing.to_client));
             let sealed = application.seal != Seal::None;
             let translation = application.translation.clone();
             let gateway = application.gateway;
@@ -400,6 +410,22 @@ impl Tables {
         }
     }
 
+    /// The flight of an adaptive application's packets while parity packets protect them.
+    fn add_coded(
+        &mut self,
+        topology: &Topology,
+        set: &PathSet,
+        (index, application): (u16, &topology::Application),
+        destination: NodeId,
+        towards_gateway: bool,
+        dead: &Dead,
+    ) -> Option<u16> {
+        let mut coded = application.clone();
+        (coded.routing.to_origin, coded.routing.to_client) = (Protocol::Parity, Protocol::Parity);
+        coded.copies = 2;
+        self.add_flight(topology, set, (index, &coded), destination, towards_gateway, dead)
+    }
+
     /// `None` for a set without a path.
     fn add_flight(
         &mut self,
@@ -417,15 +443,20 @@ impl Tables {
         let version = application.underlay;
         let sealed = application.seal != Seal::None;
         let tag = if sealed { TAG_LEN } else { 0 };
-        let spread = protocol == Protocol::Spread;
+        let (spread, coded) = (protocol == Protocol::Spread, protocol == Protocol::Parity);
         let adaptive = protocol == Protocol::Adaptive;
         let count = match protocol {
             Protocol::Spread => set.paths.len(),
+            Protocol::Parity => application.copies.max(2) as usize,
             Protocol::Adaptive => adaptive::PATHS,
             _ => application.copies.max(1) as usize,
         };
         let order_len = if application.routing.is_ordered(towards_gateway) { ORDER_LEN } else { 0 };
         let own = HEADER_LEN + order_len + tag;
+        // A parity packet is as long as the longest packet that it covers, and what it says of that.
+        let place_len = if order_len > 0 { ORDER_DATA_LEN } else { 0 };
+        let shard_len = SHARD_HEAD + place_len + tag;
+        let longest = if coded { own.max(HEADER_LEN + PARITY_LEN + shard_len) } else { own };
         let links = |tables: &Tables, path: &topology::Path, dead| {
             let first = if towards_gateway { path.via.first() } else { path.via.last() };
             first.map_or_else(Vec::new, |region| tables.intermediates(topology, *region, version, dead))
@@ -433,11 +464,11 @@ impl Tables {
         let chosen = dead.choose(set, count, destination, version);
         // How many copies leave is not known yet where it differs from packet to packet.
         let told = match protocol {
-            Protocol::Spread => 1,
+            Protocol::Spread | Protocol::Parity => 1,
             Protocol::Adaptive => 0,
             _ => chosen.len().min(usize::from(COPIES_MASK)) as u8,
         };
-        let (mut copies, mut weights) = (Vec::new(), Vec::new());
+        let (mut copies, mut weights, mut parity) = (Vec::new(), Vec::new(), Vec::new());
         for path in chosen {
             let place = set.paths.iter().position(|one| one.id == path.id);
             let weight = place.and_then(|place| application.routing.weights.get(place));
@@ -464,16 +495,30 @@ impl Tables {
             let path_slot = number(&mut self.registry.paths, path.id);
             let way = self.registry.way(path.id, destination);
             let hops = path.via.len() as u8 + 1;
+            if coded && !copies.is_empty() {
+                let room = |link: &Link| {
+                    let len = link.ip_len(HEADER_LEN + PARITY_LEN) as u16;
+                    link.mtu_along(path.id).saturating_sub(len)
+                };
+                let mtu = links().map(room).min().unwrap_or(u16::MAX);
+                parity.push(Copy::new(path_slot, way, mtu, hops, links(), header, PARITY_LEN));
+                continue;
+            }
             copies.push(Copy::new(path_slot, way, mtu, hops, links(), header, order_len));
         }
         // Paths that come and go must not change what the configuration allows for: those that are preferred count,
         // dead or alive, with the MTUs of their ports.
         let all = Dead::default();
         let preferred = set.paths.iter().take(count).flat_map(|path| links(self, path, &all));
-        let room = |link: &Link| link.egress.mtu.saturating_sub(link.ip_len(own) as u16);
+        let room = |link: &Link| link.egress.mtu.saturating_sub(link.ip_len(longest) as u16);
         let most = preferred.filter_map(|link| self.links.get(link as usize)).map(room).min();
+        let most = parity.iter().map(|copy| copy.mtu.saturating_sub(shard_len as u16)).chain(most).min();
         let mut copies = copies.into_iter();
-        let first = copies.next()?;
+        let mut first = copies.next()?;
+        // What its sender is told is bounded by this one path's MTU where the flight's is less than IPv6 allows.
+        if coded && let Some(most) = most.filter(|most| *most >= V6_MTU_MIN) {
+            first.mtu = first.mtu.min(most);
+        }
         let number = number(&mut self.registry.destinations, destination);
         let flight =
             Flight::new(destination, number, first, copies.collect(), most, sealed, application.trace);
@@ -482,13 +527,29 @@ impl Tables {
             (false, 0) => flight,
             (false, _) => flight.ordered(),
         };
-        let cell = adaptive.then(|| self.steps.get(&(index, destination)).cloned().unwrap_or_default());
-        self.flights.push(match cell {
-            Some(cell) => flight.adaptive(cell),
-            None => flight,
+        if adaptive {
+            // At the step of parity packets go by another flight, whose packets are a little shorter.
+            let coded =
+                self.add_coded(topology, set, (index, application), destination, towards_gateway, dead);
+            let most =
+                coded.and_then(|number| self.flights.get(usize::from(number))).map(|flight| flight.mtu);
+            let cell = self.steps.get(&(index, destination)).cloned().unwrap_or_default();
+            self.flights.push(flight.adaptive(cell, coded, most));
+            return Some(self.flights.len() as u16 - 1);
+        }
+        let own_number = self.flights.len() as u16;
+        let coding = application.routing.coding;
+        self.flights.push(match coded {
+            true => flight.coded(Coded { number: own_number, coding, copies: parity }),
+            false => flight,
         });
         Some(self.flights.len() as u16 - 1)
     }
+}
+
+/// Whether packets of a protocol may have parity packets.
+fn is_coded(protocol: Protocol) -> bool {
+    matches!(protocol, Protocol::Parity | Protocol::Adaptive)
 }
 
 /// Every address of a pool's range.

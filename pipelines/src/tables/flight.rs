@@ -4,6 +4,7 @@ use super::link::Link;
 use super::routes::Egress;
 use super::template::{COPY_LEN_MAX, Template};
 use crate::step::StepCell;
+use overlay::parity::Coding;
 use overlay::protocol::Protocol;
 use overlay::sampling::Threshold;
 use overlay::seal::TAG_LEN;
@@ -39,10 +40,26 @@ pub struct Flight {
     pub spread: Option<Spread>,
     /// What is sent beside each packet, where that changes.
     pub adaptive: Option<Arc<StepCell>>,
+    /// The flight by which its packets go while parity packets protect them, by its number among all.
+    pub with_parity: Option<u16>,
+    /// How lost packets are to be rebuilt, where packets take one path and their parity packets the others.
+    pub coded: Option<Box<Coded>>,
     /// Which packets carry records of their hops.
     pub sampled: Threshold,
     /// Links that they record at most.
     pub hops_max: u8,
+}
+
+/// How a flight's packets are coded, and where their parity packets go.
+#[derive(Clone, Debug)]
+pub struct Coded {
+    /// The flight's own number.
+    pub number: u16,
+    /// Packets and parity packets of a group, and how long it stays open.
+    pub coding: Coding,
+    /// The paths of parity packets, which take turns within a group; none where only the packets' own lives. Their MTU is that of
+    /// a shard.
+    pub copies: Vec<Copy>,
 }
 
 /// An option of some protocols, as it leaves the sender.
@@ -100,7 +117,7 @@ impl Spread {
 }
 
 /// What every IPv6 link must carry (RFC 8200 section 5).
-const V6_MTU_MIN: u16 = 1280;
+pub(super) const V6_MTU_MIN: u16 = 1280;
 
 impl Flight {
     /// A flight to a node, numbered in the registry, of these copies; its packets have `most` bytes at most, and are
@@ -131,7 +148,9 @@ impl Flight {
             extension,
             is_ordered: false,
             spread: None,
+            coded: None,
             adaptive: None,
+            with_parity: None,
             sampled,
             hops_max,
         }
@@ -156,10 +175,18 @@ impl Flight {
         Flight { protocol, spread: Some(Spread::new(weights)), ..self.ordered() }
     }
 
-    /// The same with as many copies as the cell says. Hop records would tell of copies that are not sent.
-    pub fn adaptive(self, cell: Arc<StepCell>) -> Flight {
+    /// The same with each packet on the first path alone, and parity packets on others.
+    pub fn coded(self, coded: Coded) -> Flight {
+        let (is_prepared, sampled) = (true, Threshold::one_in(0));
+        Flight { is_prepared, sampled, protocol: Protocol::Parity.id(), coded: Some(Box::new(coded)), ..self }
+    }
+
+    /// The same with as many copies as the cell says, or by another flight with parity packets, whose packets have `most` bytes at most. Hop
+    /// records would tell of copies that are not sent.
+    pub fn adaptive(self, cell: Arc<StepCell>, with_parity: Option<u16>, most: Option<u16>) -> Flight {
         let (protocol, sampled) = (Protocol::Adaptive.id(), Threshold::one_in(0));
-        Flight { protocol, sampled, is_prepared: true, adaptive: Some(cell), ..self }
+        let mtu = most.map_or(self.mtu, |most| most.min(self.mtu));
+        Flight { protocol, sampled, mtu, is_prepared: true, adaptive: Some(cell), with_parity, ..self }
     }
 
     /// The copy on a path by its place.

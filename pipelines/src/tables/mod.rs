@@ -19,7 +19,7 @@ mod template;
 pub use addresses::AddressTable;
 pub use compile::{CompileError, Input, pool_addresses};
 pub use dead::Dead;
-pub use flight::{Copy, Departure, Extension, Flight, Spread};
+pub use flight::{Coded, Copy, Departure, Extension, Flight, Spread};
 pub use hops::{Hops, NextHops};
 pub use link::Link;
 pub use mtus::Mtus;
@@ -273,6 +273,8 @@ pub struct Tables {
     pub steps: BTreeMap<(u16, NodeId), Arc<StepCell>>,
     /// The slot that packets without a path are counted in; `None` where no application sends any.
     pub pathless: Option<u16>,
+    /// Whether lost packets are rebuilt here: packets of some application that end here have parity packets.
+    pub rebuilds: bool,
     /// Regions that packets without a path may come from, by number: those beside this node's.
     pub beside: Vec<bool>,
     /// Regions whose packets end here, by number: those at the other end of a path set.

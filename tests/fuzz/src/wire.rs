@@ -1,7 +1,7 @@
 //! The overlay's header: any bytes may come as UDP payload.
 
 use overlay::wire::{
-    HEADER_LEN, HOPS_MAX, Header, Located, ORDER_LEN, Order, SourceRoute, decrement_hop_limit, locate,
+    HEADER_LEN, HOPS_MAX, Header, Located, ORDER_LEN, Order, PARITY_LEN, Parity, SourceRoute, decrement_hop_limit, locate,
 };
 use packet::Reason;
 
@@ -20,6 +20,9 @@ pub fn run(data: &[u8]) {
     }
     if found.extensions.order_at != 0 {
         order(data, &found);
+    }
+    if found.extensions.parity_at != 0 {
+        parity(data, &found);
     }
 
     let mut forwarded = data.to_vec();
@@ -45,6 +48,15 @@ fn order(data: &[u8], found: &Located) {
     assert_eq!(written[4..], data[at..at + ORDER_LEN - 4]);
     let sequence = found.header.sequence;
     assert!(order.before(sequence) < sequence || order.before(sequence) == 0);
+}
+
+/// Which packets a parity packet covers is written as it was read, but for what is reserved; and no packet is ordered as well.
+fn parity(data: &[u8], found: &Located) {
+    let at = usize::from(found.extensions.parity_at);
+    let parity = Parity::read(&data[..found.inner_at], at).expect("a located option is there");
+    let written = parity.option();
+    assert_eq!((&written[4..6], &written[8..]), (&data[at..at + 2], &data[at + 4..at + PARITY_LEN - 4]));
+    assert_eq!((found.header.protocol, found.extensions.order_at), (5, 0));
 }
 
 /// A source route that is believed has a hop before and, until all are passed, one after; passing one changes one byte.

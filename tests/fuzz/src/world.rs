@@ -210,6 +210,7 @@ impl World {
                 window: 64,
                 watching: overlay::elimination::Watching::default(),
                 ordering: overlay::ordering::Bounds::default(),
+                parity: overlay::parity::Bounds { bytes: 1 << 16, groups: 16, hold_ns: 50_000_000 },
                 flow_idle_s: 300,
                 refuses_aloud: true,
                 answers_per_second: 10,
