@@ -6,16 +6,16 @@
 
 local GENEVE_PORT = 6081
 local OPTION_CLASS = 0xff50
-local TYPE_ROUTE, TYPE_STREAM, TYPE_ORDER, TYPE_SOURCE_ROUTE, TYPE_TRACE = 0x81, 0x82, 0x84, 0x85, 0x03
+local TYPE_ROUTE, TYPE_STREAM, TYPE_ORDER, TYPE_SOURCE_ROUTE, TYPE_PARITY, TYPE_TRACE = 0x81, 0x82, 0x84, 0x85, 0x86, 0x03
 local VERSION = 1
-local GENEVE_LEN, OPTION_HEADER_LEN, OPTION_DATA_LEN, ORDER_DATA_LEN = 8, 4, 16, 8
+local GENEVE_LEN, OPTION_HEADER_LEN, OPTION_DATA_LEN, ORDER_DATA_LEN, PARITY_DATA_LEN = 8, 4, 16, 8, 12
 local TRACE_HEAD_LEN, RECORD_LEN = 12, 16
 
 local proa = Proto("proa", "Proa overlay")
 
 local inner_types = { [0x0800] = "IPv4", [0x86dd] = "IPv6" }
-local protocols = { [1] = "shortest", [2] = "replicate", [3] = "cleanest", [4] = "spread", [7] = "source-route", [8] = "direct" }
-local with_path = { [2] = true, [4] = true }
+local protocols = { [1] = "shortest", [2] = "replicate", [3] = "cleanest", [4] = "spread", [5] = "parity", [6] = "adaptive", [7] = "source-route", [8] = "direct" }
+local with_path = { [2] = true, [4] = true, [5] = true, [6] = true }
 local HOPS_MAX = 8
 
 local f = {
@@ -40,6 +40,10 @@ local f = {
     order = ProtoField.none("proa.order", "Order"),
     flow = ProtoField.uint32("proa.flow", "Flow", base.HEX),
     back = ProtoField.uint32("proa.back", "Numbers back to the flow's packet before", base.DEC),
+    parity = ProtoField.none("proa.parity", "Parity"),
+    parity_index = ProtoField.uint8("proa.parity.index", "Number in its group", base.DEC),
+    parity_count = ProtoField.uint8("proa.parity.count", "Parity packets of the group", base.DEC),
+    members = ProtoField.uint64("proa.parity.members", "Packets that it covers, by bit", base.HEX),
     source_route = ProtoField.none("proa.source_route", "Source route"),
     hops = ProtoField.uint8("proa.hops", "Hops", base.DEC),
     passed = ProtoField.uint8("proa.passed", "Passed", base.DEC),
@@ -123,6 +127,13 @@ local function find_options(tvb, at, stop)
                 note("the order option has " .. length .. " bytes, not " .. ORDER_DATA_LEN)
             end
             found.order = tvb(data_at, length)
+        elseif class == OPTION_CLASS and kind == TYPE_PARITY then
+            if found.parity then
+                note("the parity option is there twice")
+            elseif length ~= PARITY_DATA_LEN then
+                note("the parity option has " .. length .. " bytes, not " .. PARITY_DATA_LEN)
+            end
+            found.parity = tvb(data_at, length)
         elseif class == OPTION_CLASS and kind == TYPE_SOURCE_ROUTE then
             local count = length > 0 and tvb(data_at, 1):uint() or 0
             if found.source_route then
@@ -170,6 +181,8 @@ local function judge(tvb, found)
         return fault("overlay_option", "a source route is there, or is missing, by protocol " .. protocols[protocol])
     elseif protocol == 4 and not found.order then
         return fault("overlay_option", "spread over paths, but without a place in its flow")
+    elseif found.parity and (protocol ~= 5 or found.order) then
+        return fault("overlay_option", "a parity option by protocol " .. protocols[protocol] .. ", or with a place in a flow")
     elseif stream(4, 1):uint() ~= 0 or route(8, 8):uint64() ~= UInt64(0) then
         return fault("overlay_unexpected_key", "authenticated or sealed, but no link has a key", refused)
     end
@@ -211,6 +224,14 @@ local function show_order(tree, order)
     local branch = tree:add(f.order, order)
     branch:add(f.flow, order(0, 4))
     branch:add(f.back, order(4, 4))
+end
+
+local function show_parity(tree, parity)
+    local branch = tree:add(f.parity, parity)
+    branch:append_text(": " .. parity(0, 1):uint() + 1 .. " of " .. parity(1, 1):uint())
+    branch:add(f.parity_index, parity(0, 1))
+    branch:add(f.parity_count, parity(1, 1))
+    branch:add(f.members, parity(4, 8))
 end
 
 local function show_source_route(tree, route)
@@ -297,6 +318,9 @@ local function show(tvb, pinfo, tree)
     if found and found.order and found.order:len() == ORDER_DATA_LEN then
         show_order(branch, found.order)
     end
+    if found and found.parity and found.parity:len() == PARITY_DATA_LEN then
+        show_parity(branch, found.parity)
+    end
     if found and found.source_route and found.source_route:len() >= 4 then
         show_source_route(branch, found.source_route)
     end
@@ -312,15 +336,18 @@ local function show(tvb, pinfo, tree)
     if bit.band(tvb(1, 1):uint(), 0x80) ~= 0 then
         branch:add(f.probe, tvb(1, 1))
         summary = "probe of " .. summary
+    elseif found.parity then
+        summary = "parity of " .. summary .. " on"
     elseif proa.prefs.copies then
         show_copy(branch, pinfo, tvb, route, stream)
     end
-    return summary
+    return summary, found.parity ~= nil
 end
 
 function proa.dissector(tvb, pinfo, tree)
-    local summary = show(tvb, pinfo, tree)
-    local consumed = geneve and geneve:call(tvb, pinfo, tree) or tvb:len()
+    local summary, is_parity = show(tvb, pinfo, tree)
+    -- What a parity packet holds is no packet, whatever GENEVE's header says of it.
+    local consumed = not is_parity and geneve and geneve:call(tvb, pinfo, tree) or tvb:len()
     if summary then
         pinfo.cols.info:append(" [Proa " .. summary .. "]")
     end

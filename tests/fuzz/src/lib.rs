@@ -13,6 +13,7 @@ mod mend;
 pub mod nat;
 mod reply;
 pub mod seeds;
+pub mod report;
 pub mod stamp;
 pub mod sync;
 pub mod takeover;
@@ -31,6 +32,7 @@ pub const TARGETS: &[Target] = &[
     ("nat", nat::run),
     ("frame", frame::run),
     ("bfd", bfd::run),
+    ("report", report::run),
     ("stamp", stamp::run),
     ("trace", trace::run),
     ("keys", keys::run),
