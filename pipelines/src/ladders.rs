@@ -75,7 +75,8 @@ impl Ladders {
         for (index, application) in (0..).zip(&topology.applications) {
             for (destination, towards_gateway, ends) in destinations(topology, node, application) {
                 let (settings, coding) = (application.routing.adaptive, application.routing.coding);
-                let parity_packets = coding.packets.div_ceil(coding.parity.max(1));
+                // Without parity packets there is no such step.
+                let parity_packets = coding.packets.checked_div(coding.parity).unwrap_or(0);
                 let known = before.remove(&(application.name.clone(), destination));
                 let (mut ladder, cell) = known.map_or_else(
                     || {

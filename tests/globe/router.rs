@@ -122,6 +122,9 @@ impl Router {
             burst.push(pool.with(frame).expect("a pool as large as all bursts"));
         }
         forwarder.process(now_ns, port, &mut burst, pool, out);
+        if forwarder.is_due(now_ns) {
+            forwarder.catch_up(now_ns, pool, out);
+        }
         out.seen.clear();
         for (port, queue) in out.tx.iter_mut().enumerate() {
             for buf in queue.drain(..) {
@@ -131,6 +134,11 @@ impl Router {
         }
         out.ports = 0;
         assert!(out.punts.is_empty() && out.handoffs.is_empty(), "all neighbours are known");
+    }
+
+    /// Whether groups of packets are open, which it is to end in time.
+    pub fn has_open_groups(&self) -> bool {
+        self.worker.as_ref().is_some_and(|worker| worker.forwarder.groups_open() > 0)
     }
 
     /// What it has dropped, by reason.

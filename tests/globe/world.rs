@@ -40,6 +40,8 @@ enum Event {
     Signal(usize, usize, Signal),
     /// A node looks at what it knows.
     Learn(usize),
+    /// A node does what is due.
+    Due(usize),
     /// An end of flows looks at what is lost.
     Adapt(usize),
     /// A report by a node on what has come, at the first of these nodes, on its way to the last.
@@ -71,6 +73,8 @@ pub struct World {
     /// By node, those that packets may cross.
     routers: Vec<Option<Router>>,
     known: Vec<Known>,
+    /// By node, whether it is going to do what is due.
+    due: Vec<bool>,
     lines: Lines,
     events: Events<Event>,
     /// By node: when its flood is looked at next, ns.
@@ -108,7 +112,12 @@ impl World {
         for (at, contender) in overlay.contenders.iter().enumerate() {
             uses.entry(contender.protocol.id()).or_default().push(at);
         }
-        let only = uses.into_iter().filter(|(_, at)| at.len() == 1).map(|(id, at)| (id, at[0])).collect();
+        let mut only: BTreeMap<u8, usize> =
+            uses.into_iter().filter(|(_, at)| at.len() == 1).map(|(id, at)| (id, at[0])).collect();
+        // Adaptive packets may be those of parity for a while.
+        if let Some(at) = only.get(&Protocol::Adaptive.id()).copied() {
+            only.entry(Protocol::Parity.id()).or_insert(at);
+        }
         let mut world = World {
             conditions,
             now_ns: 0,
@@ -116,6 +125,7 @@ impl World {
             control,
             routers: (0..count).map(|_| None).collect(),
             known: (0..count).map(|_| Known::default()).collect(),
+            due: vec![false; count],
             lines: Lines::new(seed),
             events: Events::new(),
             floods_ns: vec![u64::MAX; count],
@@ -257,6 +267,10 @@ impl World {
             Event::Watch(node, other) => self.watch(node, other),
             Event::Signal(from, to, signal) => self.signal(from, to, &signal),
             Event::Learn(node) => self.learn(node),
+            Event::Due(node) => {
+                self.due[node] = false;
+                self.forward(node, &[], UNDERLAY);
+            }
             Event::Adapt(node) => self.adapt(node),
             Event::Told(from, hops, report) => self.told(from, &hops, report),
         }
@@ -317,6 +331,10 @@ impl World {
                 None => *lost += 1,
             }
         });
+        let is_due = router.has_open_groups() && !core::mem::replace(&mut self.due[node], true);
+        if is_due {
+            self.events.add(self.now_ns + MILLISECOND, Event::Due(node));
+        }
         for mark in delivered {
             self.deliver(mark);
         }

@@ -10,6 +10,7 @@ use std::path::Path;
 fn protocols_leave_spend_and_take_what_they_should_and_are_told_to() {
     let table = measure(&Size::SMALL, |_| ());
     replicas_over_independent_paths_leave_the_product_of_their_losses(&table);
+    parity_leaves_what_more_losses_than_it_has_leave(&table);
     every_copy_is_paid_for_and_none_twice(&table);
     further_paths_make_nothing_slower(&table);
     the_table_is_as_it_is_told(&table);
@@ -52,6 +53,18 @@ fn replicas_over_independent_paths_leave_the_product_of_their_losses(table: &Tab
     // Near p² is to mean something: there were losses to count.
     let twice = table.cell("replicate ×2", "10 %");
     assert!((0.005..0.02).contains(&twice.residual()), "{}", twice.residual());
+}
+
+/// A packet stays lost where at least two others of its group's ten are lost as well. What is left is lost three and more at a time.
+fn parity_leaves_what_more_losses_than_it_has_leave(table: &Table) {
+    for (column, p) in [("none", 0.0_f64), ("1 %", 0.01), ("5 %", 0.05), ("10 %", 0.10)] {
+        let share = p * (1.0 - (1.0 - p).powi(9) - 9.0 * p * (1.0 - p).powi(8));
+        near(table, "parity 8+2", column, share, 4.0);
+    }
+    let spent = table.cell("parity 8+2", "none").bandwidth();
+    // 76 bytes for 500 with each, and 20 more with two for eight.
+    let full = (8.0 * 576.0 + 2.0 * 596.0) / (8.0 * 500.0);
+    assert!((spent - full).abs() < 0.01, "{spent} instead of {full}");
 }
 
 fn every_copy_is_paid_for_and_none_twice(table: &Table) {

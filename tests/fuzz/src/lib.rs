@@ -11,6 +11,7 @@ pub mod keys;
 pub mod linkstate;
 mod mend;
 pub mod nat;
+pub mod parity;
 mod reply;
 pub mod seeds;
 pub mod report;
@@ -35,6 +36,7 @@ pub const TARGETS: &[Target] = &[
     ("report", report::run),
     ("stamp", stamp::run),
     ("trace", trace::run),
+    ("parity", parity::run),
     ("keys", keys::run),
     ("linkstate", linkstate::run),
     ("takeover", takeover::run),

@@ -1,7 +1,7 @@
 //! The seeds of each target's corpus, made from test vectors, captures and example files.
 
 use crate::world::{EDGE, GATEWAY, MID, examples};
-use crate::{frame, keys, linkstate, nat, sync, takeover, trace};
+use crate::{frame, keys, linkstate, nat, parity, sync, takeover, trace};
 use etherparse::PacketBuilder;
 use std::path::Path;
 
@@ -29,6 +29,7 @@ pub fn of(target: &str, root: &Path) -> Vec<Seed> {
         "report" => reports(),
         "stamp" => answers(),
         "trace" => trace::seeds(),
+        "parity" => parity::seeds(),
         "keys" => keys::seeds(),
         "linkstate" => linkstate::seeds(),
         "takeover" => takeover::seeds(),

@@ -1,7 +1,8 @@
 //! The overlay's header: any bytes may come as UDP payload.
 
 use overlay::wire::{
-    HEADER_LEN, HOPS_MAX, Header, Located, ORDER_LEN, Order, PARITY_LEN, Parity, SourceRoute, decrement_hop_limit, locate,
+    HEADER_LEN, HOPS_MAX, Header, Located, ORDER_LEN, Order, PARITY_LEN, Parity, SourceRoute,
+    decrement_hop_limit, locate,
 };
 use packet::Reason;
 

@@ -142,6 +142,11 @@ fn trace() {
 }
 
 #[test]
+fn parity() {
+    smoke("parity");
+}
+
+#[test]
 fn keys() {
     smoke("keys");
 }
