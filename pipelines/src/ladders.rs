@@ -54,7 +54,10 @@ pub struct Ladders {
     /// By path, node, and whether the underlay is IPv6.
     heard: BTreeMap<(PathId, NodeId, bool), Heard>,
     due_ns: u64,
+    /// When own ports are looked at next, which is not with every report, ns.
+    ports_due_ns: u64,
     drops: u64,
+    drops_here: bool,
     version: u64,
 }
 
@@ -127,8 +130,13 @@ impl Ladders {
             return;
         }
         self.due_ns = now_ns + LOOK_NS;
-        let drops_here = drops.saturating_sub(self.drops) >= DROPS_MIN;
-        self.drops = drops;
+        let is_periodic = now_ns >= self.ports_due_ns;
+        if is_periodic {
+            self.ports_due_ns = now_ns + LOOK_NS;
+            self.drops_here = drops.saturating_sub(self.drops) >= DROPS_MIN;
+            self.drops = drops;
+        }
+        let drops_here = self.drops_here;
         for ((_, destination), rung) in &mut self.rungs {
             let [edge, gateway] = rung.ends;
             let Some(set) = topology.path_set(edge, gateway) else { continue };
