@@ -149,8 +149,8 @@ impl Ladders {
                     self.heard.entry((path.id, *destination, rung.version == IpVersion::V6)).or_default();
                 signs.lost_ppm[at] = heard.spell.ppm(now_ns / MS);
                 let Some(now_us) = latency_us(way) else { continue };
-                let best_us =
-                    if heard.best_us == 0 { now_us } else { heard.best_us + heard.best_us / FORGET + 1 };
+                let forgotten_us = if is_periodic { heard.best_us / FORGET + 1 } else { 0 };
+                let best_us = if heard.best_us == 0 { now_us } else { heard.best_us + forgotten_us };
                 heard.best_us = best_us.min(now_us);
                 (signs.latency_us[at], signs.latency_best_us[at]) = (now_us, heard.best_us);
             }
