@@ -11,8 +11,10 @@ use overlay::topology::IpVersion;
 use packet::{BufPool, PacketBuf};
 use pipelines::choices::Choices;
 use pipelines::keys::{self, Keys};
+use pipelines::ladders::Ladders;
 use pipelines::linkstate::{self, LinkState};
 use pipelines::live::{self, Live};
+use pipelines::receipts::Receipts;
 use pipelines::slow::SlowPath;
 use pipelines::tables::Interface;
 use pipelines::takeover::{self, Takeovers};
@@ -69,6 +71,10 @@ pub struct Core<P: BufPool> {
     pub link_state: LinkState,
     /// What goes over the overlay and what straight, where that is weighed.
     pub choices: Choices,
+    /// With what redundancy packets are sent, where that is adaptive.
+    pub ladders: Ladders,
+    /// What is told to others whose redundancy is.
+    pub receipts: Receipts,
     /// Path sets that follow the links: the topology in `config` is the one in force.
     pub planning: Planning,
     /// Who holds which block of NAT addresses.
@@ -107,8 +113,8 @@ pub struct Core<P: BufPool> {
     retired: Vec<Arc<Tables>>,
     /// Snapshots that found a worker's queue full, to be published again.
     unpublished: bool,
-    /// What the snapshot in force was compiled from: the versions of neighbours, of what is dead, of plans, of links, and of choices.
-    compiled_versions: [u64; 5],
+    /// What the snapshot in force was compiled from: the versions of neighbours, of what is dead, of plans, of links, of choices, and of ladders.
+    compiled_versions: [u64; 6],
     compiled_ns: u64,
     /// When link state that is not taken was told of last, ns.
     told_ns: Option<u64>,
@@ -154,6 +160,8 @@ impl<P: BufPool> Core<P> {
         let takeovers = Takeovers::new(now_ns, begun, &config.topology, config.node, identities);
         let planning = Planning::new(&config.topology, config.node);
         let choices = Choices::new(&config.topology, config.node);
+        let ladders = Ladders::new(&config.topology, config.node);
+        let receipts = Receipts::new(&config.topology, config.node, (start.seed >> 8) as u32);
         let keys = identity.and_then(|(identity, random)| {
             let begun = keys::Start { identity, rotation_s: config.keys.rotation_s, unix_offset_ms, random };
             Keys::new(now_ns, begun, &config.topology, config.node, &config.keys.identities)
@@ -167,6 +175,8 @@ impl<P: BufPool> Core<P> {
             live,
             link_state,
             choices,
+            ladders,
+            receipts,
             planning,
             takeovers,
             leases: Leases::default(),
@@ -187,7 +197,7 @@ impl<P: BufPool> Core<P> {
             pool,
             retired: Vec::new(),
             unpublished: false,
-            compiled_versions: [0; 5],
+            compiled_versions: [0; 6],
             compiled_ns: 0,
             told_ns: None,
         }
@@ -208,6 +218,7 @@ impl<P: BufPool> Core<P> {
         self.live.tick(now_ns, &self.tables);
         self.link_state.tick(now_ns, &self.tables, self.live.links());
         self.choices.tick(now_ns, &self.config.topology, self.live.links(), self.link_state.views());
+        self.pump_adaptive(now_ns);
         self.note_incoming(now_ns);
         self.look_for_alarms(now_ns);
         self.pump_plans(now_ns);
@@ -241,6 +252,8 @@ impl<P: BufPool> Core<P> {
             tallies,
             self.takeover_timeout(),
             self.choices.timeout(),
+            self.ladders.timeout(),
+            self.receipts.timeout(),
         ];
         let events = self.events.as_ref().map(Events::timeout);
         let own = live.into_iter().chain([self.slow.poll_timeout(), keys, compile, traces, events]);
@@ -334,11 +347,11 @@ impl<P: BufPool> Core<P> {
     }
 
     /// What a snapshot depends on beside the configuration.
-    fn versions(&self) -> [u64; 5] {
+    fn versions(&self) -> [u64; 6] {
         // Where nothing goes hop by hop, what others say of links changes nothing.
         let links = if self.config.routes_by_links() { self.link_state.version() } else { 0 };
         let (plans, choices) = (self.planning.version(), self.choices.version());
-        [self.slow.version(), self.live.version(), plans, links, choices]
+        [self.slow.version(), self.live.version(), plans, links, choices, self.ladders.version()]
     }
 
     /// Publishes a new snapshot when neighbours or what is dead have changed.
@@ -366,7 +379,8 @@ impl<P: BufPool> Core<P> {
     ) -> Result<Tables, pipelines::tables::CompileError> {
         let neighbors: Vec<_> = self.slow.neighbors().collect();
         let versions = self.versions();
-        let known = (self.live.dead(), self.live.mtus(), self.link_state.views(), &self.choices);
+        let known =
+            (self.live.dead(), self.live.mtus(), self.link_state.views(), &self.choices, &self.ladders);
         let previous = Some(&*self.tables);
         let blocks = self.blocks();
         let (interfaces, seed) = (&self.interfaces, self.seed);
@@ -399,6 +413,8 @@ impl<P: BufPool> Core<P> {
         self.takeovers.reconfigure(now_ns, topology, *node, &keys.identities);
         self.link_state.reconfigure(topology, *node, &keys.identities);
         self.choices.reconfigure(topology, *node);
+        self.ladders.reconfigure(topology, *node);
+        self.receipts.reconfigure(topology, *node);
         if let Some(keyring) = &mut self.keyring {
             keyring.keys.reconfigure(topology, *node, &keys.identities);
         }

@@ -41,6 +41,7 @@ mod report_liveness;
 mod report_plans;
 mod report_prefixes;
 mod report_server;
+mod report_steps;
 mod report_takeover;
 pub mod run;
 pub mod sandbox;

@@ -17,6 +17,7 @@ use crate::report_keys;
 use crate::report_links;
 use crate::report_plans;
 use crate::report_prefixes;
+use crate::report_steps;
 use crate::report_takeover;
 
 /// The type of what [`text`] returns.
@@ -102,6 +103,7 @@ fn collect<P: BufPool>(core: &Core<P>, process: &Process) -> Vec<Metric> {
     report_plans::metrics(core, &mut metrics);
     report_choices::metrics(core, &mut metrics);
     report_prefixes::metrics(core, &mut metrics);
+    report_steps::metrics(core, &mut metrics);
     report_keys::metrics(core, &mut metrics);
     report_takeover::metrics(core, &mut metrics);
     metrics_traces::metrics(core, &mut metrics);
@@ -228,6 +230,12 @@ fn workers<P: BufPool>(core: &Core<P>, metrics: &mut Vec<Metric>) {
     counter(metrics, name, "Packets after their turn", roles(|roles| roles.order_late.get()));
     let name = "order_no_room";
     counter(metrics, name, "Packets before their turn", roles(|roles| roles.order_no_room.get()));
+    let name = "adaptive_bytes";
+    counter(metrics, name, "Bytes of packets by adaptive", roles(|roles| roles.adaptive_bytes.get()));
+    let (name, help) = ("adaptive_extra_bytes", "Bytes of redundancy beside them");
+    counter(metrics, name, help, roles(|roles| roles.adaptive_extra_bytes.get()));
+    let (name, help) = ("adaptive_capped", "Packets with less redundancy than asked for, by the cap");
+    counter(metrics, name, help, roles(|roles| roles.adaptive_capped.get()));
     counter(metrics, "parity_sent", "Parity packets sent", roles(|roles| roles.parity_sent.get()));
     let name = "parity_groups_full";
     counter(metrics, name, "Groups that had all their packets", roles(|roles| roles.parity_full.get()));

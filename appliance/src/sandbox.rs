@@ -13,6 +13,7 @@ use conf::Config;
 use packet::heap::{HeapBuf, HeapPool};
 use packet::{Mac, PacketBuf};
 use pipelines::choices::Choices;
+use pipelines::ladders::Ladders;
 use pipelines::tables::{Dead, Mtus};
 use pipelines::{Burst, Forwarder, PORTS_MAX, PortIndex, TX_MAX};
 
@@ -91,7 +92,13 @@ impl Sandbox {
             &interfaces,
             &[],
             start.seed,
-            (&Dead::default(), &Mtus::default(), &Default::default(), &Choices::default()),
+            (
+                &Dead::default(),
+                &Mtus::default(),
+                &Default::default(),
+                &Choices::default(),
+                &Ladders::default(),
+            ),
             &[],
             None,
             false,

@@ -63,7 +63,8 @@ impl Serving {
                     self.respond(client, Response::Status(Box::new(status)));
                 }
                 Request::Paths => {
-                    let paths = ctl::Paths { paths: core.paths(), choices: core.chosen() };
+                    let paths =
+                        ctl::Paths { paths: core.paths(), choices: core.chosen(), steps: core.steps() };
                     self.respond(client, Response::Paths(Box::new(paths)));
                 }
                 Request::Drops => self.respond(client, Response::Drops(core.drops())),

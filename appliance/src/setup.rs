@@ -7,6 +7,7 @@ use overlay::routing::LinkView;
 use overlay::topology::{Node, NodeId};
 use packet::{Addr, Mac};
 use pipelines::choices::Choices;
+use pipelines::ladders::Ladders;
 use pipelines::tables::{self, Block, Dead, Hops, Input, Interface, Local, Mtus};
 use pipelines::{PortIndex, Setup, Tables, slow};
 
@@ -61,7 +62,7 @@ pub fn compile(
     interfaces: &[Interface],
     neighbors: &[(PortIndex, Addr, Mac)],
     seed: u64,
-    (dead, mtus, views, choices): (&Dead, &Mtus, &[LinkView; 2], &Choices),
+    (dead, mtus, views, choices, ladders): (&Dead, &Mtus, &[LinkView; 2], &Choices, &Ladders),
     blocks: &[Block],
     previous: Option<&Tables>,
     neighbors_only: bool,
@@ -71,6 +72,7 @@ pub fn compile(
         views: views.clone(),
         detours: config.local.detours.clone(),
         straight: choices.straight().clone(),
+        steps: ladders.steps(),
     };
     Tables::compile(&Input {
         topology,

@@ -10,6 +10,7 @@ use dpdk::{Clock, Eal, Pool, Port};
 use mio::Waker;
 use pipelines::PortIndex;
 use pipelines::choices::Choices;
+use pipelines::ladders::Ladders;
 use pipelines::tables::{Dead, Mtus};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
@@ -74,7 +75,7 @@ pub(crate) fn start(config_file: &Path, config: Config) -> Result<Node, Error> {
         &interfaces,
         &[],
         begun.seed,
-        (&Dead::default(), &Mtus::default(), &Default::default(), &Choices::default()),
+        (&Dead::default(), &Mtus::default(), &Default::default(), &Choices::default(), &Ladders::default()),
         &[],
         None,
         false,

@@ -1,5 +1,6 @@
 //! How packets find their ways: the routing protocols of an application, and a node's own word on next hops.
 
+use overlay::adaptive;
 use overlay::auto::Settings;
 use overlay::parity::{Coding, PACKETS_MAX, PARITY_MAX};
 use overlay::protocol::Protocol;
@@ -76,6 +77,7 @@ const WAYS: &[(&str, Way)] = &[
     ("cleanest", Way::By(Protocol::Cleanest)),
     ("spread", Way::By(Protocol::Spread)),
     ("parity", Way::By(Protocol::Parity)),
+    ("adaptive", Way::By(Protocol::Adaptive)),
     ("source-route", Way::By(Protocol::SourceRoute)),
     ("direct", Way::By(Protocol::Direct)),
     ("auto", Way::Auto),
@@ -87,6 +89,7 @@ const OVER_THE_OVERLAY: &[(&str, Protocol)] = &[
     ("cleanest", Protocol::Cleanest),
     ("spread", Protocol::Spread),
     ("parity", Protocol::Parity),
+    ("adaptive", Protocol::Adaptive),
     ("source-route", Protocol::SourceRoute),
 ];
 const HOP_BY_HOP: &[(&str, Protocol)] = &[("shortest", Protocol::Shortest), ("cleanest", Protocol::Cleanest)];
@@ -138,8 +141,31 @@ pub(crate) fn parity(item: &Item<'_>, p: &mut Problems) -> Option<Coding> {
     })
 }
 
+/// How adaptive redundancy is chosen.
+pub(crate) fn adaptive(item: &Item<'_>, p: &mut Problems) -> Option<adaptive::Settings> {
+    table(item, "`adaptive`", p, |t, p| {
+        let default = adaptive::Settings::default();
+        let target_percent =
+            t.optional("target_percent", p, decimal(TARGET_PERCENT_MIN..=TARGET_PERCENT_MAX));
+        let recovery_seconds = t.optional("recovery_seconds", p, integer(1..=RECOVERY_S_MAX));
+        let extra_percent = t.optional("extra_percent", p, integer(0..=EXTRA_PERCENT_MAX));
+        adaptive::Settings {
+            target_ppm: target_percent.map_or(default.target_ppm, |at| (at.value * 1e4).round() as u32),
+            recovery_ms: recovery_seconds.map_or(default.recovery_ms, |at| at.value * 1000),
+            extra_percent: extra_percent.map_or(default.extra_percent, |at| at.value),
+        }
+    })
+}
+
 /// A group stays open for so long at most, ms.
 const WAIT_MS_MAX: f64 = 100.0;
+/// The loss that may be left, percent.
+const TARGET_PERCENT_MIN: f64 = 0.001;
+const TARGET_PERCENT_MAX: f64 = 50.0;
+/// The longest recovery time, seconds.
+const RECOVERY_S_MAX: u32 = 3_600;
+/// Two copies beside each packet: more are never sent.
+const EXTRA_PERCENT_MAX: u16 = 200;
 
 /// The highest price of the overlay, ms, and the longest dwell time, seconds.
 const PRICE_MS_MAX: f64 = 10_000.0;
@@ -199,7 +225,7 @@ pub(crate) fn coding(application: &At<RawApplication>, paths: &[(String, usize)]
     let raw = &application.value;
     let who = title("application", &raw.name);
     if let Some(parity) = &raw.parity {
-        if !raw.uses(Protocol::Parity) {
+        if !raw.uses(Protocol::Parity) && !raw.uses(Protocol::Adaptive) {
             error(parity.place, format!("{who} says how packets are coded, but has no parity packets"))
                 .help(p, "set routing = \"parity\", or remove parity");
             return;
@@ -244,6 +270,7 @@ pub(crate) fn check(
         _ => {}
     }
     check_auto(application, file, p);
+    check_adaptive(application, file, p);
     let Some(written) = written else { return };
     if written.value.items.is_empty() && written.value.complete {
         error(written.place, "`source_route` is empty")
@@ -279,6 +306,26 @@ fn check_auto(application: &At<RawApplication>, file: &TopologyFile, p: &mut Pro
     if let Some(routing) = raw.routing.as_ref().filter(|_| weighs && !measured) {
         error(routing.place, format!("{who} weighs ways, but nothing is measured"))
             .help(p, "enable [liveness] and [quality], or name a protocol");
+    }
+}
+
+/// Tells redundancy that can not follow losses, and settings of none.
+fn check_adaptive(application: &At<RawApplication>, file: &TopologyFile, p: &mut Problems) {
+    let raw = &application.value;
+    let who = title("application", &raw.name);
+    let adapts = raw.uses(Protocol::Adaptive);
+    if let (Some(adaptive), false) = (&raw.adaptive, adapts) {
+        error(
+            adaptive.place,
+            format!("{who} says how redundancy is chosen, but no packet of it is adaptive"),
+        )
+        .help(p, "set routing = \"adaptive\", or remove adaptive");
+    }
+    let watched = file.liveness.enabled || file.quality.enabled;
+    let place = raw.auto.as_ref().map(|at| at.place).or(raw.routing.as_ref().map(|at| at.place));
+    if let Some(place) = place.filter(|_| adapts && !watched) {
+        error(place, format!("{who} is adaptive, but paths are neither watched nor measured"))
+            .help(p, "enable [liveness] or [quality], or name another protocol");
     }
 }
 
@@ -336,7 +383,8 @@ pub(crate) fn build(raw: &RawApplication, hops: &[Option<usize>], topology: &Top
     let ordered = raw.ordered.as_ref().is_some_and(|at| at.value);
     let weights = raw.weights.iter().flat_map(|at| &at.value.items).map(|at| at.value).collect();
     let coding = raw.parity.as_ref().map(|at| at.value).unwrap_or_default();
-    Some(Routing { to_origin, to_client, hops, auto, ordered, weights, coding })
+    let adaptive = raw.adaptive.as_ref().map(|at| at.value).unwrap_or_default();
+    Some(Routing { to_origin, to_client, hops, auto, ordered, weights, coding, adaptive })
 }
 
 /// A node's detours.

@@ -109,6 +109,7 @@ pub(crate) struct RawApplication {
     pub(crate) routing: Option<At<RawRouting>>,
     pub(crate) source_route: Option<At<List<String>>>,
     pub(crate) auto: Option<At<RawAuto>>,
+    pub(crate) adaptive: Option<At<overlay::adaptive::Settings>>,
     pub(crate) ordered: Option<At<bool>>,
     pub(crate) weights: Option<At<List<u8>>>,
     pub(crate) parity: Option<At<Coding>>,
@@ -281,6 +282,7 @@ fn application(t: &mut Table<'_>, p: &mut Problems) -> RawApplication {
         parity: t.optional("parity", p, routing::parity),
         routing,
         auto,
+        adaptive: t.optional("adaptive", p, routing::adaptive),
         translation: t
             .optional("nat", p, |item, p| table(item, "`nat`", p, translation::application))
             .map(|at| at.value),

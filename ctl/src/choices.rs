@@ -12,6 +12,32 @@ pub struct Paths {
     /// What was chosen between overlay and direct way, where that is weighed.
     #[serde(default)]
     pub choices: Vec<Choice>,
+    /// What is sent beside packets, where that is adaptive.
+    #[serde(default)]
+    pub steps: Vec<Redundancy>,
+}
+
+/// What a node sends beside an application's packets to another node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Redundancy {
+    /// The application's name.
+    pub application: String,
+    /// `to_origin` or `to_client`.
+    pub direction: String,
+    /// The node's name that packets go to.
+    pub destination: String,
+    /// `none`, `parity`, `copy` or `triple`.
+    pub step: String,
+    /// Why, in a few words.
+    pub why: String,
+    /// How often the step has changed since the start.
+    pub changes: u64,
+    /// How often congestion has ended redundancy.
+    pub sheds: u64,
+    /// What each path loses now, in the order in which packets take them, percent.
+    pub loss_percent: Vec<f64>,
+    /// What is expected to be left, percent.
+    pub residual_percent: f64,
 }
 
 /// What a node has chosen for an application's packets to another node.

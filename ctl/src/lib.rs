@@ -26,12 +26,13 @@ mod show_gateways;
 mod show_keys;
 mod show_links;
 mod show_nat;
+mod show_steps;
 mod show_streams;
 mod show_traces;
 mod table;
 mod traces;
 
-pub use choices::{Choice, Paths, Weighed};
+pub use choices::{Choice, Paths, Redundancy, Weighed};
 pub use client::{Error, ask};
 pub use gateways::{Block, Gateways, Voter};
 pub use keys::{KeyPeer, Keys, Rejection};

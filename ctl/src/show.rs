@@ -7,6 +7,7 @@ use crate::show_gateways::show_gateways;
 use crate::show_keys::show_keys;
 use crate::show_links;
 use crate::show_nat::{show_clients, show_pool, show_prefixes};
+use crate::show_steps::show_steps;
 use crate::show_streams::{show_alarms, show_streams};
 use crate::show_traces::show_traces;
 use crate::table::{Table, percent, thousands};
@@ -35,7 +36,10 @@ pub fn print(answer: &[Response], all: bool) -> String {
     for response in answer {
         match response {
             Response::Status(status) => text += &show_status(status),
-            Response::Paths(shown) => text += &(show_paths(&shown.paths) + &show_choices(&shown.choices)),
+            Response::Paths(shown) => {
+                text +=
+                    &(show_paths(&shown.paths) + &show_choices(&shown.choices) + &show_steps(&shown.steps));
+            }
             Response::Drops(drops) => text += &show_drops(drops, all),
             Response::Keys(keys) => text += &show_keys(keys),
             Response::Gateways(gateways) => text += &show_gateways(gateways),
@@ -354,6 +358,7 @@ mod tests {
             &[Response::Paths(Box::new(Paths {
                 paths: vec![path(1, 75, 25), path(2, 25, 75)],
                 choices: Vec::new(),
+                steps: Vec::new(),
             }))],
             false,
         );
@@ -385,8 +390,10 @@ mod tests {
         };
         let path =
             Path { path: 7, ends: vec![end(true, Some(quality)), end(false, None)], ..Path::default() };
-        let text =
-            print(&[Response::Paths(Box::new(Paths { paths: vec![path], choices: Vec::new() }))], false);
+        let text = print(
+            &[Response::Paths(Box::new(Paths { paths: vec![path], choices: Vec::new(), steps: Vec::new() }))],
+            false,
+        );
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[4].contains("0.50 %") && lines[4].contains("1.50 / 2.50 / 12.35"), "{text}");
         assert!(lines[5].contains("down") && !lines[5].contains('%'), "{text}");

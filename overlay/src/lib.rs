@@ -4,6 +4,7 @@
 //! Pure: no clock, I/O, randomness or threads.
 #![forbid(unsafe_code)]
 
+pub mod adaptive;
 pub mod allowance;
 pub mod auto;
 pub mod bfd;

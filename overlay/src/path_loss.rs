@@ -134,6 +134,11 @@ impl Tally {
         self.counts
     }
 
+    /// Copies that the sender has numbered so far, as far as the last reading tells: those that are not received are lost or late.
+    pub fn numbered(&self) -> u64 {
+        self.expected.max(self.counts.received)
+    }
+
     /// Of the last one to two minutes.
     pub fn recent(&self) -> Counts {
         let [_, before] = self.marks;

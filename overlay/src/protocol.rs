@@ -16,6 +16,8 @@ pub enum Protocol {
     Spread = 4,
     /// Each packet once over the best path, and parity packets, of which lost ones are rebuilt, over the others.
     Parity = 5,
+    /// Over one path, and as many copies over others as losses ask for.
+    Adaptive = 6,
     /// Over the nodes that the packet names.
     SourceRoute = 7,
     /// Straight from one end to the other.
@@ -24,12 +26,13 @@ pub enum Protocol {
 
 impl Protocol {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Protocol; 7] = [
+    pub const ALL: [Protocol; 8] = [
         Protocol::Shortest,
         Protocol::Replicate,
         Protocol::Cleanest,
         Protocol::Spread,
         Protocol::Parity,
+        Protocol::Adaptive,
         Protocol::SourceRoute,
         Protocol::Direct,
     ];
@@ -43,6 +46,7 @@ impl Protocol {
             3 => Some(Protocol::Cleanest),
             4 => Some(Protocol::Spread),
             5 => Some(Protocol::Parity),
+            6 => Some(Protocol::Adaptive),
             7 => Some(Protocol::SourceRoute),
             8 => Some(Protocol::Direct),
             _ => None,
@@ -63,6 +67,7 @@ impl Protocol {
             Protocol::Cleanest => "cleanest",
             Protocol::Spread => "spread",
             Protocol::Parity => "parity",
+            Protocol::Adaptive => "adaptive",
             Protocol::SourceRoute => "source-route",
             Protocol::Direct => "direct",
         }
@@ -71,7 +76,7 @@ impl Protocol {
     /// Whether packets name the path that they take; in those of others the path's number is 0.
     #[inline(always)]
     pub const fn has_path(self) -> bool {
-        matches!(self, Protocol::Replicate | Protocol::Spread | Protocol::Parity)
+        matches!(self, Protocol::Replicate | Protocol::Spread | Protocol::Parity | Protocol::Adaptive)
     }
 
     /// Whether each node chooses the next one from its own table of ways to the destination.

@@ -8,6 +8,7 @@ use core::ops::RangeInclusive;
 use ipnetwork::{IpNetwork, Ipv6Network};
 pub use packet::IpVersion;
 
+use crate::adaptive;
 use crate::auto::Settings;
 use crate::parity::Coding;
 use crate::plan::{Certificate, Quality};
@@ -268,6 +269,8 @@ pub struct Routing {
     pub weights: Vec<u8>,
     /// How packets of [`Protocol::Parity`] are coded.
     pub coding: Coding,
+    /// How the redundancy of packets of [`Protocol::Adaptive`] is chosen.
+    pub adaptive: adaptive::Settings,
 }
 
 /// When packets of an application go straight.

@@ -14,8 +14,8 @@ local TRACE_HEAD_LEN, RECORD_LEN = 12, 16
 local proa = Proto("proa", "Proa overlay")
 
 local inner_types = { [0x0800] = "IPv4", [0x86dd] = "IPv6" }
-local protocols = { [1] = "shortest", [2] = "replicate", [3] = "cleanest", [4] = "spread", [5] = "parity", [7] = "source-route", [8] = "direct" }
-local with_path = { [2] = true, [4] = true, [5] = true }
+local protocols = { [1] = "shortest", [2] = "replicate", [3] = "cleanest", [4] = "spread", [5] = "parity", [6] = "adaptive", [7] = "source-route", [8] = "direct" }
+local with_path = { [2] = true, [4] = true, [5] = true, [6] = true }
 local HOPS_MAX = 8
 
 local f = {

@@ -79,6 +79,12 @@ pub struct RoleCounters {
     pub intermediate: Counter,
     /// Copies made beyond each packet's first: frames that leave without having come in.
     pub copies_made: Counter,
+    /// Bytes of packets whose redundancy is adaptive, headers of the overlay not counted.
+    pub adaptive_bytes: Counter,
+    /// Bytes of the redundancy that was sent beside them.
+    pub adaptive_extra_bytes: Counter,
+    /// Packets that were sent with less redundancy than their step asks for: it was above its cap.
+    pub adaptive_capped: Counter,
     /// Packets sealed.
     pub sealed: Counter,
     /// ICMP errors sent in the place of packets.

@@ -1,8 +1,10 @@
 //! The replication function: one packet becomes one copy per path, all with the same sequence number.
 
+use crate::adaptive::Redundancy;
 use crate::emit::Context;
 use crate::seal;
 use crate::tables::{Common, Copy, Departure, Flight, Link, PLAIN_COPY_LEN, Passenger};
+use overlay::adaptive::Cap;
 use overlay::ordering::Chains;
 use overlay::wire::{COPIES_AT, COPIES_MASK, HEADER_LEN, Header, Order, PATH_SEQUENCE_MASK, stream_id};
 use packet::ip::{self, Fragment};
@@ -19,6 +21,8 @@ pub struct Sequences {
     /// Flows whose packets are to leave the overlay in order.
     chains: Option<Chains>,
     seed: u64,
+    /// What redundancy may cost, by the number of its [`StepCell`](crate::step::StepCell).
+    caps: Vec<Cap>,
 }
 
 /// Flows in order that a worker remembers.
@@ -31,7 +35,7 @@ impl Sequences {
     /// `seed` keeps senders of flows from choosing which of them share a number.
     pub fn new(first: u64, worker: u16, seed: u64) -> Sequences {
         let (next, on_path) = (Vec::new(), Vec::new());
-        Sequences { next, first, on_path, worker: worker as u8, chains: None, seed }
+        Sequences { next, first, on_path, worker: worker as u8, chains: None, seed, caps: Vec::new() }
     }
 
     /// Makes room for so many destinations and paths to them; what is counted already stays.
@@ -46,6 +50,17 @@ impl Sequences {
     /// Makes room for flows in order, if there is none yet.
     pub fn reserve_chains(&mut self) {
         self.chains.get_or_insert_with(|| Chains::new(CHAINS, self.seed));
+    }
+
+    /// Makes room for so many applications and destinations whose redundancy has a cap.
+    pub fn reserve_caps(&mut self, caps: usize) {
+        self.caps.resize(caps.max(self.caps.len()), Cap::default());
+    }
+
+    /// The cap of this number.
+    #[inline(always)]
+    pub fn cap(&mut self, number: u16) -> Option<&mut Cap> {
+        self.caps.get_mut(usize::from(number))
     }
 
     /// The place of an inner packet in its flow, and how many packets of the flow there were.
@@ -200,12 +215,23 @@ impl<P: BufPool> Context<'_, P> {
         sequence: u64,
         mut buf: P::Buf,
     ) {
+        let mut flight = flight;
+        let mut more = 0;
+        if flight.adaptive.is_some() {
+            let Redundancy { copies, with_parity } = self.redundancy(flight, buf.len());
+            more = copies;
+            let tables = self.tables;
+            flight = with_parity.and_then(|number| tables.flights.get(usize::from(number))).unwrap_or(flight);
+        }
         let (epoch, turn) = match self.prepare(flight, version, stream, sequence, &mut buf) {
             Ok(prepared) => prepared,
             Err(reason) => return self.drop(buf, reason),
         };
         if let Some(coded) = &flight.coded {
             return self.send_coded(flight, coded, version, stream, sequence, epoch, buf);
+        }
+        if flight.adaptive.is_some() {
+            return self.send_adaptive(flight, more, version, stream, sequence, epoch, buf);
         }
         if let Some(copy) = flight.spread.as_ref().and_then(|spread| flight.copy(spread.turn(turn))) {
             return self.send_any_copy(copy, version, stream, sequence, epoch, true, buf);
@@ -319,7 +345,11 @@ impl<P: BufPool> Context<'_, P> {
             Err(reason) => return self.drop(buf, reason),
         };
         // Of those that it could be spread over, one is enough.
-        let more = if flight.spread.is_some() || flight.coded.is_some() { 0 } else { usize::MAX };
+        let more = match &flight.adaptive {
+            Some(_) => self.redundancy(flight, len).copies,
+            None if flight.spread.is_some() || flight.coded.is_some() => 0,
+            None => usize::MAX,
+        };
         for copy in fitting.take(more) {
             self.counters.roles.copies_made.add(1);
             match self.pool.copy(&buf) {

@@ -298,6 +298,9 @@ impl<P: BufPool> Forwarder<P> {
         }
         // Groups that are open end as they would have: by whatever flight leads where their packets went.
         self.encoder.renumber(|destination, sealed| coded_flight(&tables, destination, sealed));
+        let cells = tables.flights.iter().filter_map(|flight| flight.adaptive.as_ref());
+        let caps = cells.map(|cell| usize::from(cell.number()) + 1).max().unwrap_or(0);
+        self.sequences.reserve_caps(caps);
         self.known.forget();
         if self.tables.blocks != tables.blocks {
             self.scan.start();

@@ -145,7 +145,7 @@ fn admit_without_path(
             }
         }
         // From one end to the other, it is nobody else's.
-        Protocol::Replicate | Protocol::Spread | Protocol::Parity | Protocol::Direct => {
+        Protocol::Replicate | Protocol::Spread | Protocol::Parity | Protocol::Adaptive | Protocol::Direct => {
             Err(Reason::OverlayWrongHop)
         }
     }

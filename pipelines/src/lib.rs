@@ -12,6 +12,7 @@
 //! per packet. The same code runs on DPDK, in the simulator and under a fuzzer.
 #![forbid(unsafe_code)]
 
+mod adaptive;
 mod answer;
 pub mod batch;
 mod bindings;
@@ -30,15 +31,18 @@ mod intermediate;
 mod keyed;
 pub mod keys;
 mod known;
+pub mod ladders;
 pub mod leases;
 pub mod linkstate;
 pub mod live;
 mod mss;
 mod oversize;
 mod parity;
+pub mod receipts;
 mod seal;
 pub mod slow;
 pub mod source_limit;
+pub mod step;
 pub mod tables;
 pub mod takeover;
 mod terminate;

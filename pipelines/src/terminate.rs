@@ -120,7 +120,7 @@ fn admit_without_path(
             let passes_on = tables.peer(sender).is_some_and(|peer| peer.intermediate);
             passes_on && sender != source && tables.is_beside(sender)
         }
-        Protocol::Replicate | Protocol::Spread | Protocol::Parity => false,
+        Protocol::Replicate | Protocol::Spread | Protocol::Parity | Protocol::Adaptive => false,
     };
     if !from_there {
         return Err(Reason::OverlayWrongHop);

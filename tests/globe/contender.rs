@@ -25,6 +25,7 @@ pub const CONTENDERS: &[Contender] = &[
     contender("parity 8+2", Protocol::Parity, |app| coded(app, 8, 2)),
     contender("replicate ×2", Protocol::Replicate, |app| by(app, Protocol::Replicate, 2)),
     contender("replicate ×3", Protocol::Replicate, |app| by(app, Protocol::Replicate, 3)),
+    contender("adaptive", Protocol::Adaptive, |app| adaptive(app, Coding { parity: 0, ..Coding::default() })),
 ];
 
 const fn contender(name: &'static str, protocol: Protocol, configure: fn(&mut Application)) -> Contender {
@@ -35,6 +36,12 @@ fn coded(application: &mut Application, packets: u8, parity: u8) {
     by(application, Protocol::Parity, 2);
     // As long as a group takes to fill: a stream has a packet every few milliseconds.
     application.routing.coding = Coding { packets, parity, wait_us: 80_000 };
+}
+
+/// Without parity packets where others have some in the same streams: groups are of a stream, and would be of both.
+pub fn adaptive(application: &mut Application, coding: Coding) {
+    by(application, Protocol::Adaptive, 1);
+    application.routing.coding = coding;
 }
 
 fn by(application: &mut Application, protocol: Protocol, copies: u8) {

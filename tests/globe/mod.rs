@@ -25,7 +25,7 @@ mod watch;
 mod world;
 
 pub use chart::chart;
-pub use contender::{CONTENDERS, Contender};
+pub use contender::{CONTENDERS, Contender, adaptive};
 pub use control::Control;
 pub use layout::{Flow, NODES, Overlay, id};
 pub use lines::Conditions;

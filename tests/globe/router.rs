@@ -2,11 +2,14 @@
 
 use super::layout::{Overlay, client_net, id, mac, origin_net, underlay};
 use crate::sim::MILLISECOND;
+use overlay::adaptive::Report;
 use overlay::routing::LinkView;
 use overlay::topology::IpVersion;
 use overlay::wire::initial_sequence;
 use packet::heap::{HeapBuf, HeapPool};
 use packet::{Addr, BufPool, Mac, PacketBuf, Reason};
+use pipelines::ladders::Ladders;
+use pipelines::receipts::{Receipts, Told};
 use pipelines::tables::{Dead, Hops, Input, Interface, Tables, pool_addresses};
 use pipelines::{Burst, Forwarder, Output, PortIndex, Setup, WorkerCounters};
 use std::collections::BTreeMap;
@@ -32,6 +35,9 @@ pub struct Router {
     neighbors: Vec<(PortIndex, Addr, Mac)>,
     tables: Arc<Tables>,
     worker: Option<Box<Worker>>,
+    /// Redundancy of its own packets, and what it tells of others'.
+    ladders: Ladders,
+    receipts: Receipts,
 }
 
 struct Worker {
@@ -53,16 +59,24 @@ impl Router {
             let hosts = (2..=20).flat_map(|host| [client_net(flow, host), origin_net(flow, host)]);
             neighbors.extend(hosts.map(|host| (OUTSIDE, Addr::from(host), HOST)));
         }
-        let first =
-            compile(overlay, node, &interfaces, &neighbors, None, &Dead::default(), &LinkView::default());
-        Router { node, interfaces, neighbors, tables: Arc::new(first), worker: None }
+        let ladders = Ladders::new(&overlay.topology, id(node));
+        let receipts = Receipts::new(&overlay.topology, id(node), node as u32);
+        let known = (&Dead::default(), &LinkView::default(), &ladders);
+        let first = compile(overlay, node, &interfaces, &neighbors, None, known);
+        Router { node, interfaces, neighbors, tables: Arc::new(first), worker: None, ladders, receipts }
     }
 
     /// Compiles its tables anew, by what it knows of links now and which of its own are dead.
     pub fn learn(&mut self, overlay: &Overlay, view: &LinkView, dead: &Dead) {
         let before = self.tables.clone();
-        let tables =
-            compile(overlay, self.node, &self.interfaces, &self.neighbors, Some(&before), dead, view);
+        let tables = compile(
+            overlay,
+            self.node,
+            &self.interfaces,
+            &self.neighbors,
+            Some(&before),
+            (dead, view, &self.ladders),
+        );
         self.tables = Arc::new(tables);
         if let Some(worker) = &mut self.worker {
             worker.forwarder.swap_tables(self.tables.clone());
@@ -72,6 +86,19 @@ impl Router {
     /// The tables that it forwards by.
     pub fn tables(&self) -> &Tables {
         &self.tables
+    }
+
+    /// Looks at what has come, and at the signs for its own redundancy; returns what it tells others of their packets.
+    pub fn adapt(&mut self, overlay: &Overlay, now_ns: u64) -> Vec<Told> {
+        self.ladders.tick(now_ns, &overlay.topology, &Dead::default(), |_| None, 0);
+        let Some(worker) = &self.worker else { return Vec::new() };
+        let read = |number: u32| worker.counters.ways.get(number as usize).map(|way| way.read()).into_iter();
+        self.receipts.tick(now_ns, &self.tables.registry.incoming, read)
+    }
+
+    /// Hears what has come of its packets.
+    pub fn hear(&mut self, now_ns: u64, from: usize, report: &Report) {
+        self.ladders.hear(now_ns, id(from), IpVersion::V4, report);
     }
 
     /// Takes frames at a port; `send` sees what it transmits, with its port.
@@ -170,8 +197,7 @@ fn compile(
     interfaces: &[Interface],
     neighbors: &[(PortIndex, Addr, Mac)],
     previous: Option<&Tables>,
-    dead: &Dead,
-    view: &LinkView,
+    (dead, view, ladders): (&Dead, &LinkView, &Ladders),
 ) -> Tables {
     debug_assert!(overlay.topology.applications.iter().all(|one| one.underlay == IpVersion::V4));
     Tables::compile(&Input {
@@ -184,7 +210,7 @@ fn compile(
         dead,
         mtus: &Default::default(),
         blocks: &[],
-        hops: &Hops { views: [view.clone(), LinkView::default()], ..Hops::default() },
+        hops: &Hops { views: [view.clone(), LinkView::default()], steps: ladders.steps(), ..Hops::default() },
         neighbors_only: previous.is_some(),
     })
     .expect("a topology that holds")

@@ -8,8 +8,11 @@ use super::router::{OUTSIDE, Router, UNDERLAY};
 use super::score::Score;
 use super::watch::Signal;
 use crate::sim::{Events, MICROSECOND, MILLISECOND};
+use overlay::adaptive::{REPORT_MS, Report};
+use overlay::protocol::Protocol;
 use overlay::routing::LinkView;
 use packet::Reason;
+use pipelines::receipts::Told;
 use pipelines::tables::Dead;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,6 +42,10 @@ enum Event {
     Learn(usize),
     /// A node does what is due.
     Due(usize),
+    /// An end of flows looks at what is lost.
+    Adapt(usize),
+    /// A report by a node on what has come, at the first of these nodes, on its way to the last.
+    Told(usize, Vec<usize>, Report),
 }
 
 /// What a router was compiled by.
@@ -105,7 +112,12 @@ impl World {
         for (at, contender) in overlay.contenders.iter().enumerate() {
             uses.entry(contender.protocol.id()).or_default().push(at);
         }
-        let only = uses.into_iter().filter(|(_, at)| at.len() == 1).map(|(id, at)| (id, at[0])).collect();
+        let mut only: BTreeMap<u8, usize> =
+            uses.into_iter().filter(|(_, at)| at.len() == 1).map(|(id, at)| (id, at[0])).collect();
+        // Adaptive packets may be those of parity for a while.
+        if let Some(at) = only.get(&Protocol::Adaptive.id()).copied() {
+            only.entry(Protocol::Parity.id()).or_insert(at);
+        }
         let mut world = World {
             conditions,
             now_ns: 0,
@@ -129,6 +141,7 @@ impl World {
             overlay,
         };
         world.start_watching();
+        world.start_adapting();
         world
     }
 
@@ -142,6 +155,17 @@ impl World {
         }
         for node in watching {
             self.events.add((node as u64 * 7 % 20) * MILLISECOND, Event::Report(node));
+        }
+    }
+
+    fn start_adapting(&mut self) {
+        if self.overlay.contenders.iter().all(|contender| contender.protocol != Protocol::Adaptive) {
+            return;
+        }
+        let ends = self.overlay.flows.iter().flat_map(|flow| [flow.edge, flow.gateway]);
+        for (turn, node) in ends.enumerate() {
+            // Not all at once.
+            self.events.add(turn as u64 * 7 % 20 * MILLISECOND, Event::Adapt(node));
         }
     }
 
@@ -247,6 +271,8 @@ impl World {
                 self.due[node] = false;
                 self.forward(node, &[], UNDERLAY);
             }
+            Event::Adapt(node) => self.adapt(node),
+            Event::Told(from, hops, report) => self.told(from, &hops, report),
         }
     }
 
@@ -280,6 +306,7 @@ impl World {
         let World { overlay, conditions, now_ns, routers, lines, events, scores, only, lost, .. } = self;
         let router = routers[node].as_mut().expect("made just now");
         let mut delivered = Vec::new();
+        let mut last = None;
         router.give(overlay, *now_ns, port, frames, |port, frame| {
             if port == OUTSIDE {
                 delivered.extend(Mark::read(frame));
@@ -288,9 +315,11 @@ impl World {
             let to = node_of(frame);
             debug_assert_eq!(&frame[..6], &mac(to).0);
             let route = packets::route_of(frame);
-            let contender = route
-                .and_then(|(protocol, _)| only.get(&protocol).copied())
-                .or_else(|| Mark::read(frame).map(|mark| mark.contender));
+            // A parity packet has no mark: it leaves behind the last packet of its group, or is told by its protocol.
+            let marked = Mark::read(frame).map(|mark| mark.contender).filter(|at| *at < scores.len());
+            last = marked.or(last);
+            let of_protocol = route.and_then(|(protocol, _)| only.get(&protocol).copied());
+            let contender = marked.or(last).or(of_protocol);
             if let Some(score) = contender.and_then(|at| scores.get_mut(at)) {
                 let is_first = route.is_some_and(|(_, source)| source == id(node));
                 score.carried(frame.len() - ETHERNET_LEN, is_first);
@@ -329,6 +358,57 @@ impl World {
     fn pass(&mut self, from: usize, to: usize) -> Option<u64> {
         let ends = [from, to].map(|node| (node, self.overlay.region(node)));
         self.lines.pass(&self.overlay.map, &self.conditions, self.now_ns, ends)
+    }
+
+    /// Both halves of adaptive redundancy, as often as the daemon does them.
+    fn adapt(&mut self, node: usize) {
+        let now_ns = self.now_ns;
+        self.router(node);
+        let router = self.routers[node].as_mut().expect("made just now");
+        for told in router.adapt(&self.overlay, now_ns) {
+            let to = usize::from(told.to.0) - 1;
+            for hops in self.ways_back(node, to, &told) {
+                self.pass_report(node, node, hops, told.report.clone());
+            }
+        }
+        self.events.add(now_ns + REPORT_MS * MILLISECOND, Event::Adapt(node));
+    }
+
+    /// The nodes that a report passes: on every path where it is news, else on one.
+    fn ways_back(&self, from: usize, to: usize, told: &Told) -> Vec<Vec<usize>> {
+        let Overlay { topology, .. } = &self.overlay;
+        let [gateway, edge] = [from, to].map(|node| topology.nodes[node].region);
+        // Flows go one way only, so reports go from gateways to edges.
+        let Some(set) = topology.path_set(edge, gateway) else { return Vec::new() };
+        let count = if told.is_news { set.paths.len() } else { 1 };
+        let first = (self.now_ns / (REPORT_MS * MILLISECOND)) as usize;
+        let paths = (0..count).map(|at| &set.paths[(first + at) % set.paths.len()]);
+        let node = |region: usize| self.overlay.intermediates(region).start;
+        paths
+            .map(|path| {
+                let via = path.via.iter().rev().map(|region| node(usize::from(region.0)));
+                via.chain([to]).collect()
+            })
+            .collect()
+    }
+
+    /// A report leaves a node for the next.
+    fn pass_report(&mut self, teller: usize, from: usize, hops: Vec<usize>, report: Report) {
+        if let Some(at_ns) = hops.first().and_then(|to| self.pass(from, *to)) {
+            self.events.add(at_ns + TRANSIT_NS, Event::Told(teller, hops, report));
+        }
+    }
+
+    /// A report has come to a node.
+    fn told(&mut self, teller: usize, hops: &[usize], report: Report) {
+        match hops {
+            [] => {}
+            [last] => {
+                let now_ns = self.now_ns;
+                self.router(*last).hear(now_ns, teller, &report);
+            }
+            [here, onward @ ..] => self.pass_report(teller, *here, onward.to_vec(), report),
+        }
     }
 
     fn is_dark(&self, node: usize) -> bool {

@@ -352,7 +352,7 @@ impl Draw<'_> {
         let packets = self.random.within(1..=12) as u8;
         let parity = self.random.within(1..=u64::from(packets.min(4))) as u8;
         let coding = Coding { packets, parity, wait_us: self.random.within(500..=10_000) as u32 };
-        Routing { to_origin, to_client, hops, ordered, weights, auto: None, coding }
+        Routing { to_origin, to_client, hops, ordered, weights, auto: None, coding, ..Routing::default() }
     }
 
     /// Some origins of a region, at least one of each IP version.

@@ -5,6 +5,7 @@ use super::balance::{Arrivals, Tally, copy_header, drops};
 use super::build::{compile, forwarder, slow_config};
 use super::plan::NodePlan;
 use super::{frame, nic};
+use overlay::adaptive::Step;
 use overlay::topology::{self, Topology};
 use packet::heap::{HeapBuf, HeapPool};
 use packet::{Addr, BufPool, Counter, Mac, PacketBuf, Reason};
@@ -234,6 +235,7 @@ impl Node {
         if burst.is_empty() {
             return;
         }
+        self.change_steps(now);
         let name = self.name();
         let workers = self.workers.len() as u16;
         let (id, out) = (self.setup.plan.id.0, &mut self.out);
@@ -252,6 +254,16 @@ impl Node {
         }
         assert!(burst.is_empty(), "{name}: a burst was left");
         self.empty(now, worker, handed, turn);
+    }
+
+    /// Adaptive redundancy changes at any time: here with the time itself, some of whose bits are as good as drawn.
+    fn change_steps(&self, now: u64) {
+        let drawn = now.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60;
+        let cells = self.tables().flights.iter().filter_map(|flight| flight.adaptive.as_ref());
+        for cell in cells {
+            cell.allow(200);
+            cell.set(Step::ALL[drawn as usize % Step::ALL.len()]);
+        }
     }
 
     /// What a worker does without having received anything.

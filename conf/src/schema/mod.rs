@@ -148,11 +148,18 @@ fn schemas_know_the_readers_keys() {
     let everywhere = |text: &str| {
         let mut out = format!("{stranger}\n");
         for line in text.lines() {
-            // The commented-out `rss`, `route`, `takeover`, `auto`, `parity` and `server` count too.
-            let counts =
-                ["# rss = ", "# route = ", "# takeover = ", "# auto = ", "# parity = ", "# server = "]
-                    .iter()
-                    .any(|key| line.starts_with(key));
+            // The commented-out `rss`, `route`, `takeover`, `auto`, `parity`, `adaptive` and `server` count too.
+            let counts = [
+                "# rss = ",
+                "# route = ",
+                "# takeover = ",
+                "# auto = ",
+                "# parity = ",
+                "# adaptive = ",
+                "# server = ",
+            ]
+            .iter()
+            .any(|key| line.starts_with(key));
             let line = if counts { line.replacen("# ", "", 1) } else { line.to_owned() };
             out += &line.replace("{ ", &format!("{{ {stranger}, "));
             out += "\n";

@@ -240,6 +240,8 @@ struct Application {
     routing: Option<Routing>,
     /// How routing "auto" weighs the overlay against the direct way.
     auto: Option<Auto>,
+    /// How routing "adaptive" chooses what is sent beside each packet.
+    adaptive: Option<Adaptive>,
     /// The hops of "source-route": intermediate nodes from edge to gateway; back the other way round.
     #[schemars(length(min = 1, max = 8), inner(regex(pattern = NAME)))]
     source_route: Option<Vec<String>>,
@@ -283,6 +285,7 @@ enum RoutingProtocol {
     Cleanest,
     Spread,
     Parity,
+    Adaptive,
     SourceRoute,
     Direct,
     Auto,
@@ -303,12 +306,27 @@ struct Parity {
     wait_ms: Option<f64>,
 }
 
+/// How redundancy is chosen by what paths lose.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Adaptive {
+    /// The loss that may be left, percent.
+    #[schemars(range(min = 0.001, max = 50), extend("default" = 0.5))]
+    target_percent: Option<f64>,
+    /// For how long less must have been enough before less is sent, seconds.
+    #[schemars(range(min = 1, max = 3600), extend("default" = 10))]
+    recovery_seconds: Option<u32>,
+    /// Bytes of redundancy for 100 bytes of data at most, in the long run.
+    #[schemars(range(min = 0, max = 200), extend("default" = 100))]
+    extra_percent: Option<u16>,
+}
+
 /// How the overlay is weighed against the direct way.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 struct Auto {
     /// The routing protocol over the overlay.
-    #[schemars(extend("enum" = ["shortest", "replicate", "cleanest", "spread", "parity", "source-route"], "default" = "replicate"))]
+    #[schemars(extend("enum" = ["shortest", "replicate", "cleanest", "spread", "parity", "adaptive", "source-route"], "default" = "replicate"))]
     overlay: Option<String>,
     /// What the overlay must be worth, milliseconds of latency; 1 % of loss counts as 10.
     #[schemars(range(min = 0, max = 10_000), extend("default" = 5))]

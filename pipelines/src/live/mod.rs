@@ -22,6 +22,7 @@ mod random;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use overlay::adaptive::{self, Report};
 use overlay::bfd::{self, Packet};
 use overlay::health;
 use overlay::plpmtud;
@@ -41,10 +42,13 @@ use random::Random;
 
 use crate::PortIndex;
 use crate::datagram;
+use crate::receipts::Told;
 use crate::tables::{Dead, Mtus, Tables};
 
 /// Frames waiting for [`Live::poll_frame`] at most; what comes on top is lost.
 const FRAMES_MAX: usize = 8192;
+/// Reports waiting for [`Live::poll_report`] at most.
+const REPORTS_MAX: usize = 256;
 /// How long after the start something may be unheard of before it counts as dead, in intervals of a BFD session that
 /// is not up: three, and a little more.
 const GRACE_NS: u64 = 5_000_000_000;
@@ -79,6 +83,10 @@ pub struct Live {
     links: Vec<Link>,
     paths: Vec<Path>,
     out: VecDeque<(PortIndex, Vec<u8>)>,
+    /// Reports that came, waiting for [`Live::poll_report`].
+    reports: VecDeque<(NodeId, IpVersion, Report)>,
+    /// Counts reports, so that each takes another path.
+    turn: usize,
     dead: Dead,
     mtus: Mtus,
     version: u64,
@@ -98,6 +106,8 @@ impl Live {
             links: Vec::new(),
             paths: Vec::new(),
             out: VecDeque::new(),
+            reports: VecDeque::new(),
+            turn: 0,
             dead: Dead::default(),
             mtus: Mtus::default(),
             version: 0,
@@ -152,6 +162,31 @@ impl Live {
         let frame = self.out.pop_front()?;
         self.counters.sent += 1;
         Some(frame)
+    }
+
+    /// Tells a node what has come of its packets: over one path in turn, or over all of them.
+    pub fn report(&mut self, tables: &Tables, told: &Told) {
+        let Live { paths, out, keys, dead, turn, .. } = self;
+        let way = Way { tables, keys };
+        let ours = |path: &&Path| path.peer == told.to && path.version == told.version;
+        let lives = |path: &&Path| !dead.paths.contains(&path.key());
+        let count = paths.iter().filter(ours).filter(lives).count();
+        let only = if told.is_news { None } else { Some(*turn % count.max(1)) };
+        *turn = turn.wrapping_add(1);
+        let payload = told.report.to_bytes();
+        let chosen = paths.iter().filter(ours).filter(lives).enumerate();
+        for (_, path) in chosen.filter(|(at, _)| only.is_none_or(|only| only == *at)) {
+            let ports = (adaptive::PORT, adaptive::PORT);
+            let frame = path.frame(&way, 0, 0, ports, &payload, payload.len());
+            if let Some(frame) = frame.filter(|_| out.len() < FRAMES_MAX) {
+                out.push_back(frame);
+            }
+        }
+    }
+
+    /// The next report of what has come of this node's packets: who tells it, over which IP version.
+    pub fn poll_report(&mut self) -> Option<(NodeId, IpVersion, Report)> {
+        self.reports.pop_front()
     }
 
     /// When [`Live::tick`] has something to do next, ns on the caller's clock.
@@ -292,6 +327,14 @@ impl Live {
                 let sent =
                     path.frame(&way, bucket, test.sequence, ports, &answer.to_bytes(), inner.payload.len());
                 self.send(sent);
+                Ok(())
+            }
+            (adaptive::PORT, adaptive::PORT) => {
+                let report = Report::parse(inner.payload).map_err(|_| Reason::OverlayInner)?;
+                if self.reports.len() >= REPORTS_MAX {
+                    return Err(Reason::SlowPath);
+                }
+                self.reports.push_back((header.source, version, report));
                 Ok(())
             }
             (quality::PORT, _) => {

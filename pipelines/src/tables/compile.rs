@@ -18,6 +18,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use ipnetwork::IpNetwork;
 use nat::PrefixPair;
+use overlay::adaptive;
 use overlay::parity::SHARD_HEAD;
 use overlay::plan::{self, Refused};
 use overlay::protocol::Protocol;
@@ -28,7 +29,7 @@ use overlay::wire::{
 };
 use packet::transport::{ICMP, ICMPV6, SCTP, TCP, UDP, UDP_LITE};
 use packet::{Addr, Mac};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// What a snapshot is compiled from.
@@ -140,6 +141,7 @@ impl Tables {
             paths: Vec::new(),
             next_hops_of: NextHops::default(),
             straight: BTreeSet::new(),
+            steps: BTreeMap::new(),
             pathless: None,
             rebuilds: false,
             beside: hops::beside(topology, this.region),
@@ -308,7 +310,7 @@ impl Tables {
                 for node in nodes.filter(|node| node.roles.gateway && node.region == application.gateway) {
                     let application = self.chosen(application, index, node.id);
                     let holder = self.block(node.id).map_or(node.id, |block| block.owner);
-                    let flight = self.add_flight(topology, set, &application, holder, true, dead);
+                    let flight = self.add_flight(topology, set, (index, &application), holder, true, dead);
                     gateways.extend(flight.map(|flight| (node.id, flight)));
                 }
             }
@@ -324,8 +326,8 @@ impl Tables {
             let routing = &application.routing;
             let from_clients = self.roles.gateway && application.gateway == self.region;
             let to_clients = self.roles.edge && application.vips.iter().any(|vip| is_end(vip.node));
-            self.rebuilds |= (from_clients && routing.to_origin == Protocol::Parity)
-                || (to_clients && routing.to_client == Protocol::Parity);
+            self.rebuilds |=
+                (from_clients && is_coded(routing.to_origin)) || (to_clients && is_coded(routing.to_client));
             let sealed = application.seal != Seal::None;
             let translation = application.translation.clone();
             let gateway = application.gateway;
@@ -361,7 +363,8 @@ impl Tables {
             let set = edge.and_then(|edge| topology.path_set(edge, application.gateway));
             let application = self.chosen(application, index, vip.node);
             if let Some(set) = set.filter(|_| !self.returns.contains_key(&(vip.node, index)))
-                && let Some(flight) = self.add_flight(topology, set, &application, vip.node, false, dead)
+                && let Some(flight) =
+                    self.add_flight(topology, set, (index, &application), vip.node, false, dead)
             {
                 self.returns.insert((vip.node, index), flight);
             }
@@ -429,12 +432,28 @@ impl Tables {
         }
     }
 
+    /// The flight of an adaptive application's packets while parity packets protect them.
+    fn add_coded(
+        &mut self,
+        topology: &Topology,
+        set: &PathSet,
+        (index, application): (u16, &topology::Application),
+        destination: NodeId,
+        towards_gateway: bool,
+        dead: &Dead,
+    ) -> Option<u16> {
+        let mut coded = application.clone();
+        (coded.routing.to_origin, coded.routing.to_client) = (Protocol::Parity, Protocol::Parity);
+        coded.copies = 2;
+        self.add_flight(topology, set, (index, &coded), destination, towards_gateway, dead)
+    }
+
     /// `None` for a set without a path.
     fn add_flight(
         &mut self,
         topology: &Topology,
         set: &PathSet,
-        application: &topology::Application,
+        (index, application): (u16, &topology::Application),
         destination: NodeId,
         towards_gateway: bool,
         dead: &Dead,
@@ -447,9 +466,11 @@ impl Tables {
         let sealed = application.seal != Seal::None;
         let tag = if sealed { TAG_LEN } else { 0 };
         let (spread, coded) = (protocol == Protocol::Spread, protocol == Protocol::Parity);
+        let adaptive = protocol == Protocol::Adaptive;
         let count = match protocol {
             Protocol::Spread => set.paths.len(),
             Protocol::Parity => application.copies.max(2) as usize,
+            Protocol::Adaptive => adaptive::PATHS,
             _ => application.copies.max(1) as usize,
         };
         let order_len = if application.routing.is_ordered(towards_gateway) { ORDER_LEN } else { 0 };
@@ -463,7 +484,12 @@ impl Tables {
             first.map_or_else(Vec::new, |region| tables.intermediates(topology, *region, version, dead))
         };
         let chosen = dead.choose(set, count, destination, version);
-        let told = if spread || coded { 1 } else { chosen.len().min(usize::from(COPIES_MASK)) as u8 };
+        // How many copies leave is not known yet where it differs from packet to packet.
+        let told = match protocol {
+            Protocol::Spread | Protocol::Parity => 1,
+            Protocol::Adaptive => 0,
+            _ => chosen.len().min(usize::from(COPIES_MASK)) as u8,
+        };
         let (mut copies, mut weights, mut parity) = (Vec::new(), Vec::new(), Vec::new());
         for path in chosen {
             let place = set.paths.iter().position(|one| one.id == path.id);
@@ -523,6 +549,16 @@ impl Tables {
             (false, 0) => flight,
             (false, _) => flight.ordered(),
         };
+        if adaptive {
+            // At the step of parity packets go by another flight, whose packets are a little shorter.
+            let coded =
+                self.add_coded(topology, set, (index, application), destination, towards_gateway, dead);
+            let most =
+                coded.and_then(|number| self.flights.get(usize::from(number))).map(|flight| flight.mtu);
+            let cell = self.steps.get(&(index, destination)).cloned().unwrap_or_default();
+            self.flights.push(flight.adaptive(cell, coded, most));
+            return Some(self.flights.len() as u16 - 1);
+        }
         let own_number = self.flights.len() as u16;
         let coding = application.routing.coding;
         self.flights.push(match coded {
@@ -531,6 +567,11 @@ impl Tables {
         });
         Some(self.flights.len() as u16 - 1)
     }
+}
+
+/// Whether packets of a protocol may have parity packets.
+fn is_coded(protocol: Protocol) -> bool {
+    matches!(protocol, Protocol::Parity | Protocol::Adaptive)
 }
 
 /// Every address of a pool's range.

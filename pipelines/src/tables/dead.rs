@@ -27,7 +27,7 @@ impl Dead {
     }
 
     /// The first `copies` paths of a set over which a node is reached, or, if there is none, the first of all.
-    pub(super) fn choose<'a>(
+    pub(crate) fn choose<'a>(
         &self,
         set: &'a PathSet,
         copies: usize,

@@ -3,6 +3,7 @@
 use super::link::Link;
 use super::routes::Egress;
 use super::template::{COPY_LEN_MAX, Template};
+use crate::step::StepCell;
 use overlay::parity::Coding;
 use overlay::protocol::Protocol;
 use overlay::sampling::Threshold;
@@ -10,6 +11,7 @@ use overlay::seal::TAG_LEN;
 use overlay::topology::{NodeId, Sampling};
 use overlay::wire::{HEADER_LEN, Header, PROTOCOL_REPLICATE, SOURCE_ROUTE_LEN_MAX, SourceRoute};
 use packet::IpVersion;
+use std::sync::Arc;
 
 /// The copies of a packet to one node for one application.
 #[derive(Clone, Debug)]
@@ -36,6 +38,10 @@ pub struct Flight {
     pub is_ordered: bool,
     /// In which turns packets take the paths, where each takes one.
     pub spread: Option<Spread>,
+    /// What is sent beside each packet, where that changes.
+    pub adaptive: Option<Arc<StepCell>>,
+    /// The flight by which its packets go while parity packets protect them, by its number among all.
+    pub with_parity: Option<u16>,
     /// How lost packets are to be rebuilt, where packets take one path and their parity packets the others.
     pub coded: Option<Box<Coded>>,
     /// Which packets carry records of their hops.
@@ -143,6 +149,8 @@ impl Flight {
             is_ordered: false,
             spread: None,
             coded: None,
+            adaptive: None,
+            with_parity: None,
             sampled,
             hops_max,
         }
@@ -171,6 +179,14 @@ impl Flight {
     pub fn coded(self, coded: Coded) -> Flight {
         let (is_prepared, sampled) = (true, Threshold::one_in(0));
         Flight { is_prepared, sampled, protocol: Protocol::Parity.id(), coded: Some(Box::new(coded)), ..self }
+    }
+
+    /// The same with as many copies as the cell says, or by another flight with parity packets, whose packets have `most` bytes at most. Hop
+    /// records would tell of copies that are not sent.
+    pub fn adaptive(self, cell: Arc<StepCell>, with_parity: Option<u16>, most: Option<u16>) -> Flight {
+        let (protocol, sampled) = (Protocol::Adaptive.id(), Threshold::one_in(0));
+        let mtu = most.map_or(self.mtu, |most| most.min(self.mtu));
+        Flight { protocol, sampled, mtu, is_prepared: true, adaptive: Some(cell), with_parity, ..self }
     }
 
     /// The copy on a path by its place.

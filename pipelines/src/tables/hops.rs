@@ -4,10 +4,12 @@
 //! those that live, the destination itself at the end of the way, and what an operator says instead.
 
 use super::dead::Dead;
+use crate::step::StepCell;
 use overlay::protocol::Protocol;
 use overlay::routing::{LinkView, Metric, Network, Way};
 use overlay::topology::{Detour, IpVersion, NodeId, RegionIndex, Topology};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// What next hops follow from, beside the topology.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +20,8 @@ pub struct Hops {
     pub detours: Vec<Detour>,
     /// Applications, by their place in the topology, whose packets to a node go straight: by the choice of `auto`.
     pub straight: BTreeSet<(u16, NodeId)>,
+    /// With what the packets of an application to a node are sent, where that is adaptive.
+    pub steps: BTreeMap<(u16, NodeId), Arc<StepCell>>,
 }
 
 /// Where packets without a path go next from this node: by protocol, IP version of the underlay, and destination.

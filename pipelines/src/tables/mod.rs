@@ -30,12 +30,14 @@ pub use routes::{Egress, Interface, NextHop, Route, Routes};
 pub use template::{Common, LINK_LEN_MAX, PLAIN_COPY_LEN, Passenger, Template};
 
 use crate::batch::PortIndex;
+use crate::step::StepCell;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use overlay::topology::{Filtering, NodeId, RegionIndex, Roles, Translation};
 use packet::transport::{ICMP, ICMPV6, TCP, UDP, is_common};
 use packet::{Addr, Mac, Reason};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// What an address of this node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -269,6 +271,8 @@ pub struct Tables {
     pub next_hops_of: NextHops,
     /// Applications, by their place in the topology, whose packets to a node go straight though they are written otherwise.
     pub straight: BTreeSet<(u16, NodeId)>,
+    /// With what the packets of an application to a node are sent, where that is adaptive.
+    pub steps: BTreeMap<(u16, NodeId), Arc<StepCell>>,
     /// The slot that packets without a path are counted in; `None` where no application sends any.
     pub pathless: Option<u16>,
     /// Whether lost packets are rebuilt here: packets of some application that end here have parity packets.

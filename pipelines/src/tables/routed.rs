@@ -36,6 +36,7 @@ impl Tables {
         let link = |to: NodeId, version: IpVersion| self.peer(to)?.link[(version == IpVersion::V6) as usize];
         self.next_hops_of = NextHops::compile(topology, self.node, dead, hops, link);
         self.straight.clone_from(&hops.straight);
+        self.steps.clone_from(&hops.steps);
     }
 
     /// An application as its packets to a node are carried now: as it is written, or straight.

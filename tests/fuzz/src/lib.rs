@@ -14,6 +14,7 @@ pub mod nat;
 pub mod parity;
 mod reply;
 pub mod seeds;
+pub mod report;
 pub mod stamp;
 pub mod sync;
 pub mod takeover;
@@ -32,6 +33,7 @@ pub const TARGETS: &[Target] = &[
     ("nat", nat::run),
     ("frame", frame::run),
     ("bfd", bfd::run),
+    ("report", report::run),
     ("stamp", stamp::run),
     ("trace", trace::run),
     ("parity", parity::run),

@@ -26,6 +26,7 @@ pub fn of(target: &str, root: &Path) -> Vec<Seed> {
         "nat" => translations(),
         "frame" => scenes(root),
         "bfd" => handshakes(),
+        "report" => reports(),
         "stamp" => answers(),
         "trace" => trace::seeds(),
         "parity" => parity::seeds(),
@@ -82,6 +83,28 @@ fn answers() -> Vec<Seed> {
         ("in-order".to_owned(), [50, 0].repeat(20)),
         ("jumps".to_owned(), (0..20u8).flat_map(|n| [50, 1, n / 7, n.wrapping_mul(31)]).collect()),
         ("foreign".to_owned(), foreign.repeat(3)),
+    ]
+}
+
+/// Reports of a path that loses a tenth for a second and then nothing, of two that both do, and of a receiver that starts anew.
+fn reports() -> Vec<Seed> {
+    use overlay::adaptive::{Entry, REPORT_LEN_MAX, Report};
+    use overlay::topology::PathId;
+    let scene = |paths: u16, lives: u32| -> Vec<u8> {
+        let record = |at: u32| {
+            let received = at * 100 - at.min(10) * 10;
+            let entry = |path| Entry { path: PathId(path), numbered: at * 100, received };
+            let report = Report { life: at * lives / 40, entries: (1..=paths).map(entry).collect() };
+            let mut bytes = [vec![10], report.to_bytes()].concat();
+            bytes.resize(1 + REPORT_LEN_MAX, 0);
+            bytes
+        };
+        (0..40).flat_map(record).collect()
+    };
+    vec![
+        ("one-path".to_owned(), scene(1, 1)),
+        ("two-paths".to_owned(), scene(2, 1)),
+        ("lives".to_owned(), scene(3, 5)),
     ]
 }
 

@@ -132,6 +132,11 @@ fn stamp() {
 }
 
 #[test]
+fn report() {
+    smoke("report");
+}
+
+#[test]
 fn trace() {
     smoke("trace");
 }
