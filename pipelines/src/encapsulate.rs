@@ -98,7 +98,7 @@ impl Sequences {
 }
 
 /// Puts an option before what the overlay's header will stand before.
-pub(crate) fn extend<B: PacketBuf>(buf: &mut B, bytes: &[u8]) -> Result<(), Reason> {
+fn extend<B: PacketBuf>(buf: &mut B, bytes: &[u8]) -> Result<(), Reason> {
     buf.prepend(bytes.len()).map_err(|_| Reason::NoHeadroom)?;
     if let Some(place) = buf.data_mut().get_mut(..bytes.len()) {
         place.copy_from_slice(bytes);

@@ -73,16 +73,15 @@ impl<P: BufPool> Context<'_, P> {
                 self.counters.drop(Reason::NoBuffer);
                 continue;
             };
-            if buf.append(sum.len()).is_err() {
+            // The option in the data's room, not in the headroom: with IPv6 and a tag there would be too little of that.
+            let option = Parity { index, count, members }.option();
+            if buf.append(option.len() + sum.len()).is_err() {
                 self.drop(buf, Reason::NoTailroom);
                 continue;
             }
-            buf.data_mut().copy_from_slice(sum);
-            if let Err(reason) =
-                crate::encapsulate::extend(&mut buf, &Parity { index, count, members }.option())
-            {
-                self.drop(buf, reason);
-                continue;
+            if let Some((front, behind)) = buf.data_mut().split_at_mut_checked(option.len()) {
+                front.copy_from_slice(&option);
+                behind.copy_from_slice(sum);
             }
             self.counters.roles.parity_sent.add(1);
             self.send_any_copy(copy, IpVersion::V4, stream, first, epoch, true, buf);

@@ -1,7 +1,9 @@
 //! Mistakes that others made in this field, each with the test that would show it here.
 
 use overlay::elimination::{Elimination, StreamKey};
+use overlay::parity::Coding;
 use overlay::plan::verify;
+use overlay::protocol::Protocol;
 use overlay::topology::NodeId;
 use overlay::window::Verdict;
 use packet::Reason;
@@ -109,6 +111,51 @@ fn the_window_covers_a_million_packets_a_second_and_50_ms_of_skew() {
     assert_eq!((wide[pass], wide[out_of_order], wide[discard], wide[rogue]), (225_000, 20_000, 180_000, 0));
     let narrow = run(16_384);
     assert_eq!((narrow[pass], narrow[out_of_order], narrow[rogue]), (225_000, 0, 200_000));
+}
+
+/// Parity that goes where the data goes makes a path that is full lose more. Here the path that loses carries the packets and nothing
+/// else, and when the other one is gone there is no parity at all; what is rebuilt is delivered once.
+#[test]
+fn parity_adds_nothing_to_the_path_that_loses() {
+    for lost in [0.0, 0.05] {
+        let mut plan = Plan::draw(5, &Shape { protocols: vec![Protocol::Parity], ..pair(1) });
+        plan.topology.streams = 1;
+        let routing = &mut plan.topology.applications[0].routing;
+        (routing.to_origin, routing.to_client, routing.ordered) = (Protocol::Parity, Protocol::Parity, false);
+        routing.coding = Coding { packets: 4, parity: 2, wait_us: 5000 };
+        let mut world = World::new(plan, 5, MILLISECOND);
+        let (edge, gateway) =
+            (world.plan.with_role(|roles| roles.edge)[0], world.plan.with_role(|roles| roles.gateway)[0]);
+        let middle = first_path(&world);
+        for end in [edge, gateway] {
+            let mut link = world.wan(end, middle).clone();
+            link.loss = Loss::Random(lost);
+            world.at(2 * SECOND, Action::Wan { from: end, to: middle, link });
+        }
+        world.plan_requests(4000, 60, 3 * SECOND, 4 * SECOND);
+        world.run_until(5 * SECOND);
+        world.finish();
+        let (asked, back) = (world.ledger.exchanges.len(), world.ledger.returned());
+        if lost == 0.0 {
+            world.check_complete(|_| true);
+        }
+        // Of a group of six, three or more lost: 0.05 % of packets each way, where one path would lose 10 % of exchanges.
+        assert!(asked - back <= asked / 200, "{} of {asked} are missing", asked - back);
+        let (mut sent, mut parity, mut rebuilt) = (0, 0, 0);
+        for end in [edge, gateway] {
+            let id = world.plan.topology.path_sets[0].paths[0].id;
+            let slot = world.nodes[end].tables().registry.paths.iter().position(|known| *known == id).unwrap();
+            sent += world.nodes[end].sum(|counters| &counters.paths[slot].sent);
+            parity += world.nodes[end].sum(|counters| &counters.roles.parity_sent);
+            rebuilt += world.nodes[end].sum(|counters| &counters.roles.parity_rebuilt);
+            let usual = [Reason::Duplicate, Reason::Parity];
+            assert!(world.nodes[end].drops().keys().all(|reason| usual.contains(reason)), "{}", world.report());
+        }
+        let entered = world.nodes[edge].sum(|counters| &counters.roles.edge_ingress)
+            + world.nodes[gateway].sum(|counters| &counters.roles.gateway_reverse);
+        assert_eq!(sent, entered, "the first path carries each packet once, and no parity");
+        assert!(parity > 0 && (rebuilt > 100) == (lost > 0.0), "{parity} parity packets, {rebuilt} rebuilt");
+    }
 }
 
 /// A later copy than the window reaches is rogue: it is never delivered twice, and never harms.
