@@ -21,6 +21,8 @@ const MS: u64 = 1_000_000;
 const DROPS_MIN: u64 = 8;
 /// By which part the best latency is forgotten at each look: a quarter in a minute, so a way that stays slower is the usual one then.
 const FORGET: u32 = 12_000;
+/// Looks of which the least latency counts: a second.
+const RECENT: usize = 50;
 
 /// A sender's redundancy.
 pub struct Rung {
@@ -41,10 +43,35 @@ pub struct Rung {
 /// A path to a node.
 type Way = (PathId, NodeId, IpVersion);
 
-#[derive(Default)]
 struct Heard {
     spell: Spell,
     best_us: u32,
+    /// What was measured at the last looks, µs; 0 where nothing was.
+    recent_us: [u32; RECENT],
+    at: usize,
+}
+
+impl Default for Heard {
+    fn default() -> Heard {
+        Heard { spell: Spell::default(), best_us: 0, recent_us: [0; RECENT], at: 0 }
+    }
+}
+
+impl Heard {
+    /// Takes note of a latency; returns the least of late and of long. One probe that is late says nothing, as a busy machine is no congestion: a queue makes
+    /// all of them late.
+    fn latency(&mut self, now_us: u32, is_periodic: bool) -> (u32, u32) {
+        if is_periodic {
+            self.at = (self.at + 1) % RECENT;
+            self.best_us = self.best_us.saturating_add(self.best_us / FORGET + 1);
+        }
+        if let Some(place) = self.recent_us.get_mut(self.at) {
+            *place = now_us;
+        }
+        let least_us = self.recent_us.iter().copied().filter(|us| *us > 0).min().unwrap_or(now_us);
+        self.best_us = if self.best_us <= 1 { least_us } else { self.best_us.min(least_us) };
+        (least_us, self.best_us)
+    }
 }
 
 /// All that a node sends.
@@ -149,10 +176,7 @@ impl Ladders {
                     self.heard.entry((path.id, *destination, rung.version == IpVersion::V6)).or_default();
                 signs.lost_ppm[at] = heard.spell.ppm(now_ns / MS);
                 let Some(now_us) = latency_us(way) else { continue };
-                let forgotten_us = if is_periodic { heard.best_us / FORGET + 1 } else { 0 };
-                let best_us = if heard.best_us == 0 { now_us } else { heard.best_us + forgotten_us };
-                heard.best_us = best_us.min(now_us);
-                (signs.latency_us[at], signs.latency_best_us[at]) = (now_us, heard.best_us);
+                (signs.latency_us[at], signs.latency_best_us[at]) = heard.latency(now_us, is_periodic);
             }
             if rung.ladder.look(now_ns / MS, signs) {
                 rung.cell.set(rung.ladder.step());

@@ -4,7 +4,7 @@
 mod common;
 
 use common::*;
-use overlay::adaptive::Step;
+use overlay::adaptive::{Entry, Report, Step};
 use overlay::protocol::Protocol;
 use overlay::topology::*;
 use packet::Reason;
@@ -131,6 +131,30 @@ fn losses_that_the_gateway_counts_have_the_edge_send_copies_and_their_end_ends_t
     // Ten seconds after the last loss left the two seconds' window.
     assert!((15_000..17_000).contains(&steps[2].0), "none at {} ms", steps[2].0);
     assert!(sent_in_spell > 3_900);
+}
+
+/// Paths that both lose packets get copies, however unsteady their latency is; where all probes of a second are late, there is a queue, and copies
+/// would make it longer.
+#[test]
+fn late_probes_are_no_congestion_and_a_queue_is() {
+    let topology = adaptive();
+    let [edge, gateway] = [EDGE, GATEWAY].map(|node| NodeId(node as u16 + 1));
+    let mut ladders = Ladders::new(&topology, edge);
+    for look in 0..300u32 {
+        let now_ns = u64::from(look + 1) * 20_000_000;
+        let entry = |path| Entry { path: PathId(path), numbered: look * 20, received: look * 19 };
+        let report = Report { life: 1, entries: vec![entry(11), entry(12)] };
+        ladders.hear(now_ns, gateway, IpVersion::V4, &report);
+        let latency_us = if look < 200 && look % 10 == 0 { 10_000 } else { 60_000 };
+        ladders.tick(now_ns, &topology, &Default::default(), |_| Some(latency_us), 0);
+        let ladder = &ladders.iter().next().unwrap().1.ladder;
+        if (20..200).contains(&look) {
+            assert_eq!(ladder.step(), Step::Copy, "{look}: {:?}", ladder.why());
+        }
+        if look >= 250 {
+            assert_eq!((ladder.step(), ladder.sheds()), (Step::None, 1), "{look}: {:?}", ladder.why());
+        }
+    }
 }
 
 proptest! {
