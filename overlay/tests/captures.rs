@@ -230,7 +230,11 @@ fn accepted() {
             ..found.header
         };
         let is_parity = found.extensions.parity_at != 0;
-        let copy_of = seen.iter().filter(|_| !is_parity).find(|(header, _)| *header == identity).map(|(_, frame)| *frame);
+        let copy_of = seen
+            .iter()
+            .filter(|_| !is_parity)
+            .find(|(header, _)| *header == identity)
+            .map(|(_, frame)| *frame);
         let geneve = [&vector.bytes[..found.inner_at], &inner].concat();
         capture.push_bytes(hop(IpVersion::V4, 1, 4), &geneve, &fields(&found.header), copy_of);
         seen.push((identity, capture.frames.len()));
