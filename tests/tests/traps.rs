@@ -159,7 +159,8 @@ fn parity_adds_nothing_to_the_path_that_loses() {
         let entered = world.nodes[edge].sum(|counters| &counters.roles.edge_ingress)
             + world.nodes[gateway].sum(|counters| &counters.roles.gateway_reverse);
         assert_eq!(sent, entered, "the first path carries each packet once, and no parity");
-        assert!(parity > 0 && (rebuilt > 100) == (lost > 0.0), "{parity} parity packets, {rebuilt} rebuilt");
+        // Without loss some are rebuilt as well where parity is the quicker: whichever comes first counts.
+        assert!(parity > 0 && rebuilt > 100, "{parity} parity packets, {rebuilt} rebuilt");
     }
 }
 
