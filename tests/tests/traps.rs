@@ -144,17 +144,23 @@ fn parity_adds_nothing_to_the_path_that_loses() {
         let (mut sent, mut parity, mut rebuilt) = (0, 0, 0);
         for end in [edge, gateway] {
             let id = world.plan.topology.path_sets[0].paths[0].id;
-            let slot = world.nodes[end].tables().registry.paths.iter().position(|known| *known == id).unwrap();
+            let slot =
+                world.nodes[end].tables().registry.paths.iter().position(|known| *known == id).unwrap();
             sent += world.nodes[end].sum(|counters| &counters.paths[slot].sent);
             parity += world.nodes[end].sum(|counters| &counters.roles.parity_sent);
             rebuilt += world.nodes[end].sum(|counters| &counters.roles.parity_rebuilt);
             let usual = [Reason::Duplicate, Reason::Parity];
-            assert!(world.nodes[end].drops().keys().all(|reason| usual.contains(reason)), "{}", world.report());
+            assert!(
+                world.nodes[end].drops().keys().all(|reason| usual.contains(reason)),
+                "{}",
+                world.report()
+            );
         }
         let entered = world.nodes[edge].sum(|counters| &counters.roles.edge_ingress)
             + world.nodes[gateway].sum(|counters| &counters.roles.gateway_reverse);
         assert_eq!(sent, entered, "the first path carries each packet once, and no parity");
-        assert!(parity > 0 && (rebuilt > 100) == (lost > 0.0), "{parity} parity packets, {rebuilt} rebuilt");
+        // Without loss some are rebuilt as well where parity is the quicker: whichever comes first counts.
+        assert!(parity > 0 && rebuilt > 100, "{parity} parity packets, {rebuilt} rebuilt");
     }
 }
 
