@@ -41,6 +41,8 @@ pub(crate) struct Sync {
     tls: Arc<ClientConfig>,
     registry: Registry,
     held: Option<Held>,
+    /// What the node forwards by, if a server gave it.
+    in_force: Option<Snapshot>,
     link: Option<Link>,
     /// Which address is asked next.
     at: usize,
@@ -51,8 +53,8 @@ pub(crate) struct Sync {
     spread_ms: u64,
     started_ms: u64,
     reported_ms: u64,
-    /// Why the last snapshot is not kept.
-    unkept: Option<String>,
+    /// What could not be kept on disk, and why; tried again with each report.
+    unkept: Option<(Snapshot, String)>,
 }
 
 /// A connection.
@@ -73,13 +75,14 @@ impl Sync {
         (name, number): (&str, u16),
         servers: Servers,
     ) -> Result<Sync, membership::Error> {
-        let held = membership::kept(&servers).map(|snapshot| snapshot.held);
+        let in_force = membership::kept(&servers);
         Ok(Sync {
             name: name.to_owned(),
             tls: membership::tls(&servers)?,
             servers,
             registry,
-            held,
+            held: in_force.as_ref().map(|snapshot| snapshot.held),
+            in_force,
             link: None,
             at: usize::from(number),
             pause_ms: PAUSE_MS_MIN,
@@ -127,7 +130,10 @@ impl Sync {
         if link.is_up && now_ms.saturating_sub(self.reported_ms) >= REPORT_MS {
             self.reported_ms = now_ms;
             let mut report = core.report(now_ms.saturating_sub(self.started_ms) / 1000);
-            report.alarms.extend(self.unkept.iter().cloned());
+            if let Some((snapshot, _)) = self.unkept.take() {
+                self.keep(&snapshot);
+            }
+            report.alarms.extend(self.unkept.iter().map(|(_, why)| why.clone()));
             link.node.report(now_ms, report);
         }
         if let Err(error) = link.send() {
@@ -192,6 +198,7 @@ impl Sync {
                 }
                 self.keep(snapshot);
                 self.held = Some(held);
+                self.in_force = Some(snapshot.clone());
                 node.applied(now_ns / MS, held);
             }
             Err(refused) => {
@@ -209,22 +216,26 @@ impl Sync {
     }
 
     fn keep(&mut self, snapshot: &Snapshot) {
-        self.unkept = membership::keep(&self.servers, snapshot).err().map(|error| error.to_string());
-        if let Some(why) = &self.unkept {
+        let before = self.unkept.take();
+        let Err(error) = membership::keep(&self.servers, snapshot) else { return };
+        let why = error.to_string();
+        if before.is_none_or(|(_, said)| said != why) {
             tracing::error!("{why}; after a restart the node would begin with an older revision");
         }
+        self.unkept = Some((snapshot.clone(), why));
     }
 
-    /// The same part under a later number: the file shall know it too, or an older snapshot could follow a restart.
+    /// The part in force under a later number: the file shall know it too, or an older snapshot could follow a restart, or
+    /// one that waited for a restart and was taken back meanwhile.
     fn in_step(&mut self, held: Held) {
         if self.held == Some(held) {
             return;
         }
         self.held = Some(held);
-        let kept = membership::kept(&self.servers);
-        if let Some(mut snapshot) = kept.filter(|snapshot| snapshot.held.checksum == held.checksum) {
+        if let Some(mut snapshot) = self.in_force.take().filter(|one| one.held.checksum == held.checksum) {
             snapshot.held = held;
             self.keep(&snapshot);
+            self.in_force = Some(snapshot);
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Packets made out of templates: flows in shuffled order, sequences that ascend, any number of flows.
 //!
 //! A capture in a loop repeats its sequences, so a gateway would eliminate everything from the second round on;
-//! and its frames must all fit the pool. Here each packet is a copy of a template with the flow's address, port
-//! and checksums written into it, and with the next sequence of its stream. The work per packet is that of
-//! `net_pcap` in a loop: take a buffer, copy, hand over.
+//! and its frames must all fit the pool. Here each packet is a copy of a template with the flow's inner headers
+//! written over the template's, and with the next sequence of its stream. The work per packet is that of
+//! `net_pcap` in a loop (take a buffer, copy, hand over), and must cost no more, or the source would be measured.
 
 use crate::frame::{Flow, PATH_OFFSET, SEQUENCE_OFFSET};
 use crate::{shuffle, world};
@@ -19,21 +19,20 @@ const SEED: u64 = 0x5eed;
 /// How far the second copy lags behind the first, in packets.
 const LAG: usize = 1_024;
 
-/// What differs between the packets of a source.
+/// Bytes of the inner IPv4 and UDP headers.
+const HEADERS: usize = 20 + 8;
+
+/// What differs between the packets of a source: their inner headers, and the bucket of their flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(align(32))]
 struct Record {
-    address: [u8; 4],
-    port: [u8; 2],
-    ip_checksum: [u8; 2],
-    transport_checksum: [u8; 2],
+    headers: [u8; HEADERS],
     bucket: u8,
 }
 
-/// Where a record's fields stand in the template.
+/// Where a record's fields stand among the inner headers.
 #[derive(Clone, Copy, Debug)]
 struct Places {
-    /// The inner IPv4 header.
-    ip: usize,
     /// The changing address.
     address: usize,
     /// The changing port.
@@ -46,7 +45,8 @@ pub struct Source {
     /// One per copy.
     templates: Vec<Vec<u8>>,
     is_overlay: bool,
-    places: Places,
+    /// Where the inner headers start.
+    ip: usize,
     records: Vec<Record>,
     /// The next record.
     cursor: usize,
@@ -112,16 +112,13 @@ impl Source {
         changes_source: bool,
         endpoints: impl Iterator<Item = Flow>,
     ) -> Source {
-        let places = if changes_source {
-            Places { ip, address: ip + 12, port: ip + 20 }
-        } else {
-            Places { ip, address: ip + 16, port: ip + 22 }
-        };
-        let records = endpoints.map(|flow| Record::new(flow, &templates[0], places)).collect();
+        let places =
+            if changes_source { Places { address: 12, port: 20 } } else { Places { address: 16, port: 22 } };
+        let records = endpoints.map(|flow| Record::new(flow, &templates[0][ip..], places)).collect();
         Source {
             templates,
             is_overlay: ip == INNER,
-            places,
+            ip,
             records,
             cursor: 0,
             turn: 0,
@@ -156,15 +153,20 @@ impl Source {
             let (index, sequence) = if turn == 0 { self.first() } else { self.again() };
             let record = &self.records[index];
             let frame = buf.data_mut();
-            frame.copy_from_slice(&self.templates[turn]);
-            record.write(self.places, frame);
-            if self.is_overlay {
-                frame[BUCKET_OFFSET] = record.bucket;
-                frame[SEQUENCE_OFFSET..SEQUENCE_OFFSET + 8].copy_from_slice(&sequence.to_be_bytes());
+            copy(&self.templates[turn], frame);
+            if let Some(headers) = frame.get_mut(self.ip..).and_then(|inner| inner.first_chunk_mut()) {
+                *headers = record.headers;
+            }
+            if self.is_overlay
+                && let Some(head) = frame.first_chunk_mut::<{ SEQUENCE_OFFSET + 8 }>()
+            {
+                head[BUCKET_OFFSET] = record.bucket;
+                head[SEQUENCE_OFFSET..].copy_from_slice(&sequence.to_be_bytes());
             }
             burst.push(buf);
         }
-        self.turn = (turn + 1) % self.templates.len();
+        let next = turn + 1;
+        self.turn = if next == self.templates.len() { 0 } else { next };
     }
 
     #[inline(always)]
@@ -173,9 +175,12 @@ impl Source {
         self.cursor = if index + 1 == self.records.len() { 0 } else { index + 1 };
         let sequence = &mut self.sequences[usize::from(self.records[index].bucket)];
         *sequence += 1;
-        self.recent[self.made % (LAG * 2)] = (index as u32, *sequence);
+        let sequence = *sequence;
+        if self.templates.len() > 1 {
+            self.recent[self.made % (LAG * 2)] = (index as u32, sequence);
+        }
         self.made += 1;
-        (index, *sequence)
+        (index, sequence)
     }
 
     #[inline(always)]
@@ -186,11 +191,26 @@ impl Source {
     }
 }
 
+/// Copies a template into a frame of its length, a block at a time: short as they are, a call would cost as much again.
+#[inline(always)]
+fn copy(template: &[u8], frame: &mut [u8]) {
+    const BLOCK: usize = 32;
+    let (from, _) = template.as_chunks::<BLOCK>();
+    let (to, _) = frame.as_chunks_mut::<BLOCK>();
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = *from;
+    }
+    // No frame is shorter than a block, so the last one ends with it.
+    if let (Some(to), Some(from)) = (frame.last_chunk_mut::<BLOCK>(), template.last_chunk()) {
+        *to = *from;
+    }
+}
+
 impl Record {
-    /// The fields of a flow in a template, with the checksums that follow from them.
+    /// The headers of a flow in place of a template's, with the checksums that follow from them.
     fn new(flow: Flow, template: &[u8], places: Places) -> Record {
-        let mut packet = template[places.ip..].to_vec();
-        let (address, port) = (places.address - places.ip, places.port - places.ip);
+        let mut packet = template.to_vec();
+        let Places { address, port } = places;
         packet[address..address + 4].copy_from_slice(&flow.client.octets());
         packet[port..port + 2].copy_from_slice(&flow.port.to_be_bytes());
         packet[10..12].fill(0);
@@ -198,21 +218,13 @@ impl Record {
         let addresses = [12, 16].map(|at| Addr::from_v4([0, 1, 2, 3].map(|byte| packet[at + byte])));
         let udp = &packet[20..];
         let pseudo = checksum::pseudo_header(addresses[0], addresses[1], UDP, udp.len() as u32);
-        Record {
-            address: flow.client.octets(),
-            port: flow.port.to_be_bytes(),
-            ip_checksum: (!checksum::sum(&packet[..20])).to_be_bytes(),
-            transport_checksum: nonzero(!checksum::sum_onto(pseudo, udp)).to_be_bytes(),
-            bucket: world::bucket(flow),
-        }
-    }
-
-    #[inline(always)]
-    fn write(&self, places: Places, frame: &mut [u8]) {
-        frame[places.address..places.address + 4].copy_from_slice(&self.address);
-        frame[places.port..places.port + 2].copy_from_slice(&self.port);
-        frame[places.ip + 10..places.ip + 12].copy_from_slice(&self.ip_checksum);
-        frame[places.ip + 26..places.ip + 28].copy_from_slice(&self.transport_checksum);
+        let udp_checksum = nonzero(!checksum::sum_onto(pseudo, udp));
+        let ip_checksum = !checksum::sum(&packet[..20]);
+        packet[10..12].copy_from_slice(&ip_checksum.to_be_bytes());
+        packet[26..28].copy_from_slice(&udp_checksum.to_be_bytes());
+        let mut headers = [0; HEADERS];
+        headers.copy_from_slice(&packet[..HEADERS]);
+        Record { headers, bucket: world::bucket(flow) }
     }
 }
 

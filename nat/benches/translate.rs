@@ -162,7 +162,7 @@ fn translate(criterion: &mut Criterion) {
                         }
                         let guesses = hashes.map(|hash| nat.guess(hash));
                         for (at, buffer) in buffers.iter_mut().enumerate() {
-                            let session = nat.find_guessed(guesses[at], hashes[at], &keys[at]).unwrap();
+                            let (session, _) = nat.find_guessed(guesses[at], hashes[at], &keys[at]).unwrap();
                             nat.forward(NOW, session, buffer, black_box(&ack.1)).unwrap();
                         }
                     })

@@ -1,7 +1,7 @@
 //! Finding sessions, in steps with a prefetch between, from either side.
 
 use crate::reverse::ReverseSlot;
-use crate::session::{Guess, Key, SessionIndex};
+use crate::session::{Guess, Key, SessionIndex, Tag};
 use crate::table::Nat;
 use core::hash::Hasher;
 use foldhash::{fast, quality};
@@ -60,12 +60,12 @@ impl Nat {
         Guess(session)
     }
 
-    /// The session of a key, which almost always stands where it was guessed to.
+    /// The session of a key, which almost always stands where it was guessed to, and its tag.
     #[inline(always)]
-    pub fn find_guessed(&self, Guess(at): Guess, hash: u64, key: &Key) -> Option<SessionIndex> {
+    pub fn find_guessed(&self, Guess(at): Guess, hash: u64, key: &Key) -> Option<(SessionIndex, Tag)> {
         match self.sessions.get(at as usize) {
-            Some(session) if session.is_for(key) & session.is_live() => Some(SessionIndex(at)),
-            _ => self.find(hash, key),
+            Some(session) if session.is_for(key) & session.is_live() => Some((SessionIndex(at), session.tag)),
+            _ => self.find(hash, key).map(|session| (session, self.tag(session))),
         }
     }
 

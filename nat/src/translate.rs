@@ -1,11 +1,13 @@
 //! Rewriting packets in place. Checksums are updated by the session's ready-made differences, never computed anew:
 //! a packet that came with a wrong one leaves with a wrong one (RFC 1624; RFC 4787 forbids to repair it).
 
+use crate::addresses::Addresses;
+use crate::reverse::Reverse;
 use crate::sequence::follow;
 use crate::session::{Expiry, Seconds, Session, SessionIndex};
 use crate::table::Nat;
 use packet::checksum::{Delta, add, sum};
-use packet::ip::Fragment;
+use packet::ip::{Fragment, Packet};
 use packet::transport::{ICMP, ICMPV6, TCP, Tcp, UDP, UDP_LITE, Udp};
 use packet::{Addr, Headers, IpVersion, Reason};
 
@@ -35,17 +37,32 @@ impl Nat {
         bytes: &mut [u8],
         packet: &impl Headers,
     ) -> Result<(), Reason> {
-        self.heed_client(now, session, bytes, packet)?;
+        let at = session;
+        let Nat { sessions, lifetimes, reverse, origins, .. } = self;
+        let session = &mut sessions[at.index()];
+        let state = session.expiry.state();
+        if !state.is_settled(packet.detail()) {
+            return self.forward_step(now, at, bytes, &packet.packet());
+        }
+        session.expiry = Expiry::new(now, lifetimes.of(state), state);
+        follow(&mut session.next.client, bytes, packet);
+        Rewrite::towards_origin(session, reverse, origins).packet(bytes, packet);
+        Ok(())
+    }
+
+    /// As [`Nat::forward`] for a packet that may take its session a step further.
+    #[cold]
+    #[inline(never)]
+    fn forward_step(
+        &mut self,
+        now: Seconds,
+        session: SessionIndex,
+        bytes: &mut [u8],
+        packet: &Packet,
+    ) -> Result<(), Reason> {
+        self.step_client(now, session, bytes, packet)?;
         let session = &self.sessions[session.index()];
-        let rewrite = Rewrite {
-            src: self.external(session),
-            dst: self.origins.address(session.origin),
-            src_port: session.external_port,
-            dst_port: session.origin_port,
-            addresses: session.addresses,
-            transport: session.transport,
-        };
-        rewrite.packet(bytes, packet);
+        Rewrite::towards_origin(session, &self.reverse, &self.origins).packet(bytes, packet);
         Ok(())
     }
 
@@ -62,17 +79,32 @@ impl Nat {
         bytes: &mut [u8],
         packet: &impl Headers,
     ) -> Result<(), Reason> {
-        self.heed_origin(now, session, bytes, packet)?;
+        let at = session;
+        let Nat { sessions, lifetimes, vips, .. } = self;
+        let session = &mut sessions[at.index()];
+        let state = session.expiry.state();
+        if !state.is_settled(packet.detail()) {
+            return self.reverse_step(now, at, bytes, &packet.packet());
+        }
+        session.expiry = Expiry::new(now, lifetimes.of(state), state);
+        follow(&mut session.next.origin, bytes, packet);
+        Rewrite::towards_client(session, vips).packet(bytes, packet);
+        Ok(())
+    }
+
+    /// As [`Nat::reverse`] for a packet that may take its session a step further.
+    #[cold]
+    #[inline(never)]
+    fn reverse_step(
+        &mut self,
+        now: Seconds,
+        session: SessionIndex,
+        bytes: &mut [u8],
+        packet: &Packet,
+    ) -> Result<(), Reason> {
+        self.step_origin(now, session, bytes, packet)?;
         let session = &self.sessions[session.index()];
-        let rewrite = Rewrite {
-            src: self.vips.address(session.vip),
-            dst: session.client,
-            src_port: session.vip_port,
-            dst_port: session.client_port,
-            addresses: session.addresses.reversed(),
-            transport: session.transport.reversed(),
-        };
-        rewrite.packet(bytes, packet);
+        Rewrite::towards_client(session, &self.vips).packet(bytes, packet);
         Ok(())
     }
 }
@@ -149,6 +181,31 @@ pub(crate) fn addresses_delta(old: (Addr, Addr), new: (Addr, Addr)) -> Delta {
 }
 
 impl Rewrite {
+    #[inline(always)]
+    fn towards_origin(session: &Session, pool: &Reverse, origins: &Addresses) -> Rewrite {
+        Rewrite {
+            // A client that keeps its own address has none of the pool.
+            src: pool.get_address(session.external).unwrap_or(session.client),
+            dst: origins.address(session.origin),
+            src_port: session.external_port,
+            dst_port: session.origin_port,
+            addresses: session.addresses,
+            transport: session.transport,
+        }
+    }
+
+    #[inline(always)]
+    fn towards_client(session: &Session, vips: &Addresses) -> Rewrite {
+        Rewrite {
+            src: vips.address(session.vip),
+            dst: session.client,
+            src_port: session.vip_port,
+            dst_port: session.client_port,
+            addresses: session.addresses.reversed(),
+            transport: session.transport.reversed(),
+        }
+    }
+
     /// The same for a quoted packet, which went the other way.
     pub(crate) fn quoted(self) -> Rewrite {
         let Rewrite { src, dst, src_port, dst_port, .. } = self;

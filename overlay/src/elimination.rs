@@ -205,12 +205,12 @@ impl Elimination {
     /// A stream's window, to judge a packet by and then to count it.
     #[inline(always)]
     pub fn recovery(&mut self, stream: StreamIndex) -> Option<Recovery<'_>> {
-        let at = stream.0 as usize * self.words;
-        let ring = self.rings.get_mut(at..at + self.words)?;
-        let far = self.far.get_mut(stream.0 as usize)?;
-        let stream = self.streams.get_mut(stream.0 as usize)?;
-        let (jump, totals) = (self.watching.jump, &mut self.totals);
-        Some(Recovery { stream, ring, far, size: self.size, jump, totals })
+        let first = stream.0 as usize * self.words;
+        let ring = self.rings.get_mut(first..first + self.words)?;
+        let at = stream.0 as usize;
+        let stream = self.streams.get_mut(at)?;
+        let (far, size, jump, totals) = (&mut self.far, &self.size, &self.watching.jump, &mut self.totals);
+        Some(Recovery { stream, ring, at, far, size, jump, totals })
     }
 
     /// Judges a sequence number of a packet with one copy, and remembers it at once if it passes, where there is nothing
@@ -283,9 +283,11 @@ impl Elimination {
 pub struct Recovery<'a> {
     stream: &'a mut Stream,
     ring: &'a mut [u64],
-    far: &'a mut [Share; SHARES - NEAR],
-    size: u64,
-    jump: u64,
+    at: usize,
+    // What few packets need is read when one does.
+    far: &'a mut Vec<[Share; SHARES - NEAR]>,
+    size: &'a u64,
+    jump: &'a u64,
     totals: &'a mut Totals,
 }
 
@@ -299,7 +301,7 @@ impl Recovery<'_> {
     /// Judges a sequence number without remembering it.
     #[inline(always)]
     pub fn look(&self, sequence: u64) -> Verdict {
-        self.stream.window.look(self.ring, self.size, sequence)
+        self.stream.window.look(self.ring, *self.size, sequence)
     }
 
     /// Remembers a sequence number that may pass, once its packet is known to be whole: a forged or damaged copy
@@ -309,7 +311,7 @@ impl Recovery<'_> {
     pub fn pass(&mut self, sequence: u64, verdict: Verdict, path: u16, copies: u8) {
         let stream = &mut *self.stream;
         // What is not sealed may jump as it likes: its window begins anew.
-        if stream.key.sealed && stream.window.step(sequence) > self.jump {
+        if stream.key.sealed && stream.window.step(sequence) > *self.jump {
             self.totals.jumps += 1;
             self.totals.jumped = (stream.key.source.0, stream.key.stream);
         }
@@ -318,13 +320,13 @@ impl Recovery<'_> {
             stream.lost = stream.lost.saturating_add(u32::try_from(lost).unwrap_or(u32::MAX));
         }
         stream.owed = stream.owed.wrapping_add(u32::from(copies.saturating_sub(1)));
-        shares::share(&mut stream.near, self.far, path).count(verdict);
+        shares::share(&mut stream.near, self.far, self.at, path).count(verdict);
     }
 
     /// Counts a copy that does not pass.
     #[inline(always)]
     pub fn refuse(&mut self, verdict: Verdict, path: u16) {
-        shares::share(&mut self.stream.near, self.far, path).count(verdict);
+        shares::share(&mut self.stream.near, self.far, self.at, path).count(verdict);
     }
 }
 

@@ -68,12 +68,15 @@ impl Window {
     pub fn mark(&mut self, ring: &mut [u64], sequence: u64) -> u64 {
         let mut lost = 0;
         if sequence == self.next && sequence != 0 {
-            if ring[place(ring, sequence)] >> (sequence % 64) & 1 == 0 {
-                lost = u64::from(sequence >= self.first.saturating_add(bits(ring)));
-            }
             // The highest number of all has no successor: the window then stays one short, and that number alone
             // could pass again. A sender re-keys long before (see the protocol).
             self.next = sequence.saturating_add(1);
+            let oldest = self.first.saturating_add(bits(ring));
+            let word = &mut ring[place(ring, sequence)];
+            let bit = 1 << (sequence % 64);
+            let was_free = *word & bit == 0;
+            *word |= bit;
+            return u64::from(was_free & (sequence >= oldest));
         } else if sequence > self.next || self.next == 0 {
             lost = self.advance(ring, sequence);
         } else if sequence < self.first {

@@ -90,13 +90,10 @@ impl<B, T: Copy> Lane<B, T> {
 
     /// Takes all packets out, in their order.
     #[inline(always)]
-    pub fn drain(&mut self, mut each: impl FnMut(B, &T)) {
+    pub fn drain(&mut self) -> impl Iterator<Item = (B, &T)> {
         let held = core::mem::take(&mut self.held);
-        for (place, found) in self.bufs[..held].iter_mut().zip(&self.found[..held]) {
-            if let Some(buf) = place.take() {
-                each(buf, found);
-            }
-        }
+        let places = self.bufs[..held].iter_mut().zip(&self.found[..held]);
+        places.filter_map(|(place, found)| Some((place.take()?, found)))
     }
 }
 

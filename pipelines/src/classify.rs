@@ -63,7 +63,7 @@ pub fn run<P: BufPool>(
     let ours = Ours::of(own);
     for buf in burst.drain(..) {
         if let Some((answer, passing)) = known.find(port, buf.data()) {
-            pass(port, buf, answer, &passing, lanes, context);
+            pass(port, buf, answer, passing, lanes, context);
         } else if let Some(packet) = plain(ours, buf.data()) {
             sort_plain(port, buf, packet, lanes, known, stores, context);
         } else {
@@ -108,7 +108,7 @@ fn pass<P: BufPool>(
     port: PortIndex,
     buf: P::Buf,
     answer: &Answer,
-    passing: &Passing,
+    passing: Passing,
     lanes: &mut Lanes<P::Buf>,
     context: &mut Context<P>,
 ) {
@@ -120,13 +120,16 @@ fn pass<P: BufPool>(
             let copy = Copy { place, hop_limit_at, stream: passing.stream, source_route_at: 0 };
             intermediate::forward(buf, &copy, transit, context);
         }
-        Answer::Arrival(way) => match way.arrival(known::FRAME_HEAD as u16, passing, context.tables) {
-            Ok(arrival) => keep(&mut lanes.arrivals, arrival, buf, port, context, |arrival, workers, _| {
-                arrival.owner(workers)
-            }),
+        Answer::Arrival(way) => match way.may_send(passing.stream, context.tables) {
+            Ok(()) => {
+                let arrival = way.arrival(known::FRAME_HEAD as u16, passing);
+                keep(&mut lanes.arrivals, arrival, buf, port, context, |arrival, workers, _| {
+                    arrival.owner(workers)
+                });
+            }
             Err(reason) => context.drop(buf, reason),
         },
-        Answer::Keyed(keyed) => keyed.pass(port, buf, passing, lanes, context),
+        Answer::Keyed(keyed) => keyed.pass(port, buf, passing.end, lanes, context),
     }
 }
 
@@ -371,7 +374,8 @@ fn overlay_packet<P: BufPool>(
     if found.header.destination == tables.node {
         let way = terminate::admit(sender, &found, geneve, tables)?;
         let passing = Passing::of(&found.header, place.end);
-        let arrival = way.arrival(place.geneve_at + found.inner_at as u16, &passing, tables)?;
+        way.may_send(passing.stream, tables)?;
+        let arrival = way.arrival(place.geneve_at + found.inner_at as u16, passing);
         // A probe came the same way as data, but is for the control thread and moves no stream's window.
         if found.control {
             return Ok(Class::Liveness);

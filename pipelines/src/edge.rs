@@ -82,10 +82,12 @@ pub fn ingress<P: BufPool, H: Headers>(
     for entry in lane.iter_mut() {
         entry.guess = flows.guess(entry.hash);
     }
-    lane.drain(|buf, entry| match flight(entry, flows, context) {
-        Ok((flight, bucket)) => enter(buf, entry, flight, bucket, context),
-        Err(reason) => context.drop(buf, reason),
-    });
+    for (buf, entry) in lane.drain() {
+        match flight(entry, flows, context) {
+            Ok((flight, bucket)) => enter(buf, entry, flight, bucket, context),
+            Err(reason) => context.drop(buf, reason),
+        }
+    }
 }
 
 /// The flight and the bucket of a packet's flow.

@@ -105,13 +105,13 @@ impl<P: BufPool> Context<'_, P> {
     /// Puts an Ethernet header before an IP packet and transmits it.
     #[inline(always)]
     pub fn deliver(&mut self, egress: &Egress, version: IpVersion, mut buf: P::Buf) {
-        let (Some(mac), 0) = (egress.mac, egress.vlan) else {
+        if egress.mac.is_none() || egress.vlan != 0 {
             return self.deliver_any(egress, version, buf);
-        };
+        }
         let Ok(head) = buf.prepend_array::<HEADER_LEN>() else {
             return self.drop(buf, Reason::NoHeadroom);
         };
-        put_untagged(head, egress.source, mac, version);
+        put_untagged(head, &egress.addresses, version);
         self.transmit(egress.hop.port, buf);
     }
 
@@ -128,10 +128,9 @@ impl<P: BufPool> Context<'_, P> {
 
 /// Writes an untagged Ethernet header.
 #[inline(always)]
-fn put_untagged(head: &mut [u8; HEADER_LEN], source: Mac, destination: Mac, version: IpVersion) {
+fn put_untagged(head: &mut [u8; HEADER_LEN], addresses: &[u8; 12], version: IpVersion) {
     let ether_type = if version == IpVersion::V4 { TYPE_IPV4 } else { TYPE_IPV6 };
-    head[..6].copy_from_slice(&destination.0);
-    head[6..12].copy_from_slice(&source.0);
+    head[..12].copy_from_slice(addresses);
     head[12..].copy_from_slice(&ether_type.to_be_bytes());
 }
 

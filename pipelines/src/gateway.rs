@@ -113,7 +113,7 @@ impl<H: Headers> Request<H> {
                 guess: Guess::default(),
             });
         }
-        let (services, number) = tables.service_at(packet.dst(), packet.protocol())?;
+        let (services, number) = tables.service_at(packet.dst(), packet.protocol(), packet.is_common())?;
         may_speak(services, edge, epoch)?;
         let echo = packet.icmp_kind() != Kind::Other;
         let port = if echo { 0 } else { packet.dst_port() };
@@ -151,11 +151,11 @@ pub fn requests<P: BufPool, H: Headers>(
     for entry in lane.iter_mut() {
         entry.guess = nat.guess(entry.hash);
     }
-    lane.drain(|buf, entry| {
+    for (buf, entry) in lane.drain() {
         if let Err((buf, reason)) = request(buf, entry, nat, context) {
             context.drop(buf, reason);
         }
-    });
+    }
 }
 
 /// One request. On error the buffer comes back with the reason.
@@ -286,11 +286,14 @@ fn session<P: BufPool, H: Headers>(
     context: &Context<P>,
 ) -> Result<(SessionIndex, Way), Reason> {
     let key = entry.key();
-    let session = match nat.find_guessed(entry.guess, entry.hash, &key) {
-        Some(session) => session,
-        None => create(&entry.packet.packet(), entry.edge, (entry.hash, key), nat, context)?,
+    let (session, tag) = match nat.find_guessed(entry.guess, entry.hash, &key) {
+        Some(found) => found,
+        None => {
+            let session = create(&entry.packet.packet(), entry.edge, (entry.hash, key), nat, context)?;
+            (session, nat.tag(session))
+        }
     };
-    let mut way = Way::of(nat.tag(session));
+    let mut way = Way::of(tag);
     if way.epoch != context.tables.epoch {
         may_be_client(key.client, context.tables)?;
         let flight = return_flight(context.tables, entry.edge, entry.service)?;
@@ -402,7 +405,7 @@ pub fn fence<P: BufPool>(lanes: &mut Lanes<P::Buf>, nat: &Nat, context: &mut Con
 pub fn install<P: BufPool>(told: &Told, nat: &mut Nat, context: &mut Context<P>) -> Result<(), Reason> {
     let Told { from, src: client, dst: vip, sealed, record } = *told;
     let tables = context.tables;
-    let (services, number) = tables.service_at(vip, record.protocol)?;
+    let (services, number) = tables.service_at(vip, record.protocol, is_common(record.protocol))?;
     may_speak(services, from, sealed as u8)?;
     let service = service_id(number, record.vip_port);
     let flight = return_flight(tables, from, service)?;
@@ -695,11 +698,11 @@ pub fn replies<P: BufPool, H: Headers>(
             nat.guess_prefetch_reverse(slot);
         }
     }
-    lane.drain(|buf, entry| {
+    for (buf, entry) in lane.drain() {
         if let Err((buf, reason)) = reply(buf, entry, nat, context) {
             context.drop(buf, reason);
         }
-    });
+    }
 }
 
 #[inline(always)]

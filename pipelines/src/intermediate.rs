@@ -184,7 +184,7 @@ impl Express {
 
     /// Sends a copy on, as [`forward`] does, over a link without a key.
     #[inline(always)]
-    pub fn forward<P: BufPool>(&self, mut buf: P::Buf, passing: &Passing, context: &mut Context<P>) {
+    pub fn forward<P: BufPool>(&self, mut buf: P::Buf, passing: Passing, context: &mut Context<P>) {
         if passing.end > self.frame_max {
             return context.drop(buf, Reason::TooBig);
         }
@@ -207,7 +207,7 @@ impl Express {
     pub fn forward_keyed<P: BufPool>(
         &self,
         mut buf: P::Buf,
-        passing: &Passing,
+        passing: Passing,
         found: &Located,
         context: &mut Context<P>,
     ) {

@@ -35,31 +35,34 @@ pub enum Destination {
 }
 
 impl Keyed {
-    /// Lets a packet pass whose way is this one, if its authenticator holds.
+    /// Lets a packet pass whose way is this one, if its authenticator holds. `end` is where it ends, bytes from the frame's
+    /// start: what else is known of it is read again, or the caller would put it in memory for every packet.
     #[inline(never)]
     pub fn pass<P: BufPool>(
         &self,
         port: PortIndex,
         buf: P::Buf,
-        passing: &Passing,
+        end: u16,
         lanes: &mut Lanes<P::Buf>,
         context: &mut Context<P>,
     ) {
-        let found = match check(self.sender, buf.data(), passing.end, context.keys) {
+        let found = match check(self.sender, buf.data(), end, context.keys) {
             Ok(found) => found,
             Err(reason) => return context.drop(buf, reason),
         };
+        let passing = Passing::of(&found.header, end);
         match &self.to {
             Destination::Express(express) => express.forward_keyed(buf, passing, &found, context),
             Destination::Transit(_) if found.header.hop_limit == 0 => {
                 context.drop(buf, Reason::OverlayHopLimit)
             }
             Destination::Transit(transit) => {
-                let place = Place { geneve_at: GENEVE_AT as u16, end: passing.end };
+                let place = Place { geneve_at: GENEVE_AT as u16, end };
                 intermediate::forward(buf, &Copy::of(place, &found), transit, context);
             }
-            Destination::Arrival(way) => match way.arrival(FRAME_HEAD as u16, passing, context.tables) {
-                Ok(arrival) => {
+            Destination::Arrival(way) => match way.may_send(passing.stream, context.tables) {
+                Ok(()) => {
+                    let arrival = way.arrival(FRAME_HEAD as u16, passing);
                     classify::keep(&mut lanes.arrivals, arrival, buf, port, context, |arrival, workers, _| {
                         arrival.owner(workers)
                     })

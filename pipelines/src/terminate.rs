@@ -123,15 +123,24 @@ fn admit_without_path(
 }
 
 impl Way {
-    /// A copy that came this way, of a stream that its sender may send. `inner_at` is where the inner packet starts.
+    /// Whether its sender may send a stream.
+    ///
+    /// # Errors
+    /// [`Reason::OverlayUnknownStream`].
     #[inline(always)]
-    pub fn arrival(&self, inner_at: u16, passing: &Passing, tables: &Tables) -> Result<Arrival, Reason> {
-        let Passing { end, stream, sequence, inner, epoch, path_sequence, copies } = *passing;
+    pub fn may_send(&self, stream: u16, tables: &Tables) -> Result<(), Reason> {
         if wire::bucket(stream) as u16 >= tables.streams || wire::worker(stream) as u16 >= self.workers {
             return Err(Reason::OverlayUnknownStream);
         }
+        Ok(())
+    }
+
+    /// A copy that came this way, of a stream that its sender may send. `inner_at` is where the inner packet starts.
+    #[inline(always)]
+    pub fn arrival(&self, inner_at: u16, passing: Passing) -> Arrival {
+        let Passing { end, stream, sequence, inner, epoch, path_sequence, copies } = passing;
         let (way, place, trace, order_at) = (*self, None, (0, 0), 0);
-        Ok(Arrival {
+        Arrival {
             way,
             end,
             stream,
@@ -144,7 +153,7 @@ impl Way {
             place,
             trace,
             order_at,
-        })
+        }
     }
 }
 
@@ -227,7 +236,7 @@ pub fn run<P: BufPool>(
         }
     }
     let Lanes { plain, general, arrivals } = lanes;
-    arrivals.drain(|mut buf, entry| {
+    arrivals.drain().for_each(|(mut buf, entry)| {
         let Some(place) = entry.place else {
             return context.drop(buf, Reason::OverlayUnknownStream);
         };

@@ -39,7 +39,7 @@ struct Problem {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let status = match &self {
-            Error::Invalid(_) | Error::NoName(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Error::Invalid(_) | Error::NoName(_) | Error::TooLarge { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Error::Moved { .. } | Error::Contended => StatusCode::CONFLICT,
             Error::NoNode(_) => StatusCode::NOT_FOUND,
             Error::Token | Error::Key | Error::SharedKey(_) => StatusCode::FORBIDDEN,

@@ -122,6 +122,13 @@ impl Hub {
         (number, replaced)
     }
 
+    /// A node has another certificate: the connection that it made with the old one is told to end.
+    pub fn supersede(&self, node: &str) {
+        if let Some(live) = self.state().live.get(node) {
+            live.replaced.notify_one();
+        }
+    }
+
     /// A connection has ended.
     pub fn disconnected(&self, node: &str, connection: u64, why: &str) {
         let mut state = self.state();

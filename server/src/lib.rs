@@ -15,6 +15,7 @@ pub mod part;
 pub mod registry;
 pub mod run;
 pub mod store;
+pub mod strangers;
 pub mod tls;
 
 /// Milliseconds since 1970.

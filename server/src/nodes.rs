@@ -8,22 +8,23 @@ use overlay::sync::server::{End, Event};
 use overlay::sync::{Code, Held, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::authority::fingerprint;
 use crate::hub::Hub;
-use crate::registry::Error;
+use crate::registry::{Error, PART_BYTES_MAX};
+use crate::strangers::{Stranger, Strangers};
 
 /// Connections at once.
 const CONNECTIONS_MAX: usize = 8192;
-/// Of these, those that have not proved to be a node.
-const STRANGERS_MAX: usize = 64;
 /// How long a handshake may take.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
 /// How long a node may take no bytes.
 const WRITE_MAX: Duration = Duration::from_secs(10);
+/// Why a stranger has to go.
+const CROWDED: &str = "it did not prove to be a node before others needed its place";
 /// Bytes read at once.
 const READ_BYTES: usize = 16 * 1024;
 
@@ -33,7 +34,7 @@ pub struct Door {
     hub: Arc<Hub>,
     tls: TlsAcceptor,
     connections: Arc<Semaphore>,
-    strangers: Arc<Semaphore>,
+    strangers: Strangers,
 }
 
 impl Door {
@@ -43,7 +44,7 @@ impl Door {
             hub,
             tls: TlsAcceptor::from(tls),
             connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
-            strangers: Arc::new(Semaphore::new(STRANGERS_MAX)),
+            strangers: Strangers::default(),
         }
     }
 
@@ -54,8 +55,8 @@ impl Door {
                 Ok((stream, peer)) => {
                     // Who finds no room is closed at once, and comes again.
                     let room = self.connections.clone().try_acquire_owned();
-                    let stranger = self.strangers.clone().try_acquire_owned();
-                    if let (Ok(room), Ok(stranger)) = (room, stranger) {
+                    if let Ok(room) = room {
+                        let stranger = self.strangers.admit(peer.ip());
                         let door = self.clone();
                         tokio::spawn(async move {
                             if let Err(why) = door.admit(stream, peer, stranger).await {
@@ -74,14 +75,12 @@ impl Door {
         }
     }
 
-    async fn admit(
-        &self,
-        stream: TcpStream,
-        peer: SocketAddr,
-        stranger: OwnedSemaphorePermit,
-    ) -> Result<(), String> {
+    async fn admit(&self, stream: TcpStream, peer: SocketAddr, stranger: Stranger) -> Result<(), String> {
         drop(stream.set_nodelay(true));
-        let accepted = tokio::time::timeout(HANDSHAKE_MAX, self.tls.accept(stream)).await;
+        let accepted = tokio::select! {
+            accepted = tokio::time::timeout(HANDSHAKE_MAX, self.tls.accept(stream)) => accepted,
+            () = stranger.evicted() => return Err(CROWDED.to_owned()),
+        };
         let stream = accepted.map_err(|_| "the handshake takes too long".to_owned())?;
         let stream = stream.map_err(|error| format!("no TLS: {error}"))?;
         let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
@@ -132,7 +131,7 @@ struct Connection {
     begun: Instant,
     name: Option<String>,
     /// Given back once the node has proved to be one.
-    stranger: Option<OwnedSemaphorePermit>,
+    stranger: Option<Stranger>,
     /// Its number in the hub, and what wakes when it is replaced.
     live: Option<(u64, Arc<Notify>)>,
 }
@@ -154,6 +153,12 @@ impl Connection {
             if let Err(why) = self.flush().await {
                 return why;
             }
+            let evicted = async {
+                match &self.stranger {
+                    Some(stranger) => stranger.evicted().await,
+                    None => std::future::pending().await,
+                }
+            };
             let due = self.begun + Duration::from_millis(self.protocol.timeout_ms());
             let replaced = self.live.as_ref().map(|(_, replaced)| replaced.clone());
             let is_replaced = async {
@@ -177,6 +182,7 @@ impl Connection {
                     }
                     self.offer();
                 }
+                () = evicted => return CROWDED.to_owned(),
                 () = is_replaced => {
                     self.protocol.refuse(Code::Replaced, "a newer connection of this node has taken its place");
                 }
@@ -193,6 +199,7 @@ impl Connection {
                 match blocking(|| self.hub.registry.join(&join)) {
                     Ok((certificate, introduced)) => {
                         self.hub.note(&join.node, format!("joined from {}", self.peer));
+                        self.hub.supersede(&join.node);
                         if introduced {
                             self.hub.overlay_changed();
                         }
@@ -225,6 +232,11 @@ impl Connection {
     fn offer(&mut self) {
         let Some(name) = self.name.clone().filter(|_| self.live.is_some()) else { return };
         match blocking(|| self.hub.registry.snapshot(&name)) {
+            // Keys came after the definition was looked at.
+            Ok(Some(snapshot)) if snapshot.topology.len() > PART_BYTES_MAX => {
+                let error = Error::TooLarge { node: name.clone(), bytes: snapshot.topology.len() };
+                self.hub.note(&name, error.to_string());
+            }
             Ok(Some(snapshot)) => {
                 let now_ms = self.now_ms();
                 if self.protocol.offer(now_ms, &snapshot) {

@@ -12,7 +12,7 @@ use aws_lc_rs::rand;
 use conf::Overlay;
 use overlay::keys::PublicIdentity;
 use overlay::sync::token::{Token, hex};
-use overlay::sync::{Join, Snapshot};
+use overlay::sync::{Join, Snapshot, TO_NODE_BYTES_MAX};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use toml::Table;
@@ -23,6 +23,8 @@ use crate::part::part;
 use crate::store::{self, Store, Transaction};
 use crate::unix_ms;
 
+/// Largest part of a node, bytes: what a message holds, less what stands around the part.
+pub(crate) const PART_BYTES_MAX: usize = TO_NODE_BYTES_MAX - 1024;
 /// How long a token waits to be used, milliseconds: a day.
 const TOKEN_MS: u64 = 24 * 3600 * 1000;
 /// Longest name of a node, bytes.
@@ -70,6 +72,17 @@ pub enum Error {
     /// The store holds what this program did not write.
     #[error("the record {0} in the store is damaged; restore the store from a backup")]
     Damaged(String),
+    /// More than a node takes at once.
+    #[error(
+        "the part of node `{node}` would be of {bytes} bytes, and a node takes {PART_BYTES_MAX}: split the overlay, or shorten \
+         names and lists"
+    )]
+    TooLarge {
+        /// Whose part.
+        node: String,
+        /// Its bytes.
+        bytes: usize,
+    },
     /// Others change the same all the time.
     #[error("others change this at the same time; try again")]
     Contended,
@@ -344,7 +357,8 @@ impl Registry {
     }
 
     fn change(&self, now: &Definition, text: &str) -> Result<Change, Error> {
-        let checked = Overlay::check("overlay.toml", text, &self.keys()?).map_err(Error::Invalid)?;
+        let keys = self.keys()?;
+        let checked = Overlay::check("overlay.toml", text, &keys).map_err(Error::Invalid)?;
         let table = |text: &str| text.parse::<Table>().map_err(|_| Error::Damaged(DEFINITION.to_owned()));
         let region =
             |index| checked.topology.region(index).map(|region| region.name.clone()).unwrap_or_default();
@@ -356,10 +370,19 @@ impl Registry {
                 .map(|path| (path.id.0, path.via.iter().copied().map(region).collect()))
                 .collect(),
         });
+        let next = table(text)?;
+        // Written as parts are, with every key, a small text does not become that much larger.
+        let may_be_large = text.len() > PART_BYTES_MAX / 8;
+        for node in checked.topology.nodes.iter().filter(|_| may_be_large) {
+            let bytes = part(&next, &node.name, &keys).map_or(0, |part| part.len());
+            if bytes > PART_BYTES_MAX {
+                return Err(Error::TooLarge { node: node.name.clone(), bytes });
+            }
+        }
         Ok(Change {
             base: now.revision,
             revision: now.revision,
-            changes: diff(&table(&now.text)?, &table(text)?),
+            changes: diff(&table(&now.text)?, &next),
             path_sets: sets.collect(),
             warnings: checked.warnings.iter().map(ToString::to_string).collect(),
         })

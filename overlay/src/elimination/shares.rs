@@ -80,11 +80,12 @@ impl Share {
     }
 }
 
-/// The place of a path, made if it has none; the last one is everybody's.
+/// The place of a path in the stream that stands `at` among all, made if it has none; the last one is everybody's.
 #[inline(always)]
 pub fn share<'a>(
     near: &'a mut [Share; NEAR],
-    far: &'a mut [Share; SHARES - NEAR],
+    far: &'a mut [[Share; SHARES - NEAR]],
+    at: usize,
     path: u16,
 ) -> &'a mut Share {
     let [first, second] = near;
@@ -93,7 +94,7 @@ pub fn share<'a>(
     } else if second.path == path {
         second
     } else {
-        search(first, second, far, path)
+        search(first, second, far.get_mut(at), path)
     }
 }
 
@@ -101,9 +102,11 @@ pub fn share<'a>(
 fn search<'a>(
     first: &'a mut Share,
     second: &'a mut Share,
-    [third, last]: &'a mut [Share; SHARES - NEAR],
+    far: Option<&'a mut [Share; SHARES - NEAR]>,
     path: u16,
 ) -> &'a mut Share {
+    // Every stream has those.
+    let Some([third, last]) = far else { return second };
     for place in [first, second, third] {
         if place.path == FREE {
             place.path = path;

@@ -364,14 +364,15 @@ impl Tables {
         self.other_services.get(&(vip, protocol)).copied()
     }
 
-    /// What a virtual IP's services have in common, and the number of one of them.
+    /// What a virtual IP's services have in common, and the number of one of them. `is_common` is whether the protocol is,
+    /// which is known without asking of plain packets.
     ///
     /// # Errors
     /// [`Reason::UnknownService`].
     #[inline(always)]
-    pub fn service_at(&self, vip: Addr, protocol: u8) -> Result<(Services, u16), Reason> {
+    pub fn service_at(&self, vip: Addr, protocol: u8, is_common: bool) -> Result<(Services, u16), Reason> {
         let services = self.services_of.get(vip).ok_or(Reason::UnknownService)?;
-        let number = match is_common(protocol) {
+        let number = match is_common {
             true => services.of(protocol),
             false => self.other_service_of(vip, protocol),
         };

@@ -54,6 +54,18 @@ pub struct Egress {
     pub vlan: u16,
     /// Bytes that an IP packet may have there.
     pub mtu: u16,
+    /// The Ethernet addresses as they stand in a frame, destination first.
+    pub addresses: [u8; 12],
+}
+
+impl Egress {
+    /// A next hop by a port with its own Ethernet address, VLAN (0 for untagged) and MTU.
+    pub fn new(hop: NextHop, mac: Option<Mac>, (source, vlan, mtu): (Mac, u16, u16)) -> Egress {
+        let mut addresses = [0; 12];
+        addresses[..6].copy_from_slice(&mac.unwrap_or_default().0);
+        addresses[6..].copy_from_slice(&source.0);
+        Egress { hop, mac, source, vlan, mtu, addresses }
+    }
 }
 
 /// The routes of both IP versions, longest prefix first, and the neighbours.
@@ -101,6 +113,6 @@ impl Routes {
         };
         let hop = NextHop { port, address: via.unwrap_or(to) };
         let (source, vlan, mtu) = *self.ports.get(port.0 as usize)?;
-        Some(Egress { hop, mac: self.neighbors.get(&hop).copied(), source, vlan, mtu })
+        Some(Egress::new(hop, self.neighbors.get(&hop).copied(), (source, vlan, mtu)))
     }
 }

@@ -322,7 +322,7 @@ mod tests {
             path_sequence: u32, stale: (u16, u64),
         ) {
             let hop = NextHop { port: PortIndex(0), address: Addr::from_v4(dst) };
-            let egress = Egress { hop, mac: Some(Mac(mac)), source: Mac([2; 6]), vlan: 0, mtu: 9_216 };
+            let egress = Egress::new(hop, Some(Mac(mac)), (Mac([2; 6]), 0, 9_216));
             // What stands in a header that a template is made from must not come through.
             let header = Header {
                 vni: vni.into(), inner: IpVersion::V6, protocol: PROTOCOL_REPLICATE, copies: 3, hop_limit,
