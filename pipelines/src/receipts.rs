@@ -12,6 +12,10 @@ use crate::tables::Incoming;
 
 /// How often counts are read, ns.
 const READ_NS: u64 = REPORT_MS * 1_000_000;
+/// Readings over which late copies may still come, where some do: 80 ms.
+const READINGS: usize = 4;
+/// For how long a late copy says that others may be late, ns.
+const LATE_NS: u64 = 1_000_000_000;
 
 /// A report, and who is to hear it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +34,38 @@ struct Way {
     path: PathId,
     first: u32,
     tally: Tally,
+    /// Copies that came late so far, and when the last did, ns.
+    late: u64,
+    late_ns: Option<u64>,
+    /// How many were missing at the last readings.
+    missing: [u64; READINGS],
+    at: usize,
+    lost: u64,
+}
+
+impl Way {
+    fn new(path: PathId, first: u32) -> Way {
+        let tally = Tally::default();
+        Way { path, first, tally, late: 0, late_ns: None, missing: [0; READINGS], at: 0, lost: 0 }
+    }
+
+    /// Where copies come late, as over several nodes of a region, only those are lost that have been missing at some readings; where none
+    /// does, what is missing is lost.
+    fn note(&mut self, now_ns: u64, readings: impl Iterator<Item = Reading>) {
+        let mut late = 0;
+        self.tally.note(now_ns, readings.inspect(|reading| late += reading.late));
+        if late > self.late {
+            (self.late, self.late_ns) = (late, Some(now_ns));
+        }
+        let missing = self.tally.numbered() - self.tally.counts().received;
+        if let Some(place) = self.missing.get_mut(self.at) {
+            *place = missing;
+        }
+        self.at = (self.at + 1) % READINGS;
+        let reorders = self.late_ns.is_some_and(|late_ns| now_ns.saturating_sub(late_ns) < LATE_NS);
+        let least = self.missing.iter().copied().min().unwrap_or(missing);
+        self.lost = self.lost.max(if reorders { least } else { missing });
+    }
 }
 
 struct Sender {
@@ -102,16 +138,16 @@ impl Sender {
         {
             let known = self.ways.iter().position(|way| way.first == number);
             let at = known.unwrap_or_else(|| {
-                self.ways.push(Way { path, first: number, tally: Tally::default() });
+                self.ways.push(Way::new(path, number));
                 self.ways.len() - 1
             });
             if let Some(way) = self.ways.get_mut(at) {
-                way.tally.note(now_ns, read(number));
+                way.note(now_ns, read(number));
             }
         }
         let mut sums: Vec<(PathId, u64, u64)> = Vec::new();
         for way in &self.ways {
-            let (numbered, received) = (way.tally.numbered(), way.tally.counts().received);
+            let (numbered, received) = (way.tally.numbered(), way.tally.numbered().saturating_sub(way.lost));
             match sums.iter_mut().find(|(path, ..)| *path == way.path) {
                 Some((_, n, r)) => (*n, *r) = (*n + numbered, *r + received),
                 None => sums.push((way.path, numbered, received)),
