@@ -39,7 +39,8 @@ pub fn run(data: &[u8]) {
         match byte & 3 {
             step::SEND => {
                 sequence += 1 + u64::from(argument >> 3);
-                let (len, coding) = (usize::from(input.byte()) * 5, input.byte());
+                // No packet is empty.
+                let (len, coding) = (usize::from(input.byte()) * 5 + 1, input.byte());
                 let coding = Coding { packets: coding % 16 + 1, parity: coding >> 4 & 3, wait_us: 1 };
                 let payload = vec![sequence as u8; len];
                 let member =

@@ -69,7 +69,9 @@ pub fn seeds() -> Vec<Seed> {
     let option = |room: usize, records: usize| {
         let mut option = vec![0; trace::option_len(room)];
         trace::write(&mut option, room, ARRIVED_NS - 3_000_000);
-        (0..records).for_each(|_| drop(trace::append(&mut option[4..], &RECORD)));
+        (0..records).for_each(|_| {
+            let _ = trace::append(&mut option[4..], &RECORD);
+        });
         option.split_off(4)
     };
     let record = |which: u8, data: &[u8]| [&[which, data.len() as u8], data].concat();
