@@ -130,7 +130,7 @@ impl Sync {
         if link.is_up && now_ms.saturating_sub(self.reported_ms) >= REPORT_MS {
             self.reported_ms = now_ms;
             let mut report = core.report(now_ms.saturating_sub(self.started_ms) / 1000);
-            if let Some((snapshot, _)) = self.unkept.take() {
+            if let Some((snapshot, _)) = self.unkept.clone() {
                 self.keep(&snapshot);
             }
             report.alarms.extend(self.unkept.iter().map(|(_, why)| why.clone()));
