@@ -5,6 +5,7 @@ use crate::addresses::Addresses;
 use crate::reverse::Reverse;
 use crate::sequence::follow;
 use crate::session::{Expiry, Seconds, Session, SessionIndex};
+use crate::state::Lifetimes;
 use crate::table::Nat;
 use packet::checksum::{Delta, add, sum};
 use packet::ip::{Fragment, Packet};
@@ -40,11 +41,9 @@ impl Nat {
         let at = session;
         let Nat { sessions, lifetimes, reverse, origins, .. } = self;
         let session = &mut sessions[at.index()];
-        let state = session.expiry.state();
-        if !state.is_settled(packet.detail()) {
+        if !session.keep_alive(now, lifetimes, packet) {
             return self.forward_step(now, at, bytes, &packet.packet());
         }
-        session.expiry = Expiry::new(now, lifetimes.of(state), state);
         follow(&mut session.next.client, bytes, packet);
         Rewrite::towards_origin(session, reverse, origins).packet(bytes, packet);
         Ok(())
@@ -82,11 +81,9 @@ impl Nat {
         let at = session;
         let Nat { sessions, lifetimes, vips, .. } = self;
         let session = &mut sessions[at.index()];
-        let state = session.expiry.state();
-        if !state.is_settled(packet.detail()) {
+        if !session.keep_alive(now, lifetimes, packet) {
             return self.reverse_step(now, at, bytes, &packet.packet());
         }
-        session.expiry = Expiry::new(now, lifetimes.of(state), state);
         follow(&mut session.next.origin, bytes, packet);
         Rewrite::towards_client(session, vips).packet(bytes, packet);
         Ok(())
@@ -119,13 +116,11 @@ impl Nat {
         bytes: &[u8],
         packet: &impl Headers,
     ) -> Result<(), Reason> {
-        let state = self.sessions[session.index()].expiry.state();
-        if !state.is_settled(packet.detail()) {
+        let kept = &mut self.sessions[session.index()];
+        if !kept.keep_alive(now, &self.lifetimes, packet) {
             return self.step_client(now, session, bytes, &packet.packet());
         }
-        let session = &mut self.sessions[session.index()];
-        session.expiry = Expiry::new(now, self.lifetimes.of(state), state);
-        follow(&mut session.next.client, bytes, packet);
+        follow(&mut kept.next.client, bytes, packet);
         Ok(())
     }
 
@@ -138,14 +133,26 @@ impl Nat {
         bytes: &[u8],
         packet: &impl Headers,
     ) -> Result<(), Reason> {
-        let state = self.sessions[session.index()].expiry.state();
-        if !state.is_settled(packet.detail()) {
+        let kept = &mut self.sessions[session.index()];
+        if !kept.keep_alive(now, &self.lifetimes, packet) {
             return self.step_origin(now, session, bytes, &packet.packet());
         }
-        let session = &mut self.sessions[session.index()];
-        session.expiry = Expiry::new(now, self.lifetimes.of(state), state);
-        follow(&mut session.next.origin, bytes, packet);
+        follow(&mut kept.next.origin, bytes, packet);
         Ok(())
+    }
+}
+
+impl Session {
+    /// Keeps the session alive for a packet that takes it no step further. For one that may, nothing is changed, and the answer
+    /// is no.
+    #[inline(always)]
+    fn keep_alive(&mut self, now: Seconds, lifetimes: &Lifetimes, packet: &impl Headers) -> bool {
+        let state = self.expiry.state();
+        let is_settled = state.is_settled(packet.detail());
+        if is_settled {
+            self.expiry = Expiry::new(now, lifetimes.of(state), state);
+        }
+        is_settled
     }
 }
 
