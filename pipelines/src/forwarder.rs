@@ -128,6 +128,27 @@ fn serve<P: BufPool, H: Headers>(
     }
 }
 
+/// Takes all lanes through the roles: first the binding records that came with their packets, then what is of a block that may not be
+/// translated now, then the packets.
+#[inline(always)]
+fn serve_all<P: BufPool>(
+    lanes: &mut Lanes<P::Buf>,
+    flows: &mut FlowTable,
+    nat: &mut Option<Nat>,
+    context: &mut Context<P>,
+) {
+    if !context.out.told.is_empty() {
+        bindings::take(flows, nat.as_mut(), context);
+    }
+    if context.leases.is_fenced()
+        && let Some(nat) = nat
+    {
+        gateway::fence(lanes, nat, context);
+    }
+    serve(&mut lanes.plain, flows, nat.as_mut(), context);
+    serve(&mut lanes.general, flows, nat.as_mut(), context);
+}
+
 /// Takes packets whose turn has come through the roles, until none is left or there is no room for what comes of them.
 #[cold]
 #[inline(never)]
@@ -139,13 +160,7 @@ fn resume<P: BufPool>(
     context: &mut Context<P>,
 ) {
     while terminate::resume_ready(lanes, ordering, nat.as_ref(), context) {
-        if context.leases.is_fenced()
-            && let Some(nat) = nat
-        {
-            gateway::fence(lanes, nat, context);
-        }
-        serve(&mut lanes.plain, flows, nat.as_mut(), context);
-        serve(&mut lanes.general, flows, nat.as_mut(), context);
+        serve_all(lanes, flows, nat, context);
     }
 }
 
@@ -160,16 +175,7 @@ fn rebuild<P: BufPool>(
     context: &mut Context<P>,
 ) {
     while terminate::rebuild_ready(lanes, elimination, ordering, decoder, nat.as_ref(), context) {
-        if !context.out.told.is_empty() {
-            bindings::take(flows, nat.as_mut(), context);
-        }
-        if context.leases.is_fenced()
-            && let Some(nat) = nat
-        {
-            gateway::fence(lanes, nat, context);
-        }
-        serve(&mut lanes.plain, flows, nat.as_mut(), context);
-        serve(&mut lanes.general, flows, nat.as_mut(), context);
+        serve_all(lanes, flows, nat, context);
     }
 }
 
@@ -416,17 +422,8 @@ impl<P: BufPool> Forwarder<P> {
         classify::run(port, burst, lanes, known, stores, context);
         if !lanes.arrivals.is_empty() {
             terminate::run(lanes, elimination, ordering, decoder, nat.as_ref(), context);
-            if !context.out.told.is_empty() {
-                bindings::take(flows, nat.as_mut(), context);
-            }
         }
-        if context.leases.is_fenced()
-            && let Some(nat) = nat
-        {
-            gateway::fence(lanes, nat, context);
-        }
-        serve(&mut lanes.plain, flows, nat.as_mut(), context);
-        serve(&mut lanes.general, flows, nat.as_mut(), context);
+        serve_all(lanes, flows, nat, context);
         if decoder.has_ready() {
             rebuild(lanes, (elimination, ordering, decoder), flows, nat, context);
         }

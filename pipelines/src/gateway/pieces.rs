@@ -12,7 +12,7 @@ use crate::answer::Answer;
 use crate::emit::Context;
 use crate::fragments::{Place, Target, datagram};
 use crate::mss;
-use crate::tables::Tables;
+use crate::tables::{Flight, Tables};
 use nat::{Nat, Quote, Seconds, ServiceId, SessionIndex, SessionView};
 use packet::extent::Extent;
 use packet::fragment::{self, may_cut};
@@ -268,7 +268,7 @@ fn reply_target<P: BufPool>(entry: &Reply<Packet>, nat: &Nat, context: &Context<
 
 /// Sends a reply, or a fragment of one, to its client, or to the worker that has its session.
 fn reverse<P: BufPool>(
-    mut buf: P::Buf,
+    buf: P::Buf,
     entry: &Reply<Packet>,
     target: Target,
     nat: &mut Nat,
@@ -293,6 +293,21 @@ fn reverse<P: BufPool>(
     if packet.version == IpVersion::V4 && nat64::changes(packet, session, nat) {
         return nat64::reverse(buf, entry, session, (flight, client), nat, context);
     }
+    let now = Seconds(context.now_s);
+    let translate = |bytes: &mut [u8]| nat.reverse_any(now, session, bytes, packet);
+    send_back(buf, entry, (flight, client), context, translate)
+}
+
+/// Translates a packet from the origins' side in place and sends it to the client's edge, in fragments where it is too large and may be;
+/// answers it where it may not, or its time is over.
+pub fn send_back<P: BufPool>(
+    mut buf: P::Buf,
+    entry: &Reply<Packet>,
+    (flight, client): (&Flight, Addr),
+    context: &mut Context<P>,
+    translate: impl FnOnce(&mut [u8]) -> Result<(), Reason>,
+) -> Outcome<P> {
+    let packet = &entry.packet;
     let refused = match packet.ttl {
         0 | 1 => Some(Answer::TimeExceeded),
         _ => flight.refuses(packet).map(Answer::TooBig),
@@ -304,7 +319,7 @@ fn reverse<P: BufPool>(
     if buf.keep(entry.at as usize, packet.len as usize).is_err() {
         return Err((buf, Reason::IpTruncated));
     }
-    if let Err(reason) = nat.reverse_any(Seconds(context.now_s), session, buf.data_mut(), packet) {
+    if let Err(reason) = translate(buf.data_mut()) {
         return Err((buf, reason));
     }
     ip::decrement_ttl(buf.data_mut());
@@ -312,7 +327,7 @@ fn reverse<P: BufPool>(
         mss::clamp(buf.data_mut(), *packet, flight.mtu);
     }
     context.counters.roles.gateway_reverse.add(1);
-    let bucket = overlay::pick::bucket(client, tables.streams);
+    let bucket = overlay::pick::bucket(client, context.tables.streams);
     match packet.len <= flight.mtu {
         true => context.replicate(flight, bucket, packet.version, buf),
         false => context.replicate_large(flight, bucket, packet.version, buf),

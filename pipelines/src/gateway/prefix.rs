@@ -10,7 +10,7 @@
 //!
 //! So any worker of any gateway of the region translates alike, and fragments need not meet.
 
-use super::pieces::Outcome;
+use super::pieces::{Outcome, send_back};
 use super::{Reply, Request, answer_to_client, origin_of};
 use crate::answer::Answer;
 use crate::emit::Context;
@@ -129,7 +129,7 @@ pub fn request_error<P: BufPool>(
 
 /// Translates a packet from the origins' side to an address outside and sends it to the client's edge.
 #[inline(never)]
-pub fn reply<P: BufPool>(mut buf: P::Buf, entry: &Reply<Packet>, context: &mut Context<P>) -> Outcome<P> {
+pub fn reply<P: BufPool>(buf: P::Buf, entry: &Reply<Packet>, context: &mut Context<P>) -> Outcome<P> {
     let packet = &entry.packet;
     let tables = context.tables;
     let Some(rule) = tables.prefixes.of_outside(packet.dst) else {
@@ -143,39 +143,15 @@ pub fn reply<P: BufPool>(mut buf: P::Buf, entry: &Reply<Packet>, context: &mut C
         Ok(found) => found,
         Err(reason) => return Err((buf, reason)),
     };
-    let refused = match packet.ttl {
-        0 | 1 => Some(Answer::TimeExceeded),
-        _ => flight.refuses(packet).map(Answer::TooBig),
-    };
-    if let Some(answer) = refused {
-        context.answer_on_wire(buf, entry.port, entry.at, packet, answer);
-        return Ok(());
-    }
-    if buf.keep(entry.at as usize, packet.len as usize).is_err() {
-        return Err((buf, Reason::IpTruncated));
-    }
-    let translated = match quote {
-        Some(quote) => ends.reverse_error(buf.data_mut(), packet, &quote),
-        None => {
-            ends.reverse(buf.data_mut(), packet);
-            Ok(())
+    let roles = &context.counters.roles;
+    send_back(buf, entry, (flight, ends.client), context, |bytes| {
+        match quote {
+            Some(quote) => ends.reverse_error(bytes, packet, &quote)?,
+            None => ends.reverse(bytes, packet),
         }
-    };
-    if let Err(reason) = translated {
-        return Err((buf, reason));
-    }
-    ip::decrement_ttl(buf.data_mut());
-    if mss::may_announce(packet) {
-        mss::clamp(buf.data_mut(), *packet, flight.mtu);
-    }
-    context.counters.roles.gateway_reverse.add(1);
-    context.counters.roles.prefix_reverse.add(1);
-    let bucket = overlay::pick::bucket(ends.client, tables.streams);
-    match packet.len <= flight.mtu {
-        true => context.replicate(flight, bucket, packet.version, buf),
-        false => context.replicate_large(flight, bucket, packet.version, buf),
-    }
-    Ok(())
+        roles.prefix_reverse.add(1);
+        Ok(())
+    })
 }
 
 /// The client that a packet from the origins' side is for, with its origin; of an ICMP error, what that quotes as well.
