@@ -441,6 +441,26 @@ impl Topology {
     pub fn path_set(&self, edge: RegionIndex, gateway: RegionIndex) -> Option<&PathSet> {
         self.path_sets.iter().find(|set| set.edge == edge && set.gateway == gateway)
     }
+
+    /// The nodes at the other ends of an application's ways from a node, each with whether packets to it go to origins: the gateways,
+    /// where this node holds a virtual IP, and the edges that hold one, where it is one of the gateways. Never itself.
+    pub fn opposites(&self, node: NodeId, application: &Application) -> Vec<(&Node, bool)> {
+        let Some(this) = self.node(node) else { return Vec::new() };
+        let mut found = Vec::new();
+        if this.roles.edge && application.vips.iter().any(|vip| vip.node == node) {
+            let gateways =
+                self.nodes.iter().filter(|one| one.roles.gateway && one.region == application.gateway);
+            found.extend(gateways.map(|gateway| (gateway, true)));
+        }
+        if this.roles.gateway && this.region == application.gateway {
+            let mut edges: Vec<NodeId> = application.vips.iter().map(|vip| vip.node).collect();
+            edges.sort_unstable();
+            edges.dedup();
+            found.extend(edges.into_iter().filter_map(|edge| Some((self.node(edge)?, false))));
+        }
+        found.retain(|(opposite, _)| opposite.id != node);
+        found
+    }
 }
 
 impl Node {

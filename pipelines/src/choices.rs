@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use overlay::auto::{Auto, Known, Settings, overlay_quality};
+use overlay::auto::{Auto, Known, overlay_quality};
 use overlay::health::Phase;
 use overlay::plan::Quality;
 use overlay::routing::LinkView;
@@ -57,9 +57,9 @@ impl Choices {
             .collect();
         let Some(this) = topology.node(node) else { return };
         for (index, application) in (0..).zip(&topology.applications) {
-            for (destination, towards_gateway, settings) in senders(topology, node, application) {
-                let Some(there) = topology.node(destination) else { continue };
-                let known = before.remove(&(application.name.clone(), destination));
+            for (there, towards_gateway) in topology.opposites(node, application) {
+                let Some(settings) = application.routing.auto_towards(towards_gateway) else { continue };
+                let known = before.remove(&(application.name.clone(), there.id));
                 let mut auto = known.unwrap_or_else(|| Auto::new(settings));
                 auto.configure(settings);
                 let choice = Choice {
@@ -69,7 +69,7 @@ impl Choices {
                     regions: [this.region, there.region],
                     version: application.underlay,
                 };
-                self.choices.insert((index, destination), choice);
+                self.choices.insert((index, there.id), choice);
             }
         }
         self.due_ns = 0;
@@ -140,24 +140,4 @@ fn direct(link: &Link) -> Known {
             Known::Measured(Quality { latency_us, loss_ppm })
         }
     }
-}
-
-/// The nodes that a node sends an application's packets to, where that is weighed: whether they are gateways, and how it is weighed.
-fn senders(topology: &Topology, node: NodeId, application: &Application) -> Vec<(NodeId, bool, Settings)> {
-    let Some(this) = topology.node(node) else { return Vec::new() };
-    let mut found = Vec::new();
-    let holds = this.roles.edge && application.vips.iter().any(|vip| vip.node == node);
-    if let Some(settings) = application.routing.auto_towards(true).filter(|_| holds) {
-        let gateways = topology.nodes.iter().filter(|node| node.roles.gateway);
-        let gateways = gateways.filter(|gateway| gateway.region == application.gateway && gateway.id != node);
-        found.extend(gateways.map(|gateway| (gateway.id, true, settings)));
-    }
-    let answers = this.roles.gateway && this.region == application.gateway;
-    if let Some(settings) = application.routing.auto_towards(false).filter(|_| answers) {
-        let mut edges: Vec<NodeId> = application.vips.iter().map(|vip| vip.node).collect();
-        edges.sort_unstable();
-        edges.dedup();
-        found.extend(edges.into_iter().filter(|edge| *edge != node).map(|edge| (edge, false, settings)));
-    }
-    found
 }

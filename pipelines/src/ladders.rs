@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use overlay::adaptive::{Ladder, PATHS, REPORT_MS, Report, Signs, Spell};
 use overlay::protocol::Protocol;
-use overlay::topology::{Application, IpVersion, NodeId, PathId, RegionIndex, Topology};
+use overlay::topology::{IpVersion, NodeId, PathId, RegionIndex, Topology};
 
 use crate::choices::Key;
 use crate::step::StepCell;
@@ -103,7 +103,11 @@ impl Ladders {
             before.map(|((_, to), rung)| ((rung.application.clone(), to), rung)).collect();
         let mut used: Vec<u16> = before.values().map(|rung| rung.cell.number()).collect();
         for (index, application) in (0..).zip(&topology.applications) {
-            for (destination, towards_gateway, ends) in destinations(topology, node, application) {
+            for (there, towards_gateway) in topology.opposites(node, application) {
+                let here = topology.node(node).map(|this| this.region);
+                let is_adaptive = application.routing.towards(towards_gateway) == Protocol::Adaptive;
+                let (Some(here), destination, true) = (here, there.id, is_adaptive) else { continue };
+                let ends = if towards_gateway { [here, there.region] } else { [there.region, here] };
                 let (settings, coding) = (application.routing.adaptive, application.routing.coding);
                 // Without parity packets there is no such step.
                 let parity_packets = coding.packets.checked_div(coding.parity).unwrap_or(0);
@@ -203,30 +207,4 @@ impl Ladders {
     pub fn iter(&self) -> impl Iterator<Item = (Key, &Rung)> {
         self.rungs.iter().map(|(key, rung)| (*key, rung))
     }
-}
-
-/// The nodes that a node sends an application's packets to with adaptive redundancy: whether they are gateways, and the ends of their paths.
-fn destinations(
-    topology: &Topology,
-    node: NodeId,
-    application: &Application,
-) -> Vec<(NodeId, bool, [RegionIndex; 2])> {
-    let Some(this) = topology.node(node) else { return Vec::new() };
-    let mut found = Vec::new();
-    let holds = this.roles.edge && application.vips.iter().any(|vip| vip.node == node);
-    if holds && application.routing.to_origin == Protocol::Adaptive {
-        let gateways = topology.nodes.iter().filter(|node| node.roles.gateway);
-        let gateways = gateways.filter(|gateway| gateway.region == application.gateway && gateway.id != node);
-        found.extend(gateways.map(|gateway| (gateway.id, true, [this.region, gateway.region])));
-    }
-    let answers = this.roles.gateway && this.region == application.gateway;
-    if answers && application.routing.to_client == Protocol::Adaptive {
-        let mut edges: Vec<NodeId> = application.vips.iter().map(|vip| vip.node).collect();
-        edges.sort_unstable();
-        edges.dedup();
-        let region = |edge: NodeId| topology.node(edge).map(|edge| edge.region);
-        let edges = edges.into_iter().filter(|edge| *edge != node);
-        found.extend(edges.filter_map(|edge| Some((edge, false, [region(edge)?, this.region]))));
-    }
-    found
 }

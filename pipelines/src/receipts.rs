@@ -171,27 +171,16 @@ impl Sender {
 
 /// The nodes that send a node packets with adaptive redundancy.
 fn senders(topology: &Topology, node: NodeId) -> Vec<(NodeId, IpVersion)> {
-    let Some(this) = topology.node(node) else { return Vec::new() };
     let mut found = Vec::new();
     for application in &topology.applications {
-        let (holders, version) = (application.vips.iter().map(|vip| vip.node), application.underlay);
-        if this.roles.gateway
-            && this.region == application.gateway
-            && application.routing.to_origin == Protocol::Adaptive
-        {
-            found.extend(holders.clone().map(|edge| (edge, version)));
-        }
-        if this.roles.edge
-            && holders.clone().any(|edge| edge == node)
-            && application.routing.to_client == Protocol::Adaptive
-        {
-            let gateways =
-                topology.nodes.iter().filter(|one| one.roles.gateway && one.region == application.gateway);
-            found.extend(gateways.map(|gateway| (gateway.id, version)));
+        for (sender, towards_gateway) in topology.opposites(node, application) {
+            // Its packets go the other way.
+            if application.routing.towards(!towards_gateway) == Protocol::Adaptive {
+                found.push((sender.id, application.underlay));
+            }
         }
     }
     found.sort_unstable_by_key(|(sender, version)| (*sender, *version == IpVersion::V6));
     found.dedup();
-    found.retain(|(sender, _)| *sender != node);
     found
 }
