@@ -2,7 +2,7 @@
 //! room for the newest. A node proves itself within a few round trips; who connects and says nothing, from however many
 //! addresses, can only shorten the time that others like it have.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -25,7 +25,7 @@ fn place(address: IpAddr) -> IpAddr {
 struct State {
     /// By the order in which they came.
     all: BTreeMap<u64, (IpAddr, Arc<Notify>)>,
-    by_place: HashMap<IpAddr, BTreeMap<u64, ()>>,
+    by_place: HashMap<IpAddr, BTreeSet<u64>>,
     next: u64,
     evicted: u64,
 }
@@ -48,7 +48,7 @@ impl Strangers {
         let evicted = Arc::new(Notify::new());
         let mut state = self.state();
         let here = state.by_place.get(&place);
-        let oldest_here = here.filter(|here| here.len() >= PLACE_MAX).and_then(|here| here.keys().next());
+        let oldest_here = here.filter(|here| here.len() >= PLACE_MAX).and_then(BTreeSet::first);
         let oldest = state.all.keys().next().filter(|_| state.all.len() >= ALL_MAX);
         if let Some(number) = oldest_here.or(oldest).copied() {
             state.evict(number);
@@ -56,7 +56,7 @@ impl Strangers {
         let number = state.next;
         state.next += 1;
         state.all.insert(number, (place, evicted.clone()));
-        state.by_place.entry(place).or_default().insert(number, ());
+        state.by_place.entry(place).or_default().insert(number);
         drop(state);
         Stranger { strangers: self.clone(), number, evicted }
     }
