@@ -8,7 +8,6 @@ use overlay::ordering::Bounds;
 use overlay::protocol::Protocol;
 use overlay::topology::*;
 use packet::Reason;
-use pipelines::PortIndex;
 use proptest::prelude::*;
 
 const CLIENT: &str = "198.51.100.77";
@@ -45,26 +44,6 @@ fn request(lab: &mut Lab, port: u16, number: u8) -> Vec<Sent> {
 /// The numbers that leave.
 fn numbers(left: &[Sent]) -> Vec<u8> {
     left.iter().map(|sent| *sent.2.last().unwrap()).collect()
-}
-
-/// Lets a node do what is due; returns what it transmits.
-fn catch_up(lab: &mut Lab, node: usize) -> Vec<Sent> {
-    let Lab { nodes, pool, now_ns } = lab;
-    let at = &mut nodes[node];
-    if !at.forwarder.is_due(*now_ns) {
-        return Vec::new();
-    }
-    at.forwarder.catch_up(*now_ns, pool, &mut at.out);
-    let mut sent = Vec::new();
-    for (number, queue) in at.out.tx.iter_mut().enumerate() {
-        sent.extend(
-            queue
-                .drain(..)
-                .map(|buf| (node, PortIndex(number as u8), packet::PacketBuf::data(&buf).to_vec())),
-        );
-    }
-    at.out.ports = 0;
-    sent
 }
 
 /// Two flows of a client take turns, each on its paths by weight, and each packet says which of its flow went before.

@@ -8,7 +8,6 @@ use overlay::parity::{Bounds, Coding};
 use overlay::protocol::Protocol;
 use overlay::topology::*;
 use packet::{Counter, Reason};
-use pipelines::PortIndex;
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -46,23 +45,6 @@ fn is_parity(sent: &Sent) -> bool {
 /// The numbers that leave, each with how many bytes its packet has.
 fn numbers(left: &[Sent]) -> Vec<(u8, usize)> {
     left.iter().map(|sent| (*sent.2.last().unwrap(), read(&sent.2).len as usize - 28)).collect()
-}
-
-/// Lets a node do what is due; returns what it transmits.
-fn catch_up(lab: &mut Lab, node: usize) -> Vec<Sent> {
-    let Lab { nodes, pool, now_ns } = lab;
-    let at = &mut nodes[node];
-    if !at.forwarder.is_due(*now_ns) {
-        return Vec::new();
-    }
-    at.forwarder.catch_up(*now_ns, pool, &mut at.out);
-    let mut sent = Vec::new();
-    for (number, queue) in at.out.tx.iter_mut().enumerate() {
-        let frames = queue.drain(..).map(|buf| packet::PacketBuf::data(&buf).to_vec());
-        sent.extend(frames.map(|frame| (node, PortIndex(number as u8), frame)));
-    }
-    at.out.ports = 0;
-    sent
 }
 
 /// What a node has counted: rebuilt, received, unneeded, unfinished, unusable.

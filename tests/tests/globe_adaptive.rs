@@ -28,24 +28,32 @@ fn score(seed: u64, weather: Weather, lasts_ns: u64) -> [Score; 3] {
     world.scores.try_into().unwrap_or_else(|_| unreachable!("three contenders"))
 }
 
-/// Ten seconds with three in ten packets lost, two minutes apart, on each path for itself.
-#[test]
-fn in_spells_it_leaves_at_most_twice_what_copies_leave_for_less_than_half_of_what_they_cost() {
+/// One path, copies and adaptive over so many overlays together: ten seconds with three in ten packets lost, two minutes apart, on each path
+/// for itself.
+fn in_spells(overlays: u64, lasts_ns: u64) -> [Score; 3] {
     let weather = Weather::spells(0.024, 10.0 * SECOND as f64, 0.3);
-    let [mut one, mut copies, mut adapted] = score(1, weather, LASTS_NS);
-    let also = score(2, weather, LASTS_NS);
-    for (sum, also) in [&mut one, &mut copies, &mut adapted].into_iter().zip(&also) {
-        sum.merge(also);
+    let mut sums = score(1, weather, lasts_ns);
+    for seed in 2..=overlays {
+        let also = score(seed, weather, lasts_ns);
+        sums.iter_mut().zip(&also).for_each(|(sum, also)| sum.merge(also));
     }
+    let [one, copies, adapted] = &sums;
     let extra = |score: &Score| score.bandwidth() - one.bandwidth();
     println!(
         "left: one path {:.4} %, copies {:.4} %, adaptive {:.4} %; extra bandwidth {:.2} and {:.2}",
         one.residual() * 100.0,
         copies.residual() * 100.0,
         adapted.residual() * 100.0,
-        extra(&copies),
-        extra(&adapted)
+        extra(copies),
+        extra(adapted)
     );
+    sums
+}
+
+#[test]
+fn in_spells_it_leaves_at_most_twice_what_copies_leave_for_less_than_half_of_what_they_cost() {
+    let [one, copies, adapted] = in_spells(2, LASTS_NS);
+    let extra = |score: &Score| score.bandwidth() - one.bandwidth();
     // Two paths are seldom in a spell at the same time, so what copies leave in so short a run is chance. In the long run it is the square of
     // what one path loses, which the table of protocols holds copies to; the test below waits for it.
     let expected = one.residual() * one.residual();
@@ -57,22 +65,8 @@ fn in_spells_it_leaves_at_most_twice_what_copies_leave_for_less_than_half_of_wha
 #[test]
 #[ignore = "takes most of a minute; `cargo test -p proa-tests --test globe_adaptive -- --ignored --nocapture`"]
 fn in_the_long_run_it_leaves_at_most_twice_what_copies_left() {
-    let weather = Weather::spells(0.024, 10.0 * SECOND as f64, 0.3);
-    let mut sums = score(1, weather, 600 * SECOND);
-    for seed in 2..=8 {
-        let also = score(seed, weather, 600 * SECOND);
-        sums.iter_mut().zip(&also).for_each(|(sum, also)| sum.merge(also));
-    }
-    let [one, copies, adapted] = sums;
+    let [one, copies, adapted] = in_spells(8, 600 * SECOND);
     let extra = |score: &Score| score.bandwidth() - one.bandwidth();
-    println!(
-        "left: one path {:.4} %, copies {:.4} %, adaptive {:.4} %; extra bandwidth {:.2} and {:.2}",
-        one.residual() * 100.0,
-        copies.residual() * 100.0,
-        adapted.residual() * 100.0,
-        extra(&copies),
-        extra(&adapted)
-    );
     assert!(adapted.residual() <= 2.0 * copies.residual(), "{}", adapted.residual() / copies.residual());
     assert!(extra(&adapted) < 0.5 * extra(&copies), "{}", extra(&adapted) / extra(&copies));
 }

@@ -369,3 +369,20 @@ pub fn read(frame: &[u8]) -> packet::ip::Packet {
     assert_eq!(checksum::sum_onto(pseudo, transport), 0xffff, "checksum of {packet:?}");
     packet
 }
+
+/// Lets a node do what is due; returns what it transmits.
+pub fn catch_up(lab: &mut Lab, node: usize) -> Vec<Sent> {
+    let Lab { nodes, pool, now_ns } = lab;
+    let at = &mut nodes[node];
+    if !at.forwarder.is_due(*now_ns) {
+        return Vec::new();
+    }
+    at.forwarder.catch_up(*now_ns, pool, &mut at.out);
+    let mut sent = Vec::new();
+    for (number, queue) in at.out.tx.iter_mut().enumerate() {
+        let frames = queue.drain(..).map(|buf| buf.data().to_vec());
+        sent.extend(frames.map(|frame| (node, PortIndex(number as u8), frame)));
+    }
+    at.out.ports = 0;
+    sent
+}
