@@ -3,7 +3,7 @@
 use crate::emit::Context;
 use crate::tables::Flight;
 use overlay::adaptive::Step;
-use packet::{BufPool, IpVersion, Reason};
+use packet::BufPool;
 
 /// What one packet gets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,28 +39,5 @@ impl<P: BufPool> Context<'_, P> {
         roles.adaptive_extra_bytes.add((copies * len) as u64);
         roles.adaptive_capped.add((copies < wanted).into());
         Redundancy { copies, with_parity: None }
-    }
-
-    /// Sends a packet that is complete but for its headers over the first path, and so many copies of it over others.
-    #[inline(never)]
-    #[expect(clippy::too_many_arguments, reason = "as for other copies")]
-    pub(crate) fn send_adaptive(
-        &mut self,
-        flight: &Flight,
-        more: usize,
-        version: IpVersion,
-        stream: u16,
-        sequence: u64,
-        epoch: u8,
-        buf: P::Buf,
-    ) {
-        for copy in flight.others.iter().take(more) {
-            self.counters.roles.copies_made.add(1);
-            match self.pool.copy(&buf) {
-                Some(twin) => self.send_any_copy(copy, version, stream, sequence, epoch, false, twin),
-                None => self.counters.drop(Reason::NoBuffer),
-            }
-        }
-        self.send_any_copy(&flight.first, version, stream, sequence, epoch, false, buf);
     }
 }

@@ -129,11 +129,7 @@ impl<P: BufPool> Context<'_, P> {
             return self.drop(buf, Reason::OverlayUnknownNode);
         };
         let stream = stream_id(self.sequences.worker, bucket);
-        if flight.sampled.takes(sequence) {
-            finish(buf.data_mut());
-            return self.replicate_traced(flight, version, stream, sequence, buf);
-        }
-        if flight.is_prepared {
+        if flight.is_prepared || flight.sampled.takes(sequence) {
             finish(buf.data_mut());
             return self.replicate_prepared(flight, version, stream, sequence, buf);
         }
@@ -205,7 +201,8 @@ impl<P: BufPool> Context<'_, P> {
         self.transmit(departure.egress.hop.port, buf);
     }
 
-    /// Seals a packet that has its number, or puts its extension before it, and sends the copies.
+    /// Sends a packet that has its number: sealed, with extensions, by the paths that its protocol picks, or with records of its
+    /// hops.
     #[inline(never)]
     fn replicate_prepared(
         &mut self,
@@ -215,10 +212,12 @@ impl<P: BufPool> Context<'_, P> {
         sequence: u64,
         mut buf: P::Buf,
     ) {
+        let is_sampled = flight.sampled.takes(sequence);
+        let inner_len = buf.len();
         let mut flight = flight;
-        let mut more = 0;
+        let mut more = flight.others.len();
         if flight.adaptive.is_some() {
-            let Redundancy { copies, with_parity } = self.redundancy(flight, buf.len());
+            let Redundancy { copies, with_parity } = self.redundancy(flight, inner_len);
             more = copies;
             let tables = self.tables;
             flight = with_parity.and_then(|number| tables.flights.get(usize::from(number))).unwrap_or(flight);
@@ -227,37 +226,51 @@ impl<P: BufPool> Context<'_, P> {
             Ok(prepared) => prepared,
             Err(reason) => return self.drop(buf, reason),
         };
-        if let Some(coded) = &flight.coded {
-            return self.send_coded(flight, coded, version, stream, sequence, epoch, buf);
+        let one = flight.spread.as_ref().and_then(|spread| flight.copy(spread.turn(turn)));
+        let others = if one.is_some() { &[] } else { flight.others.get(..more).unwrap_or_default() };
+        let first = one.unwrap_or(&flight.first);
+        let closed = flight.coded.as_ref().and_then(|coded| {
+            self.add_to_group(flight, coded, version, stream, sequence, epoch, &buf)
+        });
+        // A receiver is told how many copies there are of a packet where that is the same for all packets.
+        let told = flight.adaptive.is_none();
+        if is_sampled && self.has_room_for_traces(first, others, inner_len) {
+            let passenger = Passenger { version, stream, sequence, epoch, path_sequence: 0 };
+            self.send_all_traced(first, others, passenger, told, inner_len, buf);
+        } else {
+            self.send_all(first, others, version, stream, sequence, epoch, told, buf);
         }
-        if flight.adaptive.is_some() {
-            return self.send_adaptive(flight, more, version, stream, sequence, epoch, buf);
+        if let Some(group) = closed {
+            self.end_group(group);
         }
-        if let Some(copy) = flight.spread.as_ref().and_then(|spread| flight.copy(spread.turn(turn))) {
-            return self.send_any_copy(copy, version, stream, sequence, epoch, true, buf);
-        }
-        self.replicate_ready(flight, version, stream, sequence, epoch, buf);
     }
 
     /// Sends the copies of a packet that is complete but for their headers.
     #[inline(always)]
-    pub fn replicate_ready(
+    #[allow(clippy::too_many_arguments)] // see [`Context::send_copy`]
+    fn send_all(
         &mut self,
-        flight: &Flight,
+        first: &Copy,
+        others: &[Copy],
         version: IpVersion,
         stream: u16,
         sequence: u64,
         epoch: u8,
+        told: bool,
         buf: P::Buf,
     ) {
-        for copy in &flight.others {
+        for copy in others {
             self.counters.roles.copies_made.add(1);
             match self.pool.copy(&buf) {
-                Some(twin) => self.send_copy(copy, version, stream, sequence, epoch, twin),
+                Some(twin) if told => self.send_copy(copy, version, stream, sequence, epoch, twin),
+                Some(twin) => self.send_any_copy(copy, version, stream, sequence, epoch, false, twin),
                 None => self.counters.drop(Reason::NoBuffer),
             }
         }
-        self.send_copy(&flight.first, version, stream, sequence, epoch, buf);
+        match told {
+            true => self.send_copy(first, version, stream, sequence, epoch, buf),
+            false => self.send_any_copy(first, version, stream, sequence, epoch, false, buf),
+        }
     }
 
     /// Numbers a packet in its stream, and seals it where its application asks for that.

@@ -10,10 +10,11 @@ use packet::{BufPool, IpVersion, PacketBuf, Reason};
 const OVERDUE_MAX: usize = 32;
 
 impl<P: BufPool> Context<'_, P> {
-    /// Sends a packet that is complete but for its headers over the flight's first path, and adds it to its group.
+    /// Adds a packet that is complete but for its headers to its group; returns the group if it is full: it is to be ended
+    /// once the packet has left.
     #[inline(never)]
-    #[expect(clippy::too_many_arguments, reason = "as for other copies")]
-    pub fn send_coded(
+    #[expect(clippy::too_many_arguments, reason = "as for copies")]
+    pub fn add_to_group(
         &mut self,
         flight: &Flight,
         coded: &Coded,
@@ -21,26 +22,22 @@ impl<P: BufPool> Context<'_, P> {
         stream: u16,
         sequence: u64,
         epoch: u8,
-        buf: P::Buf,
-    ) {
-        let mut full = None;
-        if coded.coding.parity > 0 && !coded.copies.is_empty() {
-            // Behind the order option's header stands its data, if it has one, and then what is covered.
-            let order = flight.is_ordered.then(|| Order::read(buf.data(), OPTION_HEADER_LEN)).flatten();
-            let kind = Kind { version, order };
-            let from = if order.is_some() { overlay::wire::ORDER_LEN } else { 0 };
-            let (destination, way) = (flight.number, coded.number);
-            let bucket = bucket(stream);
-            let member = Member { destination, bucket, sequence, epoch, kind, coding: coded.coding, way };
-            while let Some(group) = self.encoder.in_the_way(&member) {
-                self.end_group(group);
-            }
-            full = self.encoder.add(self.now_ns, &member, buf.data().get(from..).unwrap_or_default());
+        buf: &P::Buf,
+    ) -> Option<GroupIndex> {
+        if coded.coding.parity == 0 || coded.copies.is_empty() {
+            return None;
         }
-        self.send_any_copy(&flight.first, version, stream, sequence, epoch, true, buf);
-        if let Some(group) = full {
+        // Behind the order option's header stands its data, if it has one, and then what is covered.
+        let order = flight.is_ordered.then(|| Order::read(buf.data(), OPTION_HEADER_LEN)).flatten();
+        let kind = Kind { version, order };
+        let from = if order.is_some() { overlay::wire::ORDER_LEN } else { 0 };
+        let (destination, way) = (flight.number, coded.number);
+        let bucket = bucket(stream);
+        let member = Member { destination, bucket, sequence, epoch, kind, coding: coded.coding, way };
+        while let Some(group) = self.encoder.in_the_way(&member) {
             self.end_group(group);
         }
+        self.encoder.add(self.now_ns, &member, buf.data().get(from..).unwrap_or_default())
     }
 
     /// Ends groups whose time is over.
@@ -54,7 +51,7 @@ impl<P: BufPool> Context<'_, P> {
 
     /// Ends a group, and sends its parity packets.
     #[inline(never)]
-    fn end_group(&mut self, group: GroupIndex) {
+    pub(crate) fn end_group(&mut self, group: GroupIndex) {
         let Some(closed) = self.encoder.close(group) else { return };
         let tables = self.tables;
         let flight = tables.flights.get(usize::from(closed.way));

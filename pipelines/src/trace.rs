@@ -11,12 +11,12 @@
 
 use crate::emit::Context;
 use crate::intermediate::{self, Copy, Transit};
-use crate::tables::{self, Departure, Flight, Link, Passenger, Tables};
+use crate::tables::{self, Departure, Link, Passenger, Tables};
 use crate::{Output, PortIndex, seal};
 use overlay::topology::NodeId;
-use overlay::wire::trace::{self, DATA_LEN_MAX, RECORD_LEN, Record, Unwritten, option_len};
-use overlay::wire::{HEADER_LEN, TracePlace};
-use packet::{BufPool, Counter, IpVersion, PacketBuf, Reason, ip};
+use overlay::wire::trace::{self, DATA_LEN_MAX, Record, Unwritten, option_len};
+use overlay::wire::{COPIES_AT, COPIES_MASK, HEADER_LEN, TracePlace};
+use packet::{BufPool, Counter, PacketBuf, Reason, ip};
 
 /// What a worker counts of hop records.
 #[derive(Debug, Default)]
@@ -184,46 +184,46 @@ impl<P: BufPool> Context<'_, P> {
         }
     }
 
-    /// Sends a packet over the overlay as [`Context::replicate`] does, each copy with room for records of its hops, as many as
-    /// fit; or like any other, where a copy has no room for a trace.
+    /// Whether a packet of so many bytes has room for a trace on each of these ways; counts it if not.
+    #[cold]
+    pub fn has_room_for_traces(&self, first: &tables::Copy, others: &[tables::Copy], inner_len: usize) -> bool {
+        let fits = core::iter::once(first).chain(others).all(|copy| copy.records(inner_len).is_some());
+        self.counters.traces.unfit.add((!fits).into());
+        fits
+    }
+
+    /// Sends the copies of a packet that is complete but for their headers, each with room for records of its hops, as many as
+    /// fit. The packet itself had `inner_len` bytes.
     #[cold]
     #[inline(never)]
-    pub fn replicate_traced(
+    pub fn send_all_traced(
         &mut self,
-        flight: &Flight,
-        version: IpVersion,
-        stream: u16,
-        sequence: u64,
-        mut buf: P::Buf,
+        first: &tables::Copy,
+        others: &[tables::Copy],
+        passenger: Passenger,
+        told: bool,
+        inner_len: usize,
+        buf: P::Buf,
     ) {
-        let epoch = match flight.sealed {
-            true => match self.seal(flight, version, stream, sequence, None, &mut buf) {
-                Ok(epoch) => epoch,
-                Err(reason) => return self.drop(buf, reason),
-            },
-            false => 0,
-        };
-        let len = buf.len();
-        let room = |copy: &tables::Copy| (copy.mtu as usize + flight.seal_len()).saturating_sub(len);
-        if flight.copies().any(|copy| room(copy) < option_len(0)) {
-            self.counters.traces.unfit.add(1);
-            return self.replicate_ready(flight, version, stream, sequence, epoch, buf);
-        }
-        let passenger = Passenger { version, stream, sequence, epoch, path_sequence: 0 };
         self.counters.traces.sampled.add(1);
-        self.counters.roles.copies_made.add(flight.others.len() as u64);
-        for copy in flight.copies() {
-            let fitting = (room(copy) - option_len(0)) / RECORD_LEN;
-            let hops = copy.hops.min(flight.hops_max) as usize;
-            let records = fitting.min(hops.saturating_sub(1)).min(trace::RECORDS_MAX);
-            self.send_traced(copy, passenger, records, &buf);
+        self.counters.roles.copies_made.add(others.len() as u64);
+        for copy in core::iter::once(first).chain(others) {
+            let records = copy.records(inner_len).unwrap_or(0);
+            self.send_traced(copy, passenger, told, records, &buf);
         }
         self.pool.free(buf);
     }
 
     /// A copy with a trace is put together in a buffer of its own: headers and records together are longer than a
-    /// buffer's headroom.
-    fn send_traced(&mut self, copy: &tables::Copy, passenger: Passenger, records: usize, inner: &P::Buf) {
+    /// buffer's headroom. The trace stands before the options that `inner` begins with.
+    fn send_traced(
+        &mut self,
+        copy: &tables::Copy,
+        passenger: Passenger,
+        told: bool,
+        records: usize,
+        inner: &P::Buf,
+    ) {
         let Some(departure) = copy.departure(passenger.stream) else {
             return self.counters.drop(Reason::NoRoute);
         };
@@ -242,6 +242,9 @@ impl<P: BufPool> Context<'_, P> {
         write_traced(departure, passenger, (records, sent_ns), buf.data_mut());
         let geneve_at = departure.template.header_len() - HEADER_LEN;
         let geneve = buf.data_mut().get_mut(geneve_at..).unwrap_or_default();
+        if !told && let Some(byte) = geneve.get_mut(COPIES_AT) {
+            *byte &= !COPIES_MASK;
+        }
         if let Err(reason) = seal::authenticate(self.keys, departure.next, geneve) {
             return self.drop(buf, reason);
         }

@@ -8,6 +8,7 @@ use common::*;
 use overlay::plan::Quality;
 use overlay::protocol::Protocol;
 use overlay::topology::*;
+use overlay::wire::trace::Trace;
 use packet::Reason;
 use std::sync::Arc;
 
@@ -263,4 +264,27 @@ fn source_routes_that_lie_are_dropped_and_named() {
         assert_eq!(fate(&mut lab, EDGE, MID_1, &bad), Some(reason), "{what}");
     }
     assert_eq!(fate(&mut lab, EDGE, MID_1, &good), None);
+}
+
+/// Records stand before the options of a protocol, and each node on the way fills in one.
+#[test]
+fn sampled_packets_of_every_protocol_tell_their_hops() {
+    for protocol in Protocol::ALL {
+        let mut topology = routed();
+        for application in &mut topology.applications {
+            application.trace = Sampling { one_in: 1, hops_max: 8 };
+        }
+        let mut lab = Lab::with(&topology, 1);
+        let sent = lab.give(EDGE, OUTSIDE, &request(protocol));
+        let (left, seen) = follow(&mut lab, sent);
+        assert_eq!(left.len(), 1, "{protocol:?}");
+        assert!(left[0].2.ends_with(b"question"));
+        let traces = &lab.nodes[GATEWAY].seen;
+        let told = traces.iter().flat_map(|seen| Trace::parse(seen.trace()).unwrap().records);
+        let mut told: Vec<usize> = told.map(|record| usize::from(record.node.0) - 1).collect();
+        let mut passed: Vec<usize> = seen.into_iter().filter(|node| *node != GATEWAY).collect();
+        (told.sort_unstable(), passed.sort_unstable());
+        assert_eq!(told, passed, "{protocol:?}");
+        assert!(!traces.is_empty());
+    }
 }

@@ -9,6 +9,7 @@ use overlay::protocol::Protocol;
 use overlay::sampling::Threshold;
 use overlay::seal::TAG_LEN;
 use overlay::topology::{NodeId, Sampling};
+use overlay::wire::trace::{self, RECORD_LEN, RECORDS_MAX};
 use overlay::wire::{HEADER_LEN, Header, PROTOCOL_REPLICATE, SOURCE_ROUTE_LEN_MAX, SourceRoute};
 use packet::IpVersion;
 use std::sync::Arc;
@@ -46,8 +47,6 @@ pub struct Flight {
     pub coded: Option<Box<Coded>>,
     /// Which packets carry records of their hops.
     pub sampled: Threshold,
-    /// Links that they record at most.
-    pub hops_max: u8,
 }
 
 /// How a flight's packets are coded, and where their parity packets go.
@@ -125,15 +124,18 @@ impl Flight {
     pub fn new(
         destination: NodeId,
         number: u16,
-        first: Copy,
-        others: Vec<Copy>,
+        mut first: Copy,
+        mut others: Vec<Copy>,
         most: Option<u16>,
         sealed: bool,
         trace: Sampling,
     ) -> Flight {
         let most = most.unwrap_or(u16::MAX).min(first.mtu);
         let mtu = others.iter().fold(most, |mtu, copy| mtu.min(copy.mtu));
-        let (sampled, hops_max) = (Threshold::one_in(trace.one_in), trace.hops_max);
+        let sampled = Threshold::one_in(trace.one_in);
+        for copy in core::iter::once(&mut first).chain(&mut others) {
+            copy.hops = copy.hops.min(trace.hops_max);
+        }
         let (protocol, extension) = (PROTOCOL_REPLICATE, None);
         let is_prepared = sealed;
         Flight {
@@ -152,21 +154,18 @@ impl Flight {
             adaptive: None,
             with_parity: None,
             sampled,
-            hops_max,
         }
     }
 
-    /// The same by another routing protocol. Only on paths is known how many hops there are to be recorded.
+    /// The same by another routing protocol.
     pub fn routed(self, protocol: u8, extension: Option<Extension>) -> Flight {
         let is_prepared = self.sealed || extension.is_some();
-        let (sampled, extension) = (Threshold::one_in(0), extension.map(Box::new));
-        Flight { is_prepared, protocol, extension, sampled, ..self }
+        Flight { is_prepared, protocol, extension: extension.map(Box::new), ..self }
     }
 
-    /// The same with packets that leave the overlay in order. Headers of a place in a flow and records of hops together
-    /// would be longer than most packets' room.
+    /// The same with packets that leave the overlay in order.
     pub fn ordered(self) -> Flight {
-        Flight { is_prepared: true, is_ordered: true, sampled: Threshold::one_in(0), ..self }
+        Flight { is_prepared: true, is_ordered: true, ..self }
     }
 
     /// The same with each packet on one of the paths, by these weights.
@@ -177,16 +176,14 @@ impl Flight {
 
     /// The same with each packet on the first path alone, and parity packets on others.
     pub fn coded(self, coded: Coded) -> Flight {
-        let (is_prepared, sampled) = (true, Threshold::one_in(0));
-        Flight { is_prepared, sampled, protocol: Protocol::Parity.id(), coded: Some(Box::new(coded)), ..self }
+        Flight { is_prepared: true, protocol: Protocol::Parity.id(), coded: Some(Box::new(coded)), ..self }
     }
 
-    /// The same with as many copies as the cell says, or by another flight with parity packets, whose packets have `most` bytes at most. Hop
-    /// records would tell of copies that are not sent.
+    /// The same with as many copies as the cell says, or by another flight with parity packets, whose packets have `most` bytes at most.
     pub fn adaptive(self, cell: Arc<StepCell>, with_parity: Option<u16>, most: Option<u16>) -> Flight {
-        let (protocol, sampled) = (Protocol::Adaptive.id(), Threshold::one_in(0));
+        let protocol = Protocol::Adaptive.id();
         let mtu = most.map_or(self.mtu, |most| most.min(self.mtu));
-        Flight { protocol, sampled, mtu, is_prepared: true, adaptive: Some(cell), with_parity, ..self }
+        Flight { protocol, mtu, is_prepared: true, adaptive: Some(cell), with_parity, ..self }
     }
 
     /// The copy on a path by its place.
@@ -225,8 +222,10 @@ pub struct Copy {
     pub way: u32,
     /// Bytes that an inner packet may have on this path.
     pub mtu: u16,
-    /// Links of the path.
+    /// Links of the path that are recorded in packets with a trace, at most.
     pub hops: u8,
+    /// Bytes that an inner packet and its trace may have together.
+    pub traced_mtu: u16,
     /// Headers to the node of the path's first intermediate region; `None` where no link leads there.
     departure: Option<Departure>,
     /// Headers to the other nodes of that region, if there are more: a stream takes one of all.
@@ -277,7 +276,19 @@ impl Copy {
         let (departure, others) = (departures.next(), departures.collect::<Vec<_>>());
         let is_plain = |first: &Departure| first.template.is_plain() && first.egress.mac.is_some();
         let straight = others.is_empty() && departure.as_ref().is_some_and(is_plain);
-        Copy { path_slot, way, mtu, hops, departure, others, straight }
+        Copy { path_slot, way, mtu, hops, traced_mtu: mtu, departure, others, straight }
+    }
+
+    /// The same with less room for packets with a trace.
+    pub fn with_traced_mtu(self, traced_mtu: u16) -> Copy {
+        Copy { traced_mtu: traced_mtu.min(self.mtu), ..self }
+    }
+
+    /// How many records a packet of so many bytes has room for on this way, at most as many as there are nodes between its
+    /// ends; `None` if not even for a trace without.
+    pub fn records(&self, inner_len: usize) -> Option<usize> {
+        let room = usize::from(self.traced_mtu).checked_sub(inner_len + trace::option_len(0))?;
+        Some((room / RECORD_LEN).min(usize::from(self.hops).saturating_sub(1)).min(RECORDS_MAX))
     }
 
     /// How all packets leave, where nothing is left to be decided: their headers are those of

@@ -26,6 +26,7 @@ pub use link::Link;
 pub use mtus::Mtus;
 pub use prefixes::{Prefixed, Prefixes};
 pub use registry::{Incoming, Registry};
+pub use routed::NO_PATH;
 pub use routes::{Egress, Interface, NextHop, Route, Routes};
 pub use template::{Common, LINK_LEN_MAX, PLAIN_COPY_LEN, Passenger, Template};
 

@@ -2,7 +2,7 @@
 
 use super::Tables;
 use super::dead::Dead;
-use super::flight::{Copy, Extension, Flight};
+use super::flight::{Copy, Extension, Flight, V6_MTU_MIN};
 use super::hops::{Hops, NextHops};
 use super::link::Link;
 use super::registry::number;
@@ -83,6 +83,13 @@ impl Tables {
         let links = || links.iter().filter_map(|link: &u16| self.links.get(*link as usize));
         let room = |link: &Link| link.mtu().saturating_sub(link.ip_len(own) as u16);
         let mtu = links().map(room).min().unwrap_or(u16::MAX);
+        // Of the links behind the first no MTU is known: what every link carries is room enough for a trace.
+        let room = |link: &Link| V6_MTU_MIN.saturating_sub(link.ip_len(own) as u16);
+        let (links_max, traced_mtu) = match protocol {
+            Protocol::Direct => (1, mtu),
+            Protocol::SourceRoute => (hops.len() as u8 + 1, links().map(room).min().unwrap_or(0)),
+            _ => (HOP_LIMIT_DEFAULT, links().map(room).min().unwrap_or(0)),
+        };
         let header = Header {
             vni: self.overlay_id,
             inner: Inner::V4,
@@ -99,7 +106,8 @@ impl Tables {
             sequence: 0,
         };
         let way = self.registry.way(NO_PATH, destination);
-        let copy = Copy::new(self.pathless?, way, mtu, 1, links(), header, extension_len);
+        let copy = Copy::new(self.pathless?, way, mtu, links_max, links(), header, extension_len)
+            .with_traced_mtu(traced_mtu);
         let number = number(&mut self.registry.destinations, destination);
         let flight = Flight::new(destination, number, copy, Vec::new(), None, sealed, application.trace);
         let flight = flight.routed(protocol.id(), extension);
