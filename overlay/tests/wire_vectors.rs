@@ -68,7 +68,7 @@ fn trace_options_are_read_and_records_written_as_the_vectors_have_them() {
     };
     let vectors = read(VALID);
     let data: Vec<_> = vectors.iter().filter_map(|vector| Some((vector, traced(vector)?))).collect();
-    assert_eq!(data.len(), 4);
+    assert_eq!(data.len(), 5);
     for (vector, data) in &data {
         assert_eq!(Trace::parse(data), vector.trace(), "[{}]", vector.name);
     }

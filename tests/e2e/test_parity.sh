@@ -11,7 +11,7 @@ extra_topology=$(
     write_application light 203.0.113.22 2001:db8:a::22 2
     printf 'routing = "parity"\nparity = { data_packets = 8, parity_packets = 1, wait_ms = 10 }\n'
     write_application strong 203.0.113.23 2001:db8:a::23 2
-    printf 'routing = "parity"\nparity = { data_packets = 4, parity_packets = 2, wait_ms = 10 }\nordered = true\n'
+    printf 'routing = "parity"\nparity = { data_packets = 4, parity_packets = 2, wait_ms = 10 }\nordered = true\ntrace = { one_in = 10 }\n'
 )
 extra_node=$'[ordering]\nhold_ms = 500\n[parity]\nmemory_mib = 4\n'
 lab_up
@@ -55,6 +55,10 @@ for node in edge gateway; do
     expect "parity that contradicts itself at $node" "$(dropped "$node" parity_malformed)" -eq 0
     expect "sealed packets of $node's that did not open" "$(dropped "$node" overlay_forged)" -eq 0
 done
+
+# Data with records is rebuilt like any other; records tell of the first path, where data goes.
+traced=$(ctl gateway path trace strong -j | jq '[.paths[] | select(.path == 1) | .won] | add')
+expect "packets with records" "$traced" -ge 200
 
 # TCP, IPv4 and IPv6: what is sent again is what parity did not bring back.
 again=$(retransmitted)

@@ -6,7 +6,7 @@ source "$(dirname "$0")/lab.sh"
 carried() {
     local vip=203.0.113.$2
     write_application "$1" "$vip" "2001:db8:a::$2" 1
-    printf '%s\n' "${@:3}"
+    printf '%s\n' "${@:3}" 'trace = { one_in = 10 }'
 }
 # London is quick and, by its link, lossy; Madrid slow and clean.
 # Liveness is another test's; here a loaded machine must not make anything dead.
@@ -44,6 +44,13 @@ goes 24 0 0
 goes 25 200 200
 [[ $(ctl edge flow show udp 7 -j | jq -r '[.flows[].routing] | sort | join(" ")') == \
     "cleanest direct shortest shortest source-route" ]] || fail "$(ctl edge flow show)"
+
+# Every tenth packet has told which nodes it met.
+hops() { ctl gateway path trace "$1" -j | jq -r '[.hops[] | "\(.from) \(.node)"] | sort | join(", ")'; }
+[[ $(hops shortest) == "edge mid-1, mid-1 gateway" ]] || fail "shortest: $(hops shortest)"
+[[ $(hops cleanest) == "edge mid-2, mid-2 gateway" ]] || fail "cleanest: $(hops cleanest)"
+[[ $(hops routed) == "edge mid-1, mid-1 mid-2, mid-2 gateway" ]] || fail "source-route: $(hops routed)"
+[[ $(hops direct) == "edge gateway" ]] || fail "direct: $(hops direct)"
 
 # Only mid-1 is told: packets of "shortest" now leave it for mid-2; the source sends them to mid-1 as before.
 printf '\n[[route]]\nprotocol = "shortest"\ndestination = "gateway"\nnext = "mid-2"\n' >>"$LAB_DIR/mid-1.toml"

@@ -9,7 +9,7 @@ extra_topology=$(
     # Liveness is another test's; here a loaded machine must not make anything dead.
     printf '[liveness]\nenabled = false\n'
     write_application spread 203.0.113.21 2001:db8:a::21 1
-    printf 'routing = "spread"\n'
+    printf 'routing = "spread"\ntrace = { one_in = 10 }\n'
     write_application weighted 203.0.113.22 2001:db8:a::22 1
     printf 'routing = { to_origin = "spread", to_client = "replicate" }\nweights = [3, 1]\n'
 )
@@ -35,6 +35,12 @@ for node in edge gateway; do
     done
     expect "packets that overtook others on the way to $node" "$(path_counter "$node" 2 out_of_order)" -gt 1000
 done
+
+# Every tenth packet has told which path it took, and through which node.
+traced=$(ctl gateway path trace spread -j | jq -r '[.paths[] | select(.won > 100) | .path] | sort | join(" ")')
+[[ $traced == "1 2" ]] || fail "paths of packets with records: $traced"
+nodes=$(ctl gateway path trace spread -j | jq -r '[.packets[].copies[] | .records[].node] | unique | join(" ")')
+[[ $nodes == "mid-1 mid-2" ]] || fail "nodes in the records: $nodes"
 
 again=$(retransmitted)
 fetch_and_compare 203.0.113.21 file
