@@ -37,9 +37,9 @@ for node in edge gateway; do
 done
 
 # Every tenth packet has told which path it took, and through which node.
-traced=$(ctl gateway path trace spread -j | jq -r '[.paths[] | select(.won > 100) | .path] | sort | join(" ")')
+traced=$(ctl gateway path trace spread -j -n 200 | jq -r '[.paths[] | select(.won > 100) | .path] | sort | join(" ")')
 [[ $traced == "1 2" ]] || fail "paths of packets with records: $traced"
-nodes=$(ctl gateway path trace spread -j | jq -r '[.packets[].copies[] | .records[].node] | unique | join(" ")')
+nodes=$(ctl gateway path trace spread -j -n 200 | jq -r '[.packets[].copies[] | .records[].node] | unique | join(" ")')
 [[ $nodes == "mid-1 mid-2" ]] || fail "nodes in the records: $nodes"
 
 again=$(retransmitted)
