@@ -1,10 +1,11 @@
-//! What each routing protocol costs: the same packets through edge, intermediate and gateway, one copy each.
+//! What each routing protocol costs, and hop records in every packet: the same packets through edge, intermediate and gateway,
+//! one copy each.
 //!
 //! In process, on heap buffers; thread CPU time, the median of the runs.
 
 use overlay::plan::Quality;
 use overlay::protocol::Protocol;
-use overlay::topology::{Link, NodeId, RegionIndex, Routing};
+use overlay::topology::{Link, NodeId, RegionIndex, Routing, Sampling};
 use packet::PacketBuf;
 use packet::heap::{HeapBuf, HeapPool};
 use pipelines::Burst;
@@ -31,17 +32,22 @@ const WORDS_OF_PARITY: u8 = 14;
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 fn main() -> Outcome<()> {
-    println!("{SIZE} B frames, ns per packet {:>8} {:>14} {:>9}", "edge", "intermediate", "gateway");
+    let titles = ["edge", "intermediate", "gateway"].map(|role| format!("{role:>13}")).concat();
+    println!("  {:<24}{titles}{titles}", format!("{SIZE} B frames, ns/packet"));
+    println!("  {:<24}{:>39}{:>39}", "", "without records", "a record of each hop");
     for protocol in Protocol::ALL {
-        let [edge, intermediate, gateway] = stages(protocol)?;
-        println!("  {:<24} {edge:>8.1} {intermediate:>14.1} {gateway:>9.1}", protocol.name());
+        let columns = [stages(protocol, 0)?, stages(protocol, 1)?];
+        let columns = columns.concat().iter().map(|ns| format!("{ns:>13.1}")).collect::<String>();
+        println!("  {:<24}{columns}", protocol.name());
     }
     Ok(())
 }
 
-/// Nanoseconds per packet of edge, intermediate and gateway; not a number where a role has nothing to do.
-fn stages(protocol: Protocol) -> Outcome<[f64; 3]> {
+/// Nanoseconds per packet of edge, intermediate and gateway, one in so many packets with hop records; not a number where a
+/// role has nothing to do.
+fn stages(protocol: Protocol, one_in: u32) -> Outcome<[f64; 3]> {
     let mut topology = world::topology(1, 1, FLOWS);
+    topology.applications[0].trace = Sampling { one_in, ..Sampling::default() };
     topology.applications[0].routing =
         Routing { to_origin: protocol, to_client: protocol, hops: vec![NodeId(2)], ..Routing::default() };
     // Only one intermediate is measured: what is spread has no other path here.

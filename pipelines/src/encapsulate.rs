@@ -229,9 +229,10 @@ impl<P: BufPool> Context<'_, P> {
         let one = flight.spread.as_ref().and_then(|spread| flight.copy(spread.turn(turn)));
         let others = if one.is_some() { &[] } else { flight.others.get(..more).unwrap_or_default() };
         let first = one.unwrap_or(&flight.first);
-        let closed = flight.coded.as_ref().and_then(|coded| {
-            self.add_to_group(flight, coded, version, stream, sequence, epoch, &buf)
-        });
+        let closed = flight
+            .coded
+            .as_ref()
+            .and_then(|coded| self.add_to_group(flight, coded, version, stream, sequence, epoch, &buf));
         // A receiver is told how many copies there are of a packet where that is the same for all packets.
         let told = flight.adaptive.is_none();
         if is_sampled && self.has_room_for_traces(first, others, inner_len) {

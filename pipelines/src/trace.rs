@@ -186,7 +186,12 @@ impl<P: BufPool> Context<'_, P> {
 
     /// Whether a packet of so many bytes has room for a trace on each of these ways; counts it if not.
     #[cold]
-    pub fn has_room_for_traces(&self, first: &tables::Copy, others: &[tables::Copy], inner_len: usize) -> bool {
+    pub fn has_room_for_traces(
+        &self,
+        first: &tables::Copy,
+        others: &[tables::Copy],
+        inner_len: usize,
+    ) -> bool {
         let fits = core::iter::once(first).chain(others).all(|copy| copy.records(inner_len).is_some());
         self.counters.traces.unfit.add((!fits).into());
         fits
