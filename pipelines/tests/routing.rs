@@ -283,7 +283,8 @@ fn sampled_packets_of_every_protocol_tell_their_hops() {
         let told = traces.iter().flat_map(|seen| Trace::parse(seen.trace()).unwrap().records);
         let mut told: Vec<usize> = told.map(|record| usize::from(record.node.0) - 1).collect();
         let mut passed: Vec<usize> = seen.into_iter().filter(|node| *node != GATEWAY).collect();
-        (told.sort_unstable(), passed.sort_unstable());
+        told.sort_unstable();
+        passed.sort_unstable();
         assert_eq!(told, passed, "{protocol:?}");
         assert!(!traces.is_empty());
     }
