@@ -12,6 +12,7 @@
 mod build;
 mod certificate;
 mod check;
+pub mod dns;
 mod events;
 mod ground;
 pub mod key;
@@ -102,6 +103,8 @@ pub struct Overlay {
     pub topology: Topology,
     /// The public keys of the nodes that have one.
     pub identities: Vec<(NodeId, PublicIdentity)>,
+    /// What the server's DNS goes by.
+    pub dns: dns::Dns,
     /// Problems of [`Severity::Warning`].
     pub warnings: Vec<Problem>,
 }

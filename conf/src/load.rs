@@ -10,7 +10,6 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use crate::check::{addresses, applications, keys, links, local, names, nodes, paths, prefixes};
-use crate::monitoring;
 use crate::node_file::{self, NodeFile, RawServer};
 use crate::problem::Errors;
 use crate::problems::{At, File, Place, Problems, error};
@@ -18,6 +17,7 @@ use crate::reader::root;
 use crate::source::{FILE_BYTES_MAX, Source, Span, read};
 use crate::topology_file::{self, TopologyFile};
 use crate::{Config, Loaded, Membership, Overlay, build, ground, plan, routing, takeover};
+use crate::{dns, monitoring};
 
 impl Config {
     /// Reads and checks the node file and the topology file that it names.
@@ -155,13 +155,16 @@ impl Overlay {
         let checked = file.as_mut().filter(|_| !broken).map(|file| check_topology(file, &mut p));
         let overlay = match checked {
             Some((file, links, _, certificates)) if p.errors() == 0 => {
-                build::topology(file, &links, certificates).zip(build::identities(file))
+                build::topology(file, &links, certificates).and_then(|topology| {
+                    let dns = dns::build(file, &links, &topology)?;
+                    Some((topology, build::identities(file)?, dns))
+                })
             }
             _ => None,
         };
         let warnings = p.finish()?;
         match overlay {
-            Some((topology, identities)) => Ok(Overlay { topology, identities, warnings }),
+            Some((topology, identities, dns)) => Ok(Overlay { topology, identities, dns, warnings }),
             None => Err(Errors { problems: warnings, untold: 0 }),
         }
     }
@@ -285,6 +288,7 @@ fn check_topology<'f>(file: &'f mut TopologyFile, p: &mut Problems) -> Checked<'
     applications::check(file, &found, p);
     prefixes::check(file, p);
     takeover::check(file, &found, p);
+    dns::check(file, &found, p);
     monitoring::check(&file.liveness, &file.quality, p);
     (file, found, claims, certificates)
 }

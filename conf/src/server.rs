@@ -3,16 +3,25 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use crate::dns::hostname;
 use crate::load::{parse, parse_bytes};
 use crate::node_values::socket;
 use crate::problem::Errors;
 use crate::problems::{File, Problems};
-use crate::reader::{list, root};
+use crate::reader::{Table, list, root, table};
 use crate::source::read;
-use crate::values::{socket_address, text};
+use crate::values::{integer, socket_address, text};
 
 /// Most addresses that it listens on.
 const LISTEN_MAX: usize = 8;
+/// Most name servers of its zone.
+const NAME_SERVERS_MAX: usize = 8;
+/// How long an answer may be kept where the file does not say, seconds.
+const TTL_S: u32 = 20;
+/// How long an edge must be well again where the file does not say, seconds.
+const HOLD_S: u32 = 30;
+/// Answers a second to one prefix where the file does not say.
+const RESPONSES_PER_SECOND: u32 = 100;
 /// Its Unix socket where the file names none.
 const SOCKET: &str = "/run/proa-server/server.sock";
 
@@ -25,6 +34,27 @@ pub struct Server {
     pub listen: Vec<SocketAddr>,
     /// The Unix socket of the HTTP interface, for operators on this machine. Default `/run/proa-server/server.sock`.
     pub socket: PathBuf,
+    /// The authoritative DNS, where there is one.
+    pub dns: Option<Dns>,
+}
+
+/// `[dns]`: hostnames of applications are answered for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dns {
+    /// Where it listens, UDP and TCP, 1 to 8.
+    pub listen: Vec<SocketAddr>,
+    /// The zone that is its own, in lower case, without the last dot.
+    pub zone: String,
+    /// Names of the zone's name servers, the primary first, 1 to 8.
+    pub name_servers: Vec<String>,
+    /// Who is responsible, as the SOA record writes an address: `hostmaster.example.com`.
+    pub contact: String,
+    /// How long an answer may be kept, seconds.
+    pub ttl_s: u32,
+    /// How long an edge must be well again before it is answered with, and better before it replaces another, seconds.
+    pub hold_s: u32,
+    /// Answers a second to one IPv4 /24 or IPv6 /56 before they are held back; 0: without limit.
+    pub responses_per_second: u32,
 }
 
 impl Server {
@@ -61,11 +91,54 @@ fn of_text(written: &str, p: &mut Problems) -> Option<Server> {
             crate::problems::error(list.place, "`listen` is empty").help(p, format!("write {example}"));
         }
         let socket = t.optional("socket", p, socket);
+        let dns = t.optional("dns", p, |item, p| table(item, "[dns]", p, dns));
+        // Said to be there, but broken: that has been told.
+        let dns = dns.map(|at| at.value);
         Some(Server {
             data: PathBuf::from(data?.value),
             listen: listen?.value.items.into_iter().map(|address| address.value).collect(),
             socket: socket.map_or_else(|| PathBuf::from(SOCKET), |socket| socket.value),
+            dns: dns.flatten(),
         })
+    })
+}
+
+fn dns(t: &mut Table<'_>, p: &mut Problems) -> Option<Dns> {
+    let example = "listen = [\"192.0.2.53:53\"], where resolvers ask";
+    let listen = t.required("listen", example, p, list(LISTEN_MAX, socket_address));
+    let zone =
+        t.required("zone", "zone = \"apps.example.com\", which is delegated to this server", p, hostname);
+    let example = "name_servers = [\"ns1.example.com\"], the names that the zone is delegated to";
+    let name_servers = t.required("name_servers", example, p, list(NAME_SERVERS_MAX, hostname));
+    for (empty, place, example) in [
+        (
+            listen.as_ref().is_some_and(|at| at.value.items.is_empty()),
+            listen.as_ref().map(|at| at.place),
+            "listen = [\"192.0.2.53:53\"]",
+        ),
+        (
+            name_servers.as_ref().is_some_and(|at| at.value.items.is_empty()),
+            name_servers.as_ref().map(|at| at.place),
+            "name_servers = [\"ns1.example.com\"]",
+        ),
+    ] {
+        if let Some(place) = place.filter(|_| empty) {
+            crate::problems::error(place, "this list is empty").help(p, format!("write {example}"));
+        }
+    }
+    let contact = t.optional("contact", p, hostname);
+    let ttl_s = t.optional("ttl_seconds", p, integer(1..=86_400)).map_or(TTL_S, |at| at.value);
+    let hold_s = t.optional("hold_seconds", p, integer(0..=86_400)).map_or(HOLD_S, |at| at.value);
+    let responses = t.optional("responses_per_second", p, integer(0..=1_000_000));
+    let zone = zone?.value;
+    Some(Dns {
+        listen: listen?.value.items.into_iter().map(|at| at.value).collect(),
+        contact: contact.map_or_else(|| format!("hostmaster.{zone}"), |at| at.value),
+        zone,
+        name_servers: name_servers?.value.items.into_iter().map(|at| at.value).collect(),
+        ttl_s,
+        hold_s,
+        responses_per_second: responses.map_or(RESPONSES_PER_SECOND, |at| at.value),
     })
 }
 
@@ -86,6 +159,27 @@ mod tests {
             loaded("data = \"/var/lib/x\"\nlisten = [\"192.0.2.50:7443\", \"[::]:7443\"]\n").unwrap();
         assert_eq!((server.data, server.listen.len()), (PathBuf::from("/var/lib/x"), 2));
         assert_eq!(server.socket, PathBuf::from(SOCKET));
+    }
+
+    #[test]
+    fn a_zone_is_read_with_what_it_leaves_out() {
+        let with = |dns: &str| loaded(&format!("data = \"/x\"\nlisten = [\"[::]:7443\"]\n[dns]\n{dns}"));
+        let server = with(
+            "listen = [\"192.0.2.53:53\"]\nzone = \"Apps.example.com\"\nname_servers = [\"ns1.example.com\"]\n",
+        );
+        let dns = server.unwrap().dns.unwrap();
+        assert_eq!(
+            (dns.zone.as_str(), dns.contact.as_str()),
+            ("apps.example.com", "hostmaster.apps.example.com")
+        );
+        assert_eq!((dns.ttl_s, dns.hold_s, dns.responses_per_second), (TTL_S, HOLD_S, RESPONSES_PER_SECOND));
+        let told =
+            with("listen = []\nzone = \"com\"\nname_servers = [\"-a.b\"]\nttl_seconds = 0\nport = 53\n")
+                .unwrap_err();
+        for wrong in ["this list is empty", "one label only", "begins or ends with -", "ttl_seconds", "port"]
+        {
+            assert!(told.contains(wrong), "{wrong}: {told}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use overlay::plan::{LATENCY_US_MAX, LOSS_PPM_MAX, PATHS_MAX as PLAN_MAX};
 use overlay::topology::{Disjoint, IpVersion, Roles, Rss, Sampling, Seal, Service};
 use overlay::wire::HOPS_MAX;
 
+use crate::dns::{self, CLIENTS_MAX, RawClient};
 use crate::monitoring::{self, RawLiveness, RawQuality};
 use crate::problems::{At, Problems, error};
 use crate::reader::{Item, List, Table, list, table};
@@ -47,6 +48,7 @@ pub(crate) struct TopologyFile {
     pub(crate) path_sets: List<RawPathSet>,
     pub(crate) applications: List<RawApplication>,
     pub(crate) takeovers: List<RawTakeover>,
+    pub(crate) clients: List<RawClient>,
     pub(crate) liveness: RawLiveness,
     pub(crate) quality: RawQuality,
 }
@@ -77,6 +79,7 @@ pub(crate) struct RawNode {
     pub(crate) nat_pool: Option<At<List<RangeInclusive<IpAddr>>>>,
     pub(crate) rss: Option<At<Option<Rss>>>,
     pub(crate) public_key: Option<At<Option<PublicIdentity>>>,
+    pub(crate) draining: Option<At<bool>>,
 }
 
 #[derive(Clone, Debug)]
@@ -98,6 +101,7 @@ pub(crate) struct RawPath {
 #[derive(Clone, Debug)]
 pub(crate) struct RawApplication {
     pub(crate) name: Option<At<String>>,
+    pub(crate) hostname: Option<At<String>>,
     pub(crate) vips: List<RawVip>,
     pub(crate) services: List<Service>,
     pub(crate) gateway: Option<At<String>>,
@@ -154,6 +158,7 @@ pub(crate) fn read(t: &mut Table<'_>, p: &mut Problems) -> TopologyFile {
         }),
         takeovers: t
             .list("takeover", TAKEOVERS_MAX, p, |item, p| table(item, "[[takeover]]", p, takeover::takeover)),
+        clients: t.list("client", CLIENTS_MAX, p, |item, p| table(item, "[[client]]", p, dns::client)),
         liveness: t
             .optional("liveness", p, |item, p| table(item, "[liveness]", p, monitoring::liveness))
             .map_or_else(RawLiveness::default, |at| at.value),
@@ -215,6 +220,7 @@ fn node(t: &mut Table<'_>, p: &mut Problems) -> RawNode {
         nat_pool: t.optional("nat_pool", p, list(POOL_RANGES_MAX, address_range)),
         rss: t.optional("rss", p, |item, p| table(item, "`rss`", p, rss)),
         public_key: t.optional("public_key", p, |item, p| Some(public_key(item, p))),
+        draining: t.optional("draining", p, boolean),
     }
 }
 
@@ -256,6 +262,7 @@ fn application(t: &mut Table<'_>, p: &mut Problems) -> RawApplication {
     let copies = integer(1..=8);
     RawApplication {
         name: t.required("name", "name = \"web\"", p, name),
+        hostname: t.optional("hostname", p, dns::hostname),
         vips: filled(
             t,
             "vips",

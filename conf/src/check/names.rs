@@ -25,6 +25,8 @@ pub(crate) struct Links {
     pub(crate) applications: Vec<ApplicationLinks>,
     /// By pair of gateways that stand in for each other.
     pub(crate) takeovers: Vec<TakeoverLinks>,
+    /// By entry of where clients are: the regions.
+    pub(crate) clients: Vec<Vec<Option<usize>>>,
 }
 
 pub(crate) struct PathSetLinks {
@@ -106,7 +108,12 @@ pub(crate) fn check(file: &TopologyFile, p: &mut Problems) -> Links {
         let witnesses = nodes_of(&takeover.value.witnesses);
         takeovers.push(TakeoverLinks { gateways, witnesses });
     }
-    Links { node_regions, links, risks, path_sets, applications, takeovers }
+    let mut clients = Vec::new();
+    for client in &file.clients.items {
+        let names = client.value.regions.items.iter();
+        clients.push(names.map(|name| find("region", &regions, name, regions_known, p)).collect());
+    }
+    Links { node_regions, links, risks, path_sets, applications, takeovers, clients }
 }
 
 /// The position of this node, which the node file names.

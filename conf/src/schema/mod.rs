@@ -148,11 +148,12 @@ fn schemas_know_the_readers_keys() {
     let everywhere = |text: &str| {
         let mut out = format!("{stranger}\n");
         for line in text.lines() {
-            // The commented-out `rss`, `route`, `takeover`, `auto`, `parity`, `adaptive` and `server` count too.
+            // The commented-out `rss`, `route`, `takeover`, `client`, `auto`, `parity`, `adaptive` and `server` count too.
             let counts = [
                 "# rss = ",
                 "# route = ",
                 "# takeover = ",
+                "# client = ",
                 "# auto = ",
                 "# parity = ",
                 "# adaptive = ",

@@ -38,6 +38,9 @@ pub(super) struct TopologyFile {
     /// Gateways that stand in for each other.
     #[schemars(length(max = 1024))]
     takeover: Option<Vec<Takeover>>,
+    /// Where clients are, for the control server's DNS. Who is in no prefix goes to the edge that is best by measurement.
+    #[schemars(length(max = 4096))]
+    client: Option<Vec<Client>>,
     /// How nodes watch their links and paths.
     liveness: Option<Liveness>,
     /// How the ends of paths measure them.
@@ -56,6 +59,17 @@ struct Takeover {
     /// How long a vote holds, milliseconds; a dead gateway is replaced a little later than this.
     #[schemars(range(min = 200, max = 60_000), extend("default" = 1000))]
     lease_ms: Option<u32>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Client {
+    /// Networks that clients are in; of several that hold an address the longest counts.
+    #[schemars(length(max = 1024))]
+    prefixes: Vec<String>,
+    /// The edge regions that they are to use, the best first.
+    #[schemars(length(max = 16), inner(regex(pattern = NAME)))]
+    regions: Vec<String>,
 }
 
 #[derive(JsonSchema)]
@@ -149,6 +163,9 @@ struct Node {
     /// What `proa key generate` printed on it; needed on the way of every application that is sealed.
     #[schemars(regex(pattern = "^ed25519:[0-9A-Fa-f]{64}$"))]
     public_key: Option<String>,
+    /// Edges only: the control server's DNS sends no clients here any more.
+    #[schemars(extend("default" = false))]
+    draining: Option<bool>,
 }
 
 #[derive(JsonSchema)]
@@ -210,6 +227,9 @@ struct Application {
     /// Its name.
     #[schemars(regex(pattern = NAME))]
     name: String,
+    /// What clients ask the control server's DNS for, without the last dot.
+    #[schemars(length(max = 253))]
+    hostname: Option<String>,
     /// The addresses that clients send to, each held by one edge.
     #[schemars(length(min = 1, max = 64))]
     vips: Vec<Vip>,
