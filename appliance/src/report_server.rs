@@ -1,6 +1,6 @@
 //! What the node tells the control server every second.
 
-use overlay::sync::report::{Counters, Link, Path, Report};
+use overlay::sync::report::{Counters, Link, Load, Path, Report};
 use packet::BufPool;
 
 use crate::core::Core;
@@ -11,8 +11,8 @@ fn ppm(percent: f64) -> u32 {
 }
 
 impl<P: BufPool> Core<P> {
-    /// How the node is; `uptime_s` since it started.
-    pub fn report(&self, uptime_s: u64) -> Report {
+    /// How the node is; `uptime_ms` since it started.
+    pub fn report(&self, uptime_ms: u64) -> Report {
         let links: Vec<Link> = self.links().iter().map(link).collect();
         let paths: Vec<Path> = self.paths().iter().map(path).collect();
         let sum = |of: fn(&crate::core::Counters) -> u64| self.counters.iter().map(of).sum::<u64>();
@@ -26,15 +26,17 @@ impl<P: BufPool> Core<P> {
             sessions_max: sessions_max * self.counters.len() as u64,
             buffers: 0,
         };
+        let busy_ms = self.counters.iter().map(|worker| worker.own.busy_ns.get() / 1_000_000);
         let ready = self.workers_turn(self.now_ns);
         Report {
-            uptime_s,
+            uptime_s: uptime_ms / 1000,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             ready,
             alarms: self.told_alarms(&links, &paths, ready),
             links,
             paths,
             counters,
+            load: Load { uptime_ms, busy_ms: busy_ms.collect() },
         }
     }
 

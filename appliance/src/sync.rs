@@ -129,7 +129,7 @@ impl Sync {
         }
         if link.is_up && now_ms.saturating_sub(self.reported_ms) >= REPORT_MS {
             self.reported_ms = now_ms;
-            let mut report = core.report(now_ms.saturating_sub(self.started_ms) / 1000);
+            let mut report = core.report(now_ms.saturating_sub(self.started_ms));
             if let Some((snapshot, _)) = self.unkept.clone() {
                 self.keep(&snapshot);
             }

@@ -131,6 +131,14 @@ fn dns(t: &mut Table<'_>, p: &mut Problems) -> Option<Dns> {
     let hold_s = t.optional("hold_seconds", p, integer(0..=86_400)).map_or(HOLD_S, |at| at.value);
     let responses = t.optional("responses_per_second", p, integer(0..=1_000_000));
     let zone = zone?.value;
+    for server in name_servers.iter().flat_map(|at| &at.value.items) {
+        let inside = server.value.strip_suffix(zone.as_str());
+        if inside.is_some_and(|rest| rest.is_empty() || rest.ends_with('.')) {
+            let message = format!("`{}` is in the zone itself, which has no addresses for it", server.value);
+            crate::problems::error(server.place, message)
+                .help(p, "name it in the zone above, beside the delegation: that has its address");
+        }
+    }
     Some(Dns {
         listen: listen?.value.items.into_iter().map(|at| at.value).collect(),
         contact: contact.map_or_else(|| format!("hostmaster.{zone}"), |at| at.value),
@@ -176,6 +184,12 @@ mod tests {
         let told =
             with("listen = []\nzone = \"com\"\nname_servers = [\"-a.b\"]\nttl_seconds = 0\nport = 53\n")
                 .unwrap_err();
+        let inside = "listen = [\"[::]:53\"]\nzone = \"a.example\"\nname_servers = [\"ns.a.example\", \"xa.example\"]\n";
+        let inside = with(inside).unwrap_err();
+        assert!(
+            inside.contains("`ns.a.example` is in the zone itself") && !inside.contains("`xa.example`"),
+            "{inside}"
+        );
         for wrong in ["this list is empty", "one label only", "begins or ends with -", "ttl_seconds", "port"]
         {
             assert!(told.contains(wrong), "{wrong}: {told}");

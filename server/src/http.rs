@@ -11,6 +11,7 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
 
+use crate::dns::Dns;
 use crate::hub::Hub;
 use crate::registry::Error;
 
@@ -50,12 +51,13 @@ impl IntoResponse for Error {
 }
 
 /// Every address that is answered.
-pub fn router(hub: Arc<Hub>) -> Router {
+pub fn router(hub: Arc<Hub>, dns: Option<Arc<Dns>>) -> Router {
     Router::new()
         .route("/v1/nodes", get(nodes).post(add_node))
         .route("/v1/overlay", get(overlay).post(apply))
         .route("/v1/events", get(events))
         .route("/v1/audit", get(audit))
+        .route("/v1/dns", get(move || names(dns.clone())))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(hub)
 }
@@ -117,6 +119,11 @@ struct After {
 
 async fn events(State(hub): Shared, Query(wanted): Query<After>) -> Response {
     Json(serde_json::json!({ "events": hub.events(wanted.after) })).into_response()
+}
+
+/// What the DNS answers; nothing where there is none.
+async fn names(dns: Option<Arc<Dns>>) -> Response {
+    Json(serde_json::json!({ "dns": dns.map(|dns| dns.shown()) })).into_response()
 }
 
 async fn audit(State(hub): Shared) -> Result<Response, Error> {

@@ -62,6 +62,16 @@ struct Live {
     held: Option<Held>,
     refused: Option<(u64, String)>,
     report: Option<(u64, Report)>,
+    /// How busy the busiest worker was between the last two reports, percent.
+    busy_percent: Option<u8>,
+}
+
+/// What an edge said a moment ago.
+pub struct Fresh {
+    /// Its report.
+    pub report: Report,
+    /// How busy its busiest worker is, percent.
+    pub busy_percent: Option<u8>,
 }
 
 #[derive(Default)]
@@ -112,6 +122,7 @@ impl Hub {
             held,
             refused: live.refused.take(),
             report: None,
+            busy_percent: None,
         };
         drop(state);
         let what = match held {
@@ -164,10 +175,20 @@ impl Hub {
         let mut state = self.state();
         let live = state.live.entry(node.to_owned()).or_default();
         let before = live.report.replace((unix_ms(), report.clone())).map(|(_, before)| before);
+        live.busy_percent = before.as_ref().and_then(|before| report.load.busy_percent_since(&before.load));
         drop(state);
         for what in differences(before.as_ref(), &report) {
             self.note(node, what);
         }
+    }
+
+    /// What a node that is connected said a moment ago.
+    pub fn fresh(&self, node: &str, now_ms: u64) -> Option<Fresh> {
+        let state = self.state();
+        let live = state.live.get(node).filter(|live| live.peer.is_some())?;
+        let (at_ms, report) = live.report.as_ref()?;
+        let is_fresh = now_ms.saturating_sub(*at_ms) < FRESH_MS;
+        is_fresh.then(|| Fresh { report: report.clone(), busy_percent: live.busy_percent })
     }
 
     /// Remembers that something happened.

@@ -8,6 +8,7 @@
 pub mod authority;
 pub mod cli;
 pub mod diff;
+pub mod dns;
 pub mod http;
 pub mod hub;
 pub mod nodes;

@@ -2,7 +2,7 @@
 //!
 //! Every node has regions, links, nodes and path sets whole: it checks plans by them. Of applications it has those that end at
 //! it: whose virtual IPs it holds, or whose gateway it is. Others only where their packets are routed hop by hop or by the
-//! packet, since then any node may be on their way.
+//! packet, since then any node may be on their way. What only the DNS goes by, nobody has.
 
 use std::collections::BTreeMap;
 
@@ -24,10 +24,16 @@ pub fn part(definition: &Table, node: &str, keys: &BTreeMap<String, PublicIdenti
         let translates = is_gateway && application.get("gateway").and_then(Value::as_str) == region;
         vips.is_some_and(|vips| vips.iter().any(holds)) || translates || is_routed(application)
     };
+    part.remove("client");
     let applications = entries(definition, "application").filter(|one| concerns(one)).cloned();
-    part.insert("application".to_owned(), Value::Array(applications.map(Value::Table).collect()));
+    let without_hostname = |mut application: Table| {
+        application.remove("hostname");
+        Value::Table(application)
+    };
+    part.insert("application".to_owned(), Value::Array(applications.map(without_hostname).collect()));
     if let Some(Value::Array(nodes)) = part.get_mut("node") {
         for one in nodes.iter_mut().filter_map(Value::as_table_mut) {
+            one.remove("draining");
             if let Some(key) = name(one).and_then(|name| keys.get(name)) {
                 one.insert("public_key".to_owned(), Value::String(key.to_string()));
             }

@@ -344,6 +344,19 @@ impl Registry {
         })
     }
 
+    /// The definition, checked, with its revision; `None` where there is none, or none but of the revision that is known.
+    ///
+    /// # Errors
+    /// [`Error::Store`], [`Error::Damaged`], and [`Error::Invalid`] where a newer program asks more of it.
+    pub fn overlay(&self, known: Option<u64>) -> Result<Option<(u64, Overlay)>, Error> {
+        let now = self.definition()?;
+        if now.text.is_empty() || known == Some(now.revision) {
+            return Ok(None);
+        }
+        let checked = Overlay::check("overlay.toml", &now.text, &self.keys()?).map_err(Error::Invalid)?;
+        Ok(Some((now.revision, checked)))
+    }
+
     /// Who changed what, the newest `count`, oldest first.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::authority::{self, Authority};
+use crate::dns::Dns;
 use crate::hub::Hub;
 use crate::nodes::Door;
 use crate::registry::{self, Registry};
@@ -38,6 +39,9 @@ pub enum Error {
     /// An address can not be had.
     #[error("{0} can not be listened on ({1}): set another `listen`, or stop who has it")]
     Listen(SocketAddr, io::Error),
+    /// Its zone is none.
+    #[error("`{0}` or a name beside it in [dns] can not be a name of the DNS: shorten it")]
+    Zone(String),
     /// A socket can not be had.
     #[error("no socket at {0} ({1}): set another `socket`, or stop the server that has it")]
     Socket(PathBuf, io::Error),
@@ -93,7 +97,16 @@ async fn serve(settings: &Settings) -> Result<(), Error> {
     }
     let socket =
         socket(&settings.socket).await.map_err(|error| Error::Socket(settings.socket.clone(), error))?;
-    let api = http::router(hub).into_make_service_with_connect_info::<http::Operator>();
+    let dns = match &settings.dns {
+        None => None,
+        Some(own) => {
+            let dns = Dns::new(hub.clone(), own).ok_or_else(|| Error::Zone(own.zone.clone()))?;
+            dns.clone().start(own).map_err(|(address, error)| Error::Listen(address, error))?;
+            tracing::info!("answers for {} on {:?}", own.zone, own.listen);
+            Some(dns)
+        }
+    };
+    let api = http::router(hub, dns).into_make_service_with_connect_info::<http::Operator>();
     let operators = tokio::spawn(async move { axum::serve(socket, api).await });
     tracing::info!("listens on {:?}, the overlay is of revision {revision}", settings.listen);
     drop(sd_notify::notify(&[sd_notify::NotifyState::Ready]));

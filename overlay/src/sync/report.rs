@@ -22,6 +22,27 @@ pub struct Report {
     pub counters: Counters,
     /// What is wrong, a sentence each.
     pub alarms: Vec<String>,
+    /// How much its workers have to do.
+    pub load: Load,
+}
+
+/// How much workers have to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Load {
+    /// Since the node started, milliseconds.
+    pub uptime_ms: u64,
+    /// For how long of that each worker had frames to handle, milliseconds.
+    pub busy_ms: Vec<u64>,
+}
+
+impl Load {
+    /// How busy the busiest worker was since an earlier report, percent; `None` where that can not be told.
+    pub fn busy_percent_since(&self, before: &Load) -> Option<u8> {
+        let passed = self.uptime_ms.checked_sub(before.uptime_ms).filter(|passed| *passed > 0)?;
+        let workers = self.busy_ms.iter().zip(&before.busy_ms);
+        let busiest = workers.map(|(now, before)| now.saturating_sub(*before)).max()?;
+        Some((busiest.saturating_mul(100) / passed).min(100) as u8)
+    }
 }
 
 /// A link to a neighbouring node.
