@@ -156,37 +156,7 @@ pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const OVERLAY: &str = r#"
-        region = [{ name = "paris" }, { name = "oslo" }, { name = "mid" }, { name = "frankfurt" }]
-        node = [
-            { name = "p1", id = 1, region = "paris", roles = ["edge"], underlay = ["192.0.2.1"] },
-            { name = "p2", id = 2, region = "paris", roles = ["edge"], underlay = ["192.0.2.2"] },
-            { name = "o1", id = 3, region = "oslo", roles = ["edge"], underlay = ["192.0.2.3"] },
-            { name = "m", id = 4, region = "mid", roles = ["intermediate"], underlay = ["192.0.2.4"] },
-            { name = "g", id = 5, region = "frankfurt", roles = ["gateway"], underlay = ["192.0.2.5"],
-              nat_pool = ["10.9.0.100", "2001:db8:9::100"] },
-        ]
-        path_set = [
-            { name = "a", edge = "paris", gateway = "frankfurt", paths = [{ id = 1, via = ["mid"] }] },
-            { name = "b", edge = "oslo", gateway = "frankfurt", paths = [{ id = 2, via = ["mid"] }] },
-        ]
-        client = [
-            { prefixes = ["198.51.100.0/24"], regions = ["oslo", "paris"] },
-            { prefixes = ["198.51.0.0/16", "2001:db8:c::/56"], regions = ["paris"] },
-        ]
-        [[application]]
-        name = "web"
-        hostname = "web.apps.example.com"
-        seal = "none"
-        vips = [
-            { address = "203.0.113.1", node = "p1" }, { address = "203.0.113.2", node = "p2" },
-            { address = "203.0.113.3", node = "o1" }, { address = "2001:db8:a::3", node = "o1" },
-        ]
-        services = ["tcp/80"]
-        gateway = "frankfurt"
-        origins = [{ address = "10.9.0.2" }, { address = "2001:db8:9::2" }]
-        copies = 1
-    "#;
+    const OVERLAY: &str = include_str!("../../tests/two-edge-regions.toml");
 
     pub(crate) fn overlay() -> Overlay {
         Overlay::check("overlay", OVERLAY, &BTreeMap::new()).unwrap_or_else(|errors| panic!("{errors}"))
