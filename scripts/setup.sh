@@ -9,7 +9,7 @@ set -euo pipefail
 build_packages=(build-essential clang libclang-dev pkg-config libdpdk-dev libpcap-dev ca-certificates)
 # To run the namespace tests, the dissector's tests and the demo.
 test_packages=(dpdk iproute2 ethtool nftables nginx-light iperf3 wrk curl jq tshark tcpdump python3
-    iputils-ping traceroute procps coturn shellcheck)
+    iputils-ping traceroute procps coturn bind9-dnsutils shellcheck)
 # The peers that the benchmarks run beside, on the same frames.
 bench_packages=(dpdk dpdk-doc dpdk-dev openvswitch-switch-dpdk iproute2 nftables procps)
 # The benchmarks' memory, in pages of 2 MiB. Tests and the demo use ordinary pages.

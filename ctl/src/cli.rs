@@ -62,6 +62,9 @@ pub enum Noun {
     /// What happened at the control server.
     #[command(subcommand)]
     Event(EventVerb),
+    /// What the control server's DNS answers.
+    #[command(subcommand)]
+    Dns(DnsVerb),
     /// What a new definition of the overlay would change; nothing is changed.
     Plan {
         /// The definition, a topology file.
@@ -107,6 +110,13 @@ pub enum NodeVerb {
 #[derive(Debug, Subcommand)]
 pub enum OverlayVerb {
     /// Prints it, as it was applied.
+    Show,
+}
+
+/// What to do with the DNS.
+#[derive(Debug, Subcommand)]
+pub enum DnsVerb {
+    /// Hostnames, the virtual IPs that clients get for them, and why others are left out.
     Show,
 }
 
@@ -269,9 +279,12 @@ impl Noun {
             Noun::Key(KeyVerb::Show) => Request::Keys,
             Noun::Key(KeyVerb::Rotate) => Request::RotateKey,
             Noun::Completions { .. } | Noun::Man { .. } => return Ok(None),
-            Noun::Node(_) | Noun::Overlay(_) | Noun::Event(_) | Noun::Plan { .. } | Noun::Apply { .. } => {
-                return Ok(None);
-            }
+            Noun::Node(_)
+            | Noun::Overlay(_)
+            | Noun::Event(_)
+            | Noun::Dns(_)
+            | Noun::Plan { .. }
+            | Noun::Apply { .. } => return Ok(None),
         }))
     }
 }
@@ -281,7 +294,12 @@ impl Noun {
     pub fn is_for_the_server(&self) -> bool {
         matches!(
             self,
-            Noun::Node(_) | Noun::Overlay(_) | Noun::Event(_) | Noun::Plan { .. } | Noun::Apply { .. }
+            Noun::Node(_)
+                | Noun::Overlay(_)
+                | Noun::Event(_)
+                | Noun::Dns(_)
+                | Noun::Plan { .. }
+                | Noun::Apply { .. }
         )
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use crate::cli::{EventVerb, NodeVerb, Noun, OverlayVerb};
+use crate::cli::{DnsVerb, EventVerb, NodeVerb, Noun, OverlayVerb};
 use crate::http::request;
 use crate::table::Table;
 
@@ -35,6 +35,7 @@ pub fn run(noun: &Noun, socket: &Path, as_json: bool) -> Result<String> {
         Noun::Overlay(OverlayVerb::Show) => {
             shown(get("/v1/overlay")?, |answer| text(answer, "text").to_owned())
         }
+        Noun::Dns(DnsVerb::Show) => shown(get("/v1/dns")?, dns),
         Noun::Plan { file } => {
             let definition = std::fs::read(file).with_context(|| file.display().to_string())?;
             shown(request(socket, "POST", "/v1/overlay", (TEXT, &definition))?, change)
@@ -135,6 +136,34 @@ fn nodes(answer: &Value) -> String {
         }
     }
     out
+}
+
+fn dns(answer: &Value) -> String {
+    let dns = &answer["dns"];
+    if dns.is_null() {
+        return "the server has no [dns] in its file\n".to_owned();
+    }
+    let mut table = Table::new(&["hostname", "address", "edge", "answered"]);
+    for host in list(dns, "hosts") {
+        for one in list(host, "addresses") {
+            let answered = match (host["in_zone"] == true, one["why"].as_str(), one["preferred"] == true) {
+                (false, ..) => "no: the name is in another zone".to_owned(),
+                (true, Some(why), _) => format!("no: {why}"),
+                (true, None, true) => "yes, also to clients in no prefix".to_owned(),
+                (true, None, false) => "yes".to_owned(),
+            };
+            table.row(
+                [text(host, "hostname"), text(one, "address"), text(one, "edge"), &answered]
+                    .map(str::to_owned),
+            );
+        }
+    }
+    let questions = dns["questions"].as_object();
+    let counts = questions.into_iter().flatten().filter(|(_, count)| **count != 0);
+    let counts: Vec<String> =
+        counts.map(|(what, count)| format!("{} {count}", what.replace('_', " "))).collect();
+    let counts = if counts.is_empty() { "none yet".to_owned() } else { counts.join(", ") };
+    format!("{}questions for {}: {counts}\n", table.text(), text(dns, "zone"))
 }
 
 fn events(answer: &Value) -> String {

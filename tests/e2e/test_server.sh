@@ -2,47 +2,14 @@
 # The control server: nodes join with tokens and get everything from it. An application is added under load without losing a
 # packet; the server is killed under load, and again nothing is lost; what is wrong is refused and changes nothing.
 source "$(dirname "$0")/lab.sh"
+source "$(dirname "$0")/lab_server.sh"
 
 seal=aes-256-gcm
-server=10.255.0.1:7443
 new_vip=203.0.113.12 later_vip=203.0.113.13
 lab_up
 origin_up
-
-# The nodes' way to the server is the kernel's: a network of its own, apart from packets.
-ip netns add "$LAB-server"
-ip -n "$LAB-server" link set lo up
-ip -n "$LAB-server" link add name control type bridge
-ip -n "$LAB-server" addr add "${server%:*}/24" dev control
-ip -n "$LAB-server" link set control up
-for node in "${NODES[@]}"; do
-    wire server "$node" "$node" control0
-    ip -n "$LAB-server" link set dev "$node" master control
-    ip -n "$LAB-$node" addr add "10.255.0.$((10 + ${node_id[$node]}))/24" dev control0
-done
-cat >"$LAB_DIR/server.toml" <<-END
-	data = "data"
-	listen = ["$server"]
-	socket = "$LAB_DIR/server.sock"
-END
-
-overlay() { "$BIN/proactl" --server "$LAB_DIR/server.sock" "$@"; }
-server_up() {
-    spawn server server "$BIN/proa-server" run "$LAB_DIR/server.toml"
-    NODE_PID[server]=$!
-    eventually 10 overlay node show || fail "the server does not answer"
-}
-nodes_in_step() { overlay node show -j | jq '[.nodes[] | select(.in_step and .connected and .report.ready)] | length'; }
-all_in_step() { (($(nodes_in_step) == ${#NODES[@]})); }
-revision() { overlay node show -j | jq '.nodes[0].revision'; }
-apply() { overlay apply --yes --file "$LAB_DIR/overlay.toml"; }
-
-"$BIN/proa-server" init "$LAB_DIR/server.toml" || fail "no certificate authority"
-server_up
-for node in "${NODES[@]}"; do
-    token=$(overlay node add "$node")
-    in_node "$node" "$BIN/proa" join "$LAB_DIR/$node.toml" "$token" || fail "$node can not join"
-done
+server_init # with nothing more in its file
+nodes_join
 in_node gateway "$BIN/proa" join "$LAB_DIR/gateway.toml" "$token" 2>"$LAB_DIR/again" && fail "a token was good twice"
 grep -q "unknown, used" "$LAB_DIR/again" || fail "a used token was refused with other words: $(<"$LAB_DIR/again")"
 in_node edge "$BIN/proa" join "$LAB_DIR/edge.toml" "$(overlay node add gateway)" 2>/dev/null && fail "edge has joined as gateway"
