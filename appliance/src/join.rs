@@ -12,7 +12,6 @@ use overlay::sync::frame::{Frames, frame};
 use overlay::sync::message::Signature;
 use overlay::sync::node::Event;
 use overlay::sync::{Join, Node, Snapshot, TO_NODE_BYTES_MAX, TO_SERVER_BYTES_MAX, ToNode, Token, VERSION};
-use rcgen::{CertificateParams, KeyPair};
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use crate::membership::{self, SERVER_NAME};
@@ -37,9 +36,7 @@ pub fn join(config: &Path, token: &str) -> Result<String, String> {
     if *node != token.node {
         return Err(format!("the token is for node `{}`, but this file is of `{node}`", token.node));
     }
-    let key = KeyPair::generate().map_err(|error| error.to_string())?;
-    let params = CertificateParams::new(Vec::new()).map_err(|error| error.to_string())?;
-    let request = params.serialize_request(&key).map_err(|error| error.to_string())?.der().to_vec();
+    let (key, request) = membership::request().map_err(|error| error.to_string())?;
     let identity = match key_file {
         Some(file) => {
             if !file.exists() {
@@ -57,7 +54,7 @@ pub fn join(config: &Path, token: &str) -> Result<String, String> {
     for address in &server.addresses {
         match ask(*address, &tls, &join) {
             Ok((certificate, authority)) => {
-                membership::keep_certificates(server, &key.serialize_pem(), &certificate, &authority)
+                membership::keep_certificates(server, &key, &certificate, &authority)
                     .map_err(|error| error.to_string())?;
                 return Ok(format!(
                     "{node} has joined; its certificate is in {}",

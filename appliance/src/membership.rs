@@ -20,7 +20,7 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStor
 /// The name that every server's certificate has.
 pub const SERVER_NAME: &str = "proa-server";
 
-const KEY: &str = "node.key";
+/// The certificate and its key in one file, so that at any moment there are two that belong together.
 const CERTIFICATE: &str = "node.pem";
 const AUTHORITY: &str = "authority.pem";
 
@@ -50,7 +50,7 @@ pub fn tls(servers: &Servers) -> Result<Arc<ClientConfig>, Error> {
         move |error: rustls::pki_types::pem::Error| Error::File(path, error.to_string())
     };
     let certificate = CertificateDer::from_pem_file(path(CERTIFICATE)).map_err(unread(CERTIFICATE))?;
-    let key = PrivateKeyDer::from_pem_file(path(KEY)).map_err(unread(KEY))?;
+    let key = PrivateKeyDer::from_pem_file(path(CERTIFICATE)).map_err(unread(CERTIFICATE))?;
     let authority = CertificateDer::from_pem_file(path(AUTHORITY)).map_err(unread(AUTHORITY))?;
     let mut roots = RootCertStore::empty();
     roots.add(authority).map_err(unusable)?;
@@ -95,8 +95,37 @@ pub fn keep_certificates(
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
     made.map_err(|error| Error::Unwritten(directory.clone(), error))?;
     write(&directory.join(AUTHORITY), &pem(authority))?;
-    write(&directory.join(KEY), key)?;
-    write(&directory.join(CERTIFICATE), &pem(certificate))
+    keep_certificate(servers, key, certificate)
+}
+
+/// Keeps another certificate with its key, written as PEM.
+///
+/// # Errors
+/// [`Error::Unwritten`].
+pub fn keep_certificate(servers: &Servers, key: &str, certificate: &[u8]) -> Result<(), Error> {
+    write(&servers.directory.join(CERTIFICATE), &(pem(certificate) + key))
+}
+
+/// Whether a certificate that has come is of this key: one of another would leave the node without any that works.
+///
+/// # Errors
+/// What is wrong.
+pub fn check_certificate(key: &str, certificate: &[u8]) -> Result<(), String> {
+    let certificate = CertificateDer::from(certificate.to_vec());
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|error| error.to_string())?;
+    rustls::sign::CertifiedKey::from_der(vec![certificate], key, &provider())
+        .map(drop)
+        .map_err(|error| error.to_string())
+}
+
+/// A new key, written as PEM, and a request for a certificate of it (PKCS #10), DER.
+///
+/// # Errors
+/// The library's.
+pub fn request() -> Result<(String, Vec<u8>), rcgen::Error> {
+    let key = rcgen::KeyPair::generate()?;
+    let request = rcgen::CertificateParams::new(Vec::new())?.serialize_request(&key)?;
+    Ok((key.serialize_pem(), request.der().to_vec()))
 }
 
 /// The last good snapshot; `None` where there is none, or it is damaged.

@@ -53,6 +53,8 @@ pub(crate) struct Sync {
     spread_ms: u64,
     started_ms: u64,
     reported_ms: u64,
+    /// The key of a certificate that was asked for and has not come, as PEM.
+    new_key: Option<zeroize::Zeroizing<String>>,
     /// What could not be kept on disk, and why; tried again with each report.
     unkept: Option<(Snapshot, String)>,
 }
@@ -91,6 +93,7 @@ impl Sync {
             spread_ms: u64::from(number).wrapping_mul(37) % PAUSE_MS_MIN,
             started_ms: now_ns / MS,
             reported_ms: 0,
+            new_key: None,
             unkept: None,
         })
     }
@@ -117,6 +120,7 @@ impl Sync {
             ended = Some("no answer".to_owned());
         }
         link.node.tick(now_ms);
+        let mut renewed = false;
         while let Some(event) = link.node.poll_event() {
             match event {
                 Event::Apply(snapshot) => self.apply(now_ns, core, config_file, &snapshot, &mut link.node),
@@ -124,8 +128,19 @@ impl Sync {
                 Event::Stale { offered, held } => {
                     tracing::warn!("the server offers revision {offered}, but the node has {held}; it stays");
                 }
+                Event::Renew => self.ask_renewal(now_ms, &mut link.node),
+                Event::Renewed(certificate) => match self.renewed(&certificate) {
+                    Ok(()) => renewed = true,
+                    Err(why) => tracing::error!("the node keeps its old certificate: {why}"),
+                },
                 Event::Ended(end) => ended = Some(end.to_string()),
             }
+        }
+        if renewed {
+            // To the same server with the new certificate: then the old one counts no more.
+            drop(self.registry.deregister(&mut link.stream));
+            self.next_ms = now_ms;
+            return;
         }
         if link.is_up && now_ms.saturating_sub(self.reported_ms) >= REPORT_MS {
             self.reported_ms = now_ms;
@@ -161,6 +176,28 @@ impl Sync {
                 self.pause(now_ms, address, &error.to_string());
             }
         }
+    }
+
+    /// Makes a key, and asks for a certificate of it.
+    fn ask_renewal(&mut self, now_ms: u64, node: &mut Node) {
+        match membership::request() {
+            Ok((key, request)) => {
+                self.new_key = Some(zeroize::Zeroizing::new(key));
+                node.renew(now_ms, request);
+            }
+            Err(error) => tracing::error!("no key for a new certificate: {error}"),
+        }
+    }
+
+    /// Keeps a certificate that has come, and speaks with it from now on.
+    fn renewed(&mut self, certificate: &[u8]) -> Result<(), String> {
+        let key = self.new_key.take().ok_or("none was asked for")?;
+        let told = |error: membership::Error| error.to_string();
+        membership::check_certificate(&key, certificate)?;
+        membership::keep_certificate(&self.servers, &key, certificate).map_err(told)?;
+        self.tls = membership::tls(&self.servers).map_err(told)?;
+        tracing::info!("the node has a new certificate");
+        Ok(())
     }
 
     fn lost(&mut self, now_ms: u64, mut link: Link, why: &str) {
@@ -240,6 +277,17 @@ impl Sync {
     }
 }
 
+/// What the TLS library says, with the mend where there is one.
+fn refusal(error: rustls::Error) -> io::Error {
+    use rustls::AlertDescription::CertificateExpired;
+    match error {
+        rustls::Error::AlertReceived(CertificateExpired) => io::Error::other(
+            "the time of this node's certificate is over: run `proa join` with a new token of `proactl node add`",
+        ),
+        error => io::Error::other(error),
+    }
+}
+
 impl Link {
     fn new(
         now_ms: u64,
@@ -276,7 +324,7 @@ impl Link {
             if let Err(error) = self.tls.process_new_packets() {
                 // The other side shall know why.
                 drop(self.tls.write_tls(&mut self.stream));
-                return Err(io::Error::other(error));
+                return Err(refusal(error));
             }
             loop {
                 match self.tls.reader().read(&mut bytes) {

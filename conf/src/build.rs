@@ -17,6 +17,7 @@ use crate::local::{Control, Eal, Local, Port, Route, Servers, Workers};
 use crate::monitoring;
 use crate::node_file::{NodeFile, RawServer};
 use crate::reader::List;
+use crate::revoked;
 use crate::routing;
 use crate::takeover;
 use crate::topology_file::{RawApplication, RawNode, TopologyFile};
@@ -78,6 +79,7 @@ pub(crate) fn topology(
         topology.applications.push(application);
     }
     topology.takeovers = takeover::build(file, links, &topology)?;
+    revoked::leave_out(file, &mut topology);
     Some(topology)
 }
 
@@ -134,7 +136,7 @@ fn build_application(
 /// The public keys of the nodes that have one.
 pub(crate) fn identities(topology: &TopologyFile) -> Option<Vec<(NodeId, PublicIdentity)>> {
     let mut identities = Vec::new();
-    for node in &topology.nodes.items {
+    for node in topology.nodes.items.iter().filter(|node| !revoked::is_revoked(&node.value)) {
         let id = NodeId(node.value.id.as_ref()?.value);
         identities.extend(node.value.public_key.as_ref().and_then(|key| Some((id, key.value?))));
     }

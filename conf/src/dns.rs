@@ -1,11 +1,11 @@
 //! What the control server's DNS goes by: hostnames of applications, where clients are, and edges that take no new ones.
 
 use ipnetwork::IpNetwork;
-use overlay::topology::{NodeId, RegionIndex, Topology};
+use overlay::topology::{NodeId, RegionIndex};
 
 use crate::check::addresses::title;
 use crate::check::names::{Links, Unique};
-use crate::problems::{At, Problems, error, warning};
+use crate::problems::{Problems, error, warning};
 use crate::reader::{Item, List, Table, list, shown};
 use crate::topology_file::TopologyFile;
 use crate::values::{name, network, text};
@@ -133,7 +133,7 @@ pub(crate) fn check(file: &TopologyFile, links: &Links, p: &mut Problems) {
 }
 
 /// What was read, by what it leads to; `None` where something is missing.
-pub(crate) fn build(file: &TopologyFile, links: &Links, topology: &Topology) -> Option<Dns> {
+pub(crate) fn build(file: &TopologyFile, links: &Links) -> Option<Dns> {
     let hostnames = file.applications.items.iter().enumerate();
     let hostnames =
         hostnames.filter_map(|(position, at)| Some((at.value.hostname.as_ref()?.value.clone(), position)));
@@ -144,11 +144,9 @@ pub(crate) fn build(file: &TopologyFile, links: &Links, topology: &Topology) -> 
         let regions = regions?;
         clients.extend(client.value.prefixes.items.iter().map(|prefix| (prefix.value, regions.clone())));
     }
-    let drains =
-        |at: &At<crate::topology_file::RawNode>| at.value.draining.as_ref().is_some_and(|at| at.value);
-    let draining = file.nodes.items.iter().zip(&topology.nodes);
-    let draining = draining.filter(|(at, _)| drains(at)).map(|(_, node)| node.id).collect();
-    Some(Dns { hostnames: hostnames.collect(), clients, draining })
+    let draining = file.nodes.items.iter().filter(|at| at.value.draining.as_ref().is_some_and(|at| at.value));
+    let draining: Option<Vec<_>> = draining.map(|at| Some(NodeId(at.value.id.as_ref()?.value))).collect();
+    Some(Dns { hostnames: hostnames.collect(), clients, draining: draining? })
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ mod plan;
 mod problem;
 mod problems;
 mod reader;
+mod revoked;
 mod routing;
 #[cfg(test)]
 mod schema;
@@ -38,6 +39,7 @@ mod topology_values;
 mod translation;
 mod values;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use overlay::keys::{Identity, PublicIdentity};
@@ -94,6 +96,15 @@ pub struct Membership {
     pub server: Servers,
     /// The file of the private key that seals its traffic, if it has one.
     pub key_file: Option<PathBuf>,
+}
+
+/// What is known of nodes beside a topology's text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Members {
+    /// Public keys of nodes that have joined, by name: they stand for what the text leaves out, and may not be contradicted by it.
+    pub keys: BTreeMap<String, PublicIdentity>,
+    /// Names of nodes that are revoked, as if the text said so.
+    pub revoked: BTreeSet<String>,
 }
 
 /// A topology by itself, checked; its paths are planned.

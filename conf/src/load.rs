@@ -1,11 +1,10 @@
 //! From two files, or their texts, to a checked configuration.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use overlay::keys::PublicIdentity;
 use overlay::plan::Certificate;
 use overlay::sync::Snapshot;
+use overlay::topology::NodeId;
 use toml::Spanned;
 use toml::de::DeTable;
 
@@ -16,7 +15,7 @@ use crate::problems::{At, File, Place, Problems, error};
 use crate::reader::root;
 use crate::source::{FILE_BYTES_MAX, Source, Span, read};
 use crate::topology_file::{self, TopologyFile};
-use crate::{Config, Loaded, Membership, Overlay, build, ground, plan, routing, takeover};
+use crate::{Config, Loaded, Members, Membership, Overlay, build, ground, plan, revoked, routing, takeover};
 use crate::{dns, monitoring};
 
 impl Config {
@@ -135,28 +134,24 @@ impl Membership {
 }
 
 impl Overlay {
-    /// Checks a topology by itself, as the server does before anybody gets it. `known` are the public keys of nodes that
-    /// have joined, by name: they stand for what the text leaves out, and may not be contradicted by it.
+    /// Checks a topology by itself, as the server does before anybody gets it.
     ///
     /// # Errors
     /// Everything wrong with it.
-    pub fn check(
-        name: &str,
-        text: &str,
-        known: &BTreeMap<String, PublicIdentity>,
-    ) -> Result<Overlay, Errors> {
+    pub fn check(name: &str, text: &str, members: &Members) -> Result<Overlay, Errors> {
         let mut p = Problems::default();
         let text = parse_bytes(File::Topology, Path::new(name), text.as_bytes().to_vec(), &mut p);
         let mut file = text.map(|text| topology_text(&text, &mut p));
         if let Some(file) = &mut file {
-            keys::introduce(file, known, &mut p);
+            keys::introduce(file, &members.keys, &mut p);
+            revoked::introduce(file, &members.revoked);
         }
         let broken = p.recovering(File::Topology);
         let checked = file.as_mut().filter(|_| !broken).map(|file| check_topology(file, &mut p));
         let overlay = match checked {
             Some((file, links, _, certificates)) if p.errors() == 0 => {
                 build::topology(file, &links, certificates).and_then(|topology| {
-                    let dns = dns::build(file, &links, &topology)?;
+                    let dns = dns::build(file, &links)?;
                     Some((topology, build::identities(file)?, dns))
                 })
             }
@@ -256,6 +251,7 @@ fn check(node: Option<&NodeFile>, topology: Option<&mut TopologyFile>, p: &mut P
     let raw = checked.as_ref().and_then(|(file, ..)| file.nodes.items.get(this?));
     keys::private(node, raw.map(|at| &at.value), p);
     if let (Some(this), Some((file, ..))) = (raw, &checked) {
+        revoked::check(&this.value, p);
         routing::detours(&node.detours, &this.value, file, p);
     }
     local::cores(node, raw.map(|at| &at.value), p);
@@ -266,7 +262,7 @@ fn check(node: Option<&NodeFile>, topology: Option<&mut TopologyFile>, p: &mut P
         return None;
     }
     let topology = build::topology(file, &links, certificates)?;
-    let id = topology.nodes.get(this?)?.id;
+    let id = NodeId(raw?.value.id.as_ref()?.value);
     let keys = build::keys(file, node)?;
     let local = build::local(node, &topology)?;
     Some(Config { topology, node: id, local, keys })

@@ -14,6 +14,10 @@ use crate::values::{integer, socket_address, text};
 
 /// Most addresses that it listens on.
 const LISTEN_MAX: usize = 8;
+/// How long certificates of nodes last where the file does not say, seconds: 90 days.
+pub const CERTIFICATE_S: u64 = 90 * 86_400;
+/// At most: two years.
+const CERTIFICATE_S_MAX: u64 = 730 * 86_400;
 /// Most name servers of its zone.
 const NAME_SERVERS_MAX: usize = 8;
 /// How long an answer may be kept where the file does not say, seconds.
@@ -34,6 +38,8 @@ pub struct Server {
     pub listen: Vec<SocketAddr>,
     /// The Unix socket of the HTTP interface, for operators on this machine. Default `/run/proa-server/server.sock`.
     pub socket: PathBuf,
+    /// How long certificates of nodes last, seconds. They renew themselves when a third of it is left. Default 90 days.
+    pub certificate_s: u64,
     /// The authoritative DNS, where there is one.
     pub dns: Option<Dns>,
 }
@@ -91,6 +97,7 @@ fn of_text(written: &str, p: &mut Problems) -> Option<Server> {
             crate::problems::error(list.place, "`listen` is empty").help(p, format!("write {example}"));
         }
         let socket = t.optional("socket", p, socket);
+        let certificate_s = t.optional("certificate_seconds", p, integer(10..=CERTIFICATE_S_MAX));
         let dns = t.optional("dns", p, |item, p| table(item, "[dns]", p, dns));
         // Said to be there, but broken: that has been told.
         let dns = dns.map(|at| at.value);
@@ -98,6 +105,7 @@ fn of_text(written: &str, p: &mut Problems) -> Option<Server> {
             data: PathBuf::from(data?.value),
             listen: listen?.value.items.into_iter().map(|address| address.value).collect(),
             socket: socket.map_or_else(|| PathBuf::from(SOCKET), |socket| socket.value),
+            certificate_s: certificate_s.map_or(CERTIFICATE_S, |at| at.value),
             dns: dns.flatten(),
         })
     })

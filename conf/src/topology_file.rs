@@ -80,6 +80,7 @@ pub(crate) struct RawNode {
     pub(crate) rss: Option<At<Option<Rss>>>,
     pub(crate) public_key: Option<At<Option<PublicIdentity>>>,
     pub(crate) draining: Option<At<bool>>,
+    pub(crate) revoked: Option<At<bool>>,
 }
 
 #[derive(Clone, Debug)]
@@ -221,6 +222,7 @@ fn node(t: &mut Table<'_>, p: &mut Problems) -> RawNode {
         rss: t.optional("rss", p, |item, p| table(item, "`rss`", p, rss)),
         public_key: t.optional("public_key", p, |item, p| Some(public_key(item, p))),
         draining: t.optional("draining", p, boolean),
+        revoked: t.optional("revoked", p, boolean),
     }
 }
 

@@ -104,6 +104,11 @@ pub enum NodeVerb {
         /// The node's name.
         name: String,
     },
+    /// Ends a node's membership at once: the others take none of its packets any more. It comes back by joining again.
+    Revoke {
+        /// The node's name.
+        name: String,
+    },
 }
 
 /// What to do with the overlay's definition.

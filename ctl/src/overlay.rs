@@ -30,6 +30,12 @@ pub fn run(noun: &Noun, socket: &Path, as_json: bool) -> Result<String> {
                 format!("{}\n", text(answer, "token"))
             })
         }
+        Noun::Node(NodeVerb::Revoke { name }) => {
+            let body = json!({ "name": name }).to_string();
+            shown(request(socket, "POST", "/v1/nodes/revoke", (JSON, body.as_bytes()))?, |answer| {
+                format!("{} is revoked\n", text(answer, "revoked"))
+            })
+        }
         Noun::Event(EventVerb::Show { after }) => shown(get(&format!("/v1/events?after={after}"))?, events),
         Noun::Event(EventVerb::Audit) => shown(get("/v1/audit")?, audit),
         Noun::Overlay(OverlayVerb::Show) => {
@@ -106,6 +112,7 @@ fn nodes(answer: &Value) -> String {
     for node in list(answer, "nodes") {
         let report = &node["report"];
         let state = match (node["joined"] == true, node["connected"] == true, report["ready"] == true) {
+            _ if node["revoked"] == true => "revoked",
             (false, ..) => "invited",
             (true, false, _) => "away",
             (true, true, true) => "ready",

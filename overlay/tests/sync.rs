@@ -37,6 +37,7 @@ impl Keeper {
                 }
                 Event::InStep(held) => self.held = Some(held),
                 Event::Stale { offered, held } => assert!(offered <= held),
+                Event::Renew | Event::Renewed(_) => {}
                 Event::Ended(_) => open = false,
             }
         }
@@ -225,4 +226,34 @@ fn silence_ends_either_side_and_a_word_now_and_then_keeps_it() {
     server.tick(60_000 + SILENCE_MS_MAX);
     let last = core::iter::from_fn(|| server.poll_event()).last();
     assert_eq!(last, Some(server::Event::Ended(server::End::Silent)));
+}
+
+/// A certificate is given when the server has asked for a key, once, and taken when the node has asked for one.
+#[test]
+fn a_certificate_is_renewed_when_both_have_asked() {
+    let mut server = Server::new(0, Some("a".to_owned()));
+    let mut node = Node::new(0, "a", None);
+    let heard = |server: &mut Server, node: &mut Node| {
+        server.handle(1, &node.take_output());
+        std::iter::from_fn(|| server.poll_event()).collect::<Vec<_>>()
+    };
+    heard(&mut server, &mut node);
+    server.ask_renewal(1);
+    node.handle(1, &server.take_output());
+    assert_eq!(node.poll_event(), Some(Event::Renew));
+    node.renew(1, vec![1, 2, 3]);
+    assert_eq!(heard(&mut server, &mut node), [server::Event::Renew(vec![1, 2, 3])]);
+    server.renewed(1, vec![4, 5]);
+    node.handle(1, &server.take_output());
+    assert_eq!(node.poll_event(), Some(Event::Renewed(vec![4, 5])));
+    // One that nobody asked for is of no key that the node has.
+    server.renewed(1, vec![6]);
+    node.handle(1, &server.take_output());
+    assert!(matches!(node.poll_event(), Some(Event::Ended(_))));
+    // And a second request was not asked for.
+    let mut node = Node::new(0, "a", None);
+    let mut server = Server::new(0, Some("a".to_owned()));
+    node.renew(1, vec![1]);
+    let events = heard(&mut server, &mut node);
+    assert!(matches!(events.last(), Some(server::Event::Ended(_))), "{events:?}");
 }

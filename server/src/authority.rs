@@ -18,10 +18,8 @@ use time::{Duration, OffsetDateTime};
 
 /// The name that the server's certificate has, whatever its address is.
 pub const SERVER_NAME: &str = "proa-server";
-/// How long the authority and the server's certificate last, days.
+/// How long the authority and the server's certificate last, days. The latter is made at each start.
 const AUTHORITY_DAYS: i64 = 3650;
-/// How long a node's certificate lasts, days.
-const NODE_DAYS: i64 = 730;
 /// What clocks may differ, hours.
 const SLACK_HOURS: i64 = 24;
 /// Longest request for a certificate, bytes.
@@ -64,20 +62,12 @@ impl Authority {
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
         made.map_err(|error| Error::File(directory.to_owned(), error))?;
         let key = KeyPair::generate()?;
-        let mut params = named("Proa authority", AUTHORITY_DAYS)?;
+        let mut params = named("Proa authority", Duration::days(AUTHORITY_DAYS))?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let certificate = params.self_signed(&key)?;
         write(&directory.join("authority.key"), &key.serialize_pem())?;
-        write(&directory.join("authority.pem"), &certificate.pem())?;
-        let issuer = Issuer::new(params, key);
-        let server_key = KeyPair::generate()?;
-        let mut params = named(SERVER_NAME, AUTHORITY_DAYS)?;
-        params.subject_alt_names = vec![rcgen::SanType::DnsName(SERVER_NAME.try_into()?)];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        let server = params.signed_by(&server_key, &issuer)?;
-        write(&directory.join("server.key"), &server_key.serialize_pem())?;
-        write(&directory.join("server.pem"), &server.pem())
+        write(&directory.join("authority.pem"), &certificate.pem())
     }
 
     /// Reads what [`Authority::init`] made.
@@ -95,12 +85,13 @@ impl Authority {
         let key = |name: &str| KeyPair::from_pem(&text(name)?).map_err(|_| damaged(name));
         let authority = certificate("authority.pem")?;
         let issuer = Issuer::from_ca_cert_der(&authority, key("authority.key")?)?;
-        let server_key = PrivatePkcs8KeyDer::from(key("server.key")?.serialize_der());
-        Ok(Authority {
-            issuer,
-            certificate: authority,
-            server: (certificate("server.pem")?, server_key.into()),
-        })
+        let server_key = KeyPair::generate()?;
+        let mut params = named(SERVER_NAME, Duration::days(AUTHORITY_DAYS))?;
+        params.subject_alt_names = vec![rcgen::SanType::DnsName(SERVER_NAME.try_into()?)];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        let server = params.signed_by(&server_key, &issuer)?.der().clone();
+        let server_key = PrivatePkcs8KeyDer::from(server_key.serialize_der());
+        Ok(Authority { issuer, certificate: authority, server: (server, server_key.into()) })
     }
 
     /// The authority's own certificate.
@@ -118,30 +109,23 @@ impl Authority {
         (self.server.0.clone(), self.server.1.clone_key())
     }
 
-    /// A certificate for a node, for the key that signed its request.
+    /// A certificate for a node, for the key that signed its request, good for so many seconds from now; of a negative number
+    /// comes a certificate whose time is over.
     ///
     /// # Errors
     /// [`Error::Request`].
-    pub fn certify(&self, node: &str, request: &[u8]) -> Result<CertificateDer<'static>, Error> {
-        self.certify_until(node, request, NODE_DAYS)
-    }
-
-    /// The same, for so many days from now; of a negative number comes a certificate whose time is over.
-    ///
-    /// # Errors
-    /// [`Error::Request`].
-    pub fn certify_until(
+    pub fn certify(
         &self,
         node: &str,
         request: &[u8],
-        days: i64,
+        seconds: i64,
     ) -> Result<CertificateDer<'static>, Error> {
         if request.len() > REQUEST_BYTES_MAX {
             return Err(Error::Request);
         }
         let request = CertificateSigningRequestParams::from_der(&CertificateSigningRequestDer::from(request));
         let key = request.map_err(|_| Error::Request)?.public_key;
-        let mut params = named(node, days)?;
+        let mut params = named(node, Duration::seconds(seconds))?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         Ok(params.signed_by(&key, &self.issuer)?.der().clone())
     }
@@ -154,13 +138,13 @@ pub fn fingerprint(certificate: &CertificateDer<'_>) -> [u8; 32] {
     bytes
 }
 
-fn named(name: &str, days: i64) -> Result<CertificateParams, Error> {
+fn named(name: &str, lasts: Duration) -> Result<CertificateParams, Error> {
     let mut params = CertificateParams::new(Vec::new())?;
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
     params.not_before =
-        OffsetDateTime::now_utc() - Duration::hours(SLACK_HOURS) - Duration::days((-days).max(0));
-    params.not_after = OffsetDateTime::now_utc() + Duration::days(days);
+        OffsetDateTime::now_utc() - Duration::hours(SLACK_HOURS) - (-lasts).max(Duration::ZERO);
+    params.not_after = OffsetDateTime::now_utc() + lasts;
     params.use_authority_key_identifier_extension = true;
     Ok(params)
 }

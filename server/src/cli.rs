@@ -46,6 +46,13 @@ pub enum Command {
 /// What to do with nodes.
 #[derive(Debug, Subcommand)]
 pub enum NodeCommand {
+    /// Ends a node's membership: its certificate counts no more, and the others are told to take no packets of it.
+    Revoke {
+        /// The node's name.
+        name: String,
+        /// The server's file.
+        config: PathBuf,
+    },
     /// Lets a node join: prints a token that is good once and for a day.
     Add {
         /// The node's name.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Query, State, connect_info};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::serve::IncomingStream;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
@@ -54,6 +54,7 @@ impl IntoResponse for Error {
 pub fn router(hub: Arc<Hub>, dns: Option<Arc<Dns>>) -> Router {
     Router::new()
         .route("/v1/nodes", get(nodes).post(add_node))
+        .route("/v1/nodes/revoke", post(revoke_node))
         .route("/v1/overlay", get(overlay).post(apply))
         .route("/v1/events", get(events))
         .route("/v1/audit", get(audit))
@@ -69,19 +70,32 @@ async fn nodes(State(hub): Shared) -> Result<Response, Error> {
     Ok(Json(serde_json::json!({ "nodes": nodes })).into_response())
 }
 
+/// A node's name.
 #[derive(Deserialize)]
-struct NewNode {
+struct Named {
     name: String,
 }
 
 async fn add_node(
     State(hub): Shared,
     ConnectInfo(who): ConnectInfo<Operator>,
-    Json(new): Json<NewNode>,
+    Json(new): Json<Named>,
 ) -> Result<Response, Error> {
     let token = tokio::task::block_in_place(|| hub.registry.add_node(&new.name, &who.0))?;
     hub.note(&new.name, "may join with a new token".to_owned());
     Ok((StatusCode::CREATED, Json(serde_json::json!({ "token": token.to_string() }))).into_response())
+}
+
+async fn revoke_node(
+    State(hub): Shared,
+    ConnectInfo(who): ConnectInfo<Operator>,
+    Json(Named { name }): Json<Named>,
+) -> Result<Response, Error> {
+    tokio::task::block_in_place(|| hub.registry.revoke(&name, &who.0))?;
+    hub.note(&name, "is revoked: nobody takes its packets".to_owned());
+    hub.supersede(&name);
+    hub.overlay_changed();
+    Ok(Json(serde_json::json!({ "revoked": name })).into_response())
 }
 
 async fn overlay(State(hub): Shared) -> Result<Response, Error> {

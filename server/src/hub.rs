@@ -36,6 +36,10 @@ pub struct NodeView {
     pub name: String,
     /// Whether it has joined.
     pub joined: bool,
+    /// Whether it was revoked, and has not joined since.
+    pub revoked: bool,
+    /// When its certificate's time is over, milliseconds since 1970.
+    pub certificate_until_ms: Option<u64>,
     /// Whether it is connected and its report is of now.
     pub connected: bool,
     /// Where it is connected from.
@@ -133,7 +137,7 @@ impl Hub {
         (number, replaced)
     }
 
-    /// A node has another certificate: the connection that it made with the old one is told to end.
+    /// A node has another certificate or none: the connection that it made with the old one is told to end.
     pub fn supersede(&self, node: &str) {
         if let Some(live) = self.state().live.get(node) {
             live.replaced.notify_one();
@@ -225,6 +229,8 @@ impl Hub {
             let peer = live.and_then(|live| live.peer);
             NodeView {
                 joined: record.joined_ms.is_some(),
+                revoked: record.revoked_ms.is_some(),
+                certificate_until_ms: record.certified_ms.map(|(_, until_ms)| until_ms),
                 connected: peer.is_some() && age_ms.is_none_or(|age_ms| age_ms < FRESH_MS),
                 peer,
                 revision: held,

@@ -18,6 +18,11 @@ fn main() -> ExitCode {
             println!("{}", registry.add_node(&name, "proa-server")?);
             Ok(())
         }),
+        Command::Node(NodeCommand::Revoke { name, config }) => run::registry(&config).and_then(|registry| {
+            registry.revoke(&name, "proa-server node revoke")?;
+            println!("{name} is revoked");
+            Ok(())
+        }),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "proa-server", &mut std::io::stdout());
             Ok(())

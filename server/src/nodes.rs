@@ -25,6 +25,11 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
 const WRITE_MAX: Duration = Duration::from_secs(10);
 /// Why a stranger has to go.
 const CROWDED: &str = "it did not prove to be a node before others needed its place";
+/// How often a node whose certificate grows old is asked again at most, milliseconds.
+const RENEW_AGAIN_MS: u64 = 2000;
+/// What a certificate that counts no more is refused with.
+const NOT_IN_USE: &str =
+    "this certificate is not in use, the node was revoked or has joined again: join with a new token";
 /// Bytes read at once.
 const READ_BYTES: usize = 16 * 1024;
 
@@ -85,9 +90,10 @@ impl Door {
         let stream = stream.map_err(|error| format!("no TLS: {error}"))?;
         let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
         let mut admitted = true;
-        let name = match certificate.map(fingerprint) {
+        let fingerprint = certificate.map(fingerprint);
+        let name = match &fingerprint {
             Some(fingerprint) => {
-                let found = blocking(|| self.hub.registry.node_of(&fingerprint));
+                let found = blocking(|| self.hub.registry.node_of(fingerprint));
                 let name = found.map_err(|error| error.to_string())?;
                 admitted = name.is_some();
                 name
@@ -103,11 +109,13 @@ impl Door {
             protocol,
             begun,
             name,
+            fingerprint,
+            renew_at: None,
             stranger: Some(stranger),
             live: None,
         };
         if !admitted {
-            connection.protocol.refuse(Code::NotAdmitted, "this certificate is not in use: join again");
+            connection.protocol.refuse(Code::NotAdmitted, NOT_IN_USE);
         }
         let ended = connection.serve().await;
         if let (Some(name), Some((number, _))) = (&connection.name, &connection.live) {
@@ -130,6 +138,10 @@ struct Connection {
     protocol: Server,
     begun: Instant,
     name: Option<String>,
+    /// SHA-256 of its certificate.
+    fingerprint: Option<[u8; 32]>,
+    /// When the node is asked to renew its certificate.
+    renew_at: Option<Instant>,
     /// Given back once the node has proved to be one.
     stranger: Option<Stranger>,
     /// Its number in the hub, and what wakes when it is replaced.
@@ -167,6 +179,13 @@ impl Connection {
                     None => std::future::pending().await,
                 }
             };
+            let renew_at = self.renew_at;
+            let renewal = async {
+                match renew_at {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 read = self.stream.read(&mut bytes) => match read {
                     Ok(0) => return "the node has closed the connection".to_owned(),
@@ -183,9 +202,13 @@ impl Connection {
                     self.offer();
                 }
                 () = evicted => return CROWDED.to_owned(),
-                () = is_replaced => {
-                    self.protocol.refuse(Code::Replaced, "a newer connection of this node has taken its place");
-                }
+                () = is_replaced => match self.is_in_use() {
+                    true => {
+                        self.protocol.refuse(Code::Replaced, "a newer connection of this node has taken its place");
+                    }
+                    false => self.protocol.refuse(Code::NotAdmitted, NOT_IN_USE),
+                },
+                () = renewal => self.ask_renewal(),
                 () = tokio::time::sleep_until(due.into()) => self.protocol.tick(self.now_ms()),
             }
         }
@@ -216,21 +239,74 @@ impl Connection {
             Event::Applied(held) => self.with_name(|hub, name| hub.applied(name, held)),
             Event::Refused(held, why) => self.with_name(|hub, name| hub.refused(name, held, why)),
             Event::Report(report) => self.with_name(|hub, name| hub.reported(name, *report)),
+            Event::Renew(request) => self.renew(&request),
             Event::Ended(_) => {}
+        }
+    }
+
+    /// Whether the certificate that the connection was made with still counts.
+    fn is_in_use(&self) -> bool {
+        let Some(fingerprint) = &self.fingerprint else { return true };
+        // What can not be looked up is not known to be revoked; the node comes again and is looked at again.
+        blocking(|| self.hub.registry.node_of(fingerprint)).is_ok_and(|found| found.is_some())
+    }
+
+    /// Looks when the certificate grows old; one that does is asked for at once, and again as long as it stays.
+    fn look_at_age(&mut self) {
+        let Some(name) = &self.name else { return };
+        match blocking(|| self.hub.registry.renewal_due(name)) {
+            Ok(Some((in_ms, lasts_ms))) => {
+                let again_ms = if in_ms > 0 { in_ms } else { (lasts_ms / 30).max(RENEW_AGAIN_MS) };
+                if in_ms == 0 {
+                    self.protocol.ask_renewal(self.now_ms());
+                }
+                self.renew_at = Instant::now().checked_add(Duration::from_millis(again_ms));
+            }
+            Ok(None) => self.renew_at = None,
+            Err(error) => tracing::error!("{name}: {error}"),
+        }
+    }
+
+    fn ask_renewal(&mut self) {
+        self.renew_at = None;
+        self.look_at_age();
+    }
+
+    fn renew(&mut self, request: &[u8]) {
+        let Some(name) = self.name.clone() else { return };
+        match blocking(|| self.hub.registry.renew(&name, request)) {
+            Ok(certificate) => {
+                self.hub.note(&name, "has a new certificate".to_owned());
+                self.protocol.renewed(self.now_ms(), certificate);
+            }
+            Err(error) => {
+                self.hub.note(&name, format!("gets no new certificate: {error}"));
+                self.protocol.refuse(Code::NotAdmitted, &told(&error));
+            }
         }
     }
 
     fn hello(&mut self, held: Option<Held>) {
         self.stranger = None;
         if let Some(name) = &self.name {
+            if let Some(fingerprint) = &self.fingerprint
+                && let Err(error) = blocking(|| self.hub.registry.used(name, fingerprint))
+            {
+                tracing::error!("{name}: {error}");
+            }
             self.live = Some(self.hub.connected(name, self.peer, held));
         }
         self.offer();
+        self.look_at_age();
     }
 
     /// Brings the node in step with its part as it is now.
     fn offer(&mut self) {
         let Some(name) = self.name.clone().filter(|_| self.live.is_some()) else { return };
+        // Who is revoked is not told what the others are.
+        if !self.is_in_use() {
+            return self.protocol.refuse(Code::NotAdmitted, NOT_IN_USE);
+        }
         match blocking(|| self.hub.registry.snapshot(&name)) {
             // Keys came after the definition was looked at.
             Ok(Some(snapshot)) if snapshot.topology.len() > PART_BYTES_MAX => {

@@ -4,15 +4,14 @@
 //! it: whose virtual IPs it holds, or whose gateway it is. Others only where their packets are routed hop by hop or by the
 //! packet, since then any node may be on their way. What only the DNS goes by, nobody has.
 
-use std::collections::BTreeMap;
-
-use overlay::keys::PublicIdentity;
+use conf::Members;
 use toml::{Table, Value};
 
-/// The part of a node, as a topology file's text; `None` where the overlay has no such node.
+/// The part of a node, as a topology file's text, with the keys of those that have joined and with those marked that are revoked; `None`
+/// where the overlay has no such node.
 ///
 /// The same definition and keys give the same text, so that a node whose part did not change is told so by its checksum.
-pub fn part(definition: &Table, node: &str, keys: &BTreeMap<String, PublicIdentity>) -> Option<String> {
+pub fn part(definition: &Table, node: &str, members: &Members) -> Option<String> {
     let mut part = definition.clone();
     let this = entries(definition, "node").find(|one| name(one) == Some(node))?;
     let region = this.get("region").and_then(Value::as_str);
@@ -34,7 +33,10 @@ pub fn part(definition: &Table, node: &str, keys: &BTreeMap<String, PublicIdenti
     if let Some(Value::Array(nodes)) = part.get_mut("node") {
         for one in nodes.iter_mut().filter_map(Value::as_table_mut) {
             one.remove("draining");
-            if let Some(key) = name(one).and_then(|name| keys.get(name)) {
+            if name(one).is_some_and(|name| members.revoked.contains(name)) {
+                one.insert("revoked".to_owned(), Value::Boolean(true));
+            }
+            if let Some(key) = name(one).and_then(|name| members.keys.get(name)) {
                 one.insert("public_key".to_owned(), Value::String(key.to_string()));
             }
         }
@@ -66,6 +68,8 @@ fn is_routed(application: &Table) -> bool {
 mod tests {
     use super::*;
     use conf::Overlay;
+    use overlay::keys::PublicIdentity;
+    use std::collections::{BTreeMap, BTreeSet};
 
     const OVERLAY: &str = include_str!("../../conf/examples/overlay.toml");
 
@@ -77,7 +81,7 @@ mod tests {
     #[test]
     fn a_node_gets_what_ends_at_it_and_the_rest_is_a_good_topology() {
         let definition: Table = OVERLAY.parse().unwrap();
-        let none = BTreeMap::new();
+        let none = Members::default();
         let all = names(&toml::to_string(&definition).unwrap());
         assert!(!all.is_empty());
         for node in entries(&definition, "node").filter_map(name) {
@@ -105,8 +109,8 @@ mod tests {
             [[application]]\nname = \"two\"\ngateway = \"z\"\nvips = [{ address = \"192.0.2.2\", node = \"e2\" }]\n\
             [[application]]\nname = \"hops\"\ngateway = \"z\"\nvips = []\nrouting = { to_client = \"shortest\" }\n";
         let definition: Table = text.parse().unwrap();
-        assert_eq!(names(&part(&definition, "e1", &BTreeMap::new()).unwrap()), ["one", "hops"]);
-        assert_eq!(names(&part(&definition, "m", &BTreeMap::new()).unwrap()), ["hops"]);
+        assert_eq!(names(&part(&definition, "e1", &Members::default()).unwrap()), ["one", "hops"]);
+        assert_eq!(names(&part(&definition, "m", &Members::default()).unwrap()), ["hops"]);
     }
 
     #[test]
@@ -114,7 +118,29 @@ mod tests {
         let definition: Table = OVERLAY.parse().unwrap();
         let key = PublicIdentity([7; 32]);
         let name = entries(&definition, "node").find_map(name).unwrap();
-        let part = part(&definition, name, &BTreeMap::from([(name.to_owned(), key)])).unwrap();
+        let members = Members { keys: BTreeMap::from([(name.to_owned(), key)]), ..Members::default() };
+        let part = part(&definition, name, &members).unwrap();
         assert!(part.contains(&key.to_string()));
+    }
+
+    #[test]
+    fn a_revoked_node_is_marked_and_needs_no_key() {
+        let definition: Table = OVERLAY.parse().unwrap();
+        let name = entries(&definition, "node").filter_map(name).nth(1).unwrap();
+        let members = Members { revoked: BTreeSet::from([name.to_owned()]), ..Members::default() };
+        let other = entries(&definition, "node").find_map(super::name).unwrap();
+        let without_key = OVERLAY.lines().scan(false, |inside, line| {
+            *inside = (*inside && !line.starts_with("[[")) || line.starts_with(&format!("name = \"{name}\""));
+            Some(if *inside && line.starts_with("public_key") { "" } else { line })
+        });
+        let text = without_key.collect::<Vec<_>>().join("\n");
+        let part = part(&text.parse().unwrap(), other, &members).unwrap();
+        let checked =
+            Overlay::check("part", &part, &Members::default()).unwrap_or_else(|errors| panic!("{errors}"));
+        let revoked = checked.topology.nodes.iter().find(|node| node.name == name).unwrap();
+        assert!(revoked.underlay.is_empty());
+        assert!(checked.identities.iter().all(|(node, _)| *node != revoked.id));
+        assert!(Overlay::check("text", &text, &Members::default()).is_err(), "it was needed");
+        assert!(Overlay::check("text", &text, &members).is_ok());
     }
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand;
-use conf::Overlay;
+use conf::{Members, Overlay};
 use overlay::keys::PublicIdentity;
 use overlay::sync::token::{Token, hex};
 use overlay::sync::{Join, Snapshot, TO_NODE_BYTES_MAX};
@@ -108,6 +108,15 @@ pub struct NodeRecord {
     pub certificate: Option<String>,
     /// Its public key, as topology files write it.
     pub public_key: Option<String>,
+    /// When that certificate was given, and when its time is over.
+    #[serde(default)]
+    pub certified_ms: Option<(u64, u64)>,
+    /// The certificate that takes its place once it is first used, its hash, and the same two times.
+    #[serde(default)]
+    pub next: Option<(String, (u64, u64))>,
+    /// When the node was revoked, if it has not joined since.
+    #[serde(default)]
+    pub revoked_ms: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -158,9 +167,8 @@ const AUDITED: &str = "audited";
 pub struct Registry {
     store: Box<dyn Store>,
     authority: Authority,
+    certificate_s: u64,
 }
-
-type Keys = BTreeMap<String, PublicIdentity>;
 
 impl Registry {
     /// Over a store, with the authority of a directory.
@@ -168,7 +176,13 @@ impl Registry {
     /// # Errors
     /// [`Error::Authority`].
     pub fn new(store: Box<dyn Store>, directory: &Path) -> Result<Registry, Error> {
-        Ok(Registry { store, authority: Authority::load(directory)? })
+        let certificate_s = conf::server::CERTIFICATE_S;
+        Ok(Registry { store, authority: Authority::load(directory)?, certificate_s })
+    }
+
+    /// The same with certificates of nodes that last so many seconds.
+    pub fn certifying_for(self, certificate_s: u64) -> Registry {
+        Registry { certificate_s, ..self }
     }
 
     /// The authority.
@@ -207,6 +221,120 @@ impl Registry {
         Ok(name.and_then(|name| String::from_utf8(name).ok()))
     }
 
+    /// A connection was made with a node's certificate: if that is the one that was to take the old one's place, it has now.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn used(&self, node: &str, fingerprint: &[u8; 32]) -> Result<(), Error> {
+        let fingerprint = hex(fingerprint);
+        self.retried(|transaction| {
+            let key = format!("node/{node}");
+            let (record, raw) = self.read::<NodeRecord>(&key)?;
+            let Some(mut record) = record else { return Ok(()) };
+            let Some((next, times)) = record.next.take().filter(|(next, _)| *next == fingerprint) else {
+                return Ok(());
+            };
+            if let Some(old) = record.certificate.replace(next) {
+                transaction.delete.push(format!("certificate/{old}"));
+            }
+            record.certified_ms = Some(times);
+            transaction.expect.push((key.clone(), raw));
+            transaction.put.push((key, json(&record)));
+            self.audit(transaction, node, "uses its new certificate")
+        })
+    }
+
+    /// In how many milliseconds a node's certificate has used up two thirds of its time, and how long that is; `None` for a
+    /// node that has none.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn renewal_due(&self, node: &str) -> Result<Option<(u64, u64)>, Error> {
+        let record = self.read::<NodeRecord>(&format!("node/{node}"))?.0;
+        // Those that were given before times were kept are due.
+        let times =
+            record.filter(|one| one.certificate.is_some()).map(|one| one.certified_ms.unwrap_or((0, 0)));
+        Ok(times.map(|(from_ms, until_ms)| {
+            let lasts_ms = until_ms.saturating_sub(from_ms);
+            ((from_ms + lasts_ms / 3 * 2).saturating_sub(unix_ms()), lasts_ms)
+        }))
+    }
+
+    /// Gives a node another certificate, for another key. Both are good until this one is first used.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn renew(&self, node: &str, request: &[u8]) -> Result<Vec<u8>, Error> {
+        self.retried(|transaction| {
+            let key = format!("node/{node}");
+            let (record, raw) = self.read::<NodeRecord>(&key)?;
+            let mut record = record
+                .filter(|one| one.certificate.is_some())
+                .ok_or_else(|| Error::NoNode(node.to_owned()))?;
+            let (certificate, fingerprint, times) = self.certificate(node, request)?;
+            if let Some((unused, _)) = record.next.replace((fingerprint.clone(), times)) {
+                transaction.delete.push(format!("certificate/{unused}"));
+            }
+            transaction.expect.push((key.clone(), raw));
+            transaction.put.push((key, json(&record)));
+            transaction.put.push((format!("certificate/{fingerprint}"), node.as_bytes().to_vec()));
+            self.audit(transaction, node, "has a new certificate")?;
+            Ok(certificate)
+        })
+    }
+
+    /// Ends a node's membership: its certificates, tokens and key count no more, and the others' parts say so.
+    ///
+    /// # Errors
+    /// [`Error::NoNode`], [`Error::Store`].
+    pub fn revoke(&self, node: &str, who: &str) -> Result<(), Error> {
+        self.retried(|transaction| {
+            let key = format!("node/{node}");
+            let (record, raw) = self.read::<NodeRecord>(&key)?;
+            let record = record.ok_or_else(|| Error::NoNode(node.to_owned()))?;
+            let next = record.next.as_ref().map(|(next, _)| next);
+            for fingerprint in record.certificate.iter().chain(next) {
+                transaction.delete.push(format!("certificate/{fingerprint}"));
+            }
+            for (token, value) in self.store.list("token/")? {
+                let opens =
+                    serde_json::from_slice::<TokenRecord>(&value).is_ok_and(|token| token.node == node);
+                if opens {
+                    transaction.delete.push(token);
+                }
+            }
+            let revoked = NodeRecord {
+                added_ms: record.added_ms,
+                revoked_ms: Some(unix_ms()),
+                ..NodeRecord::default()
+            };
+            transaction.expect.push((key.clone(), raw));
+            transaction.put.push((key, json(&revoked)));
+            self.raise_revision(transaction)?;
+            self.audit(transaction, who, &format!("revoked node {node}"))
+        })
+    }
+
+    /// Parts show something else from now on, though the definition is the same.
+    fn raise_revision(&self, transaction: &mut Transaction) -> Result<(), Error> {
+        let (definition, raw) = self.read::<Definition>(DEFINITION)?;
+        if let Some(mut definition) = definition {
+            definition.revision += 1;
+            transaction.expect.push((DEFINITION.to_owned(), raw));
+            transaction.put.push((DEFINITION.to_owned(), json(&definition)));
+        }
+        Ok(())
+    }
+
+    /// A certificate of a node from now on, its hash, and from when until when it is good.
+    fn certificate(&self, node: &str, request: &[u8]) -> Result<(Vec<u8>, String, (u64, u64)), Error> {
+        let seconds = i64::try_from(self.certificate_s).unwrap_or(i64::MAX);
+        let certificate = self.authority.certify(node, request, seconds)?;
+        let fingerprint = hex(&authority::fingerprint(&certificate));
+        let now_ms = unix_ms();
+        Ok((certificate.to_vec(), fingerprint, (now_ms, now_ms.saturating_add(self.certificate_s * 1000))))
+    }
+
     /// A node's part of the overlay as it is now; `None` where the overlay does not have it.
     ///
     /// # Errors
@@ -214,12 +342,12 @@ impl Registry {
     pub fn snapshot(&self, node: &str) -> Result<Option<Snapshot>, Error> {
         for _ in 0..TRIES {
             let definition = self.definition()?;
-            let keys = self.keys()?;
+            let members = self.members()?;
             // A key that came between would be in this snapshot, but only the next revision has it.
             if self.definition()?.revision == definition.revision {
                 let table = definition.text.parse::<Table>();
                 let table = table.map_err(|_| Error::Damaged(DEFINITION.to_owned()))?;
-                return Ok(part(&table, node, &keys).map(|text| Snapshot::new(definition.revision, text)));
+                return Ok(part(&table, node, &members).map(|text| Snapshot::new(definition.revision, text)));
             }
         }
         Err(Error::Contended)
@@ -312,35 +440,33 @@ impl Registry {
             if let Some((other, _)) = same.find(|(_, one)| identity.is_some() && one.public_key == identity) {
                 return Err(Error::SharedKey(other.clone()));
             }
-            let certificate = self.authority.certify(&join.node, &join.request)?;
-            let fingerprint = hex(&authority::fingerprint(&certificate));
+            let (certificate, fingerprint, times) = self.certificate(&join.node, &join.request)?;
             let node_key = format!("node/{}", join.node);
             let (before, raw_node) = self.read::<NodeRecord>(&node_key)?;
             let before = before.ok_or(Error::Token)?;
-            let introduced = before.public_key != identity;
-            if let Some(old) = &before.certificate {
+            let introduced = before.public_key != identity || before.revoked_ms.is_some();
+            let next = before.next.as_ref().map(|(next, _)| next);
+            for old in before.certificate.iter().chain(next) {
                 transaction.delete.push(format!("certificate/{old}"));
             }
             let record = NodeRecord {
                 joined_ms: Some(unix_ms()),
                 certificate: Some(fingerprint.clone()),
                 public_key: identity.clone(),
-                ..before
+                certified_ms: Some(times),
+                added_ms: before.added_ms,
+                next: None,
+                revoked_ms: None,
             };
             transaction.expect.extend([(token_key(&join.secret), raw_token), (node_key.clone(), raw_node)]);
             transaction.delete.push(token_key(&join.secret));
             transaction.put.push((node_key, json(&record)));
             transaction.put.push((format!("certificate/{fingerprint}"), join.node.clone().into_bytes()));
             if introduced {
-                let (definition, raw) = self.read::<Definition>(DEFINITION)?;
-                if let Some(mut definition) = definition {
-                    definition.revision += 1;
-                    transaction.expect.push((DEFINITION.to_owned(), raw));
-                    transaction.put.push((DEFINITION.to_owned(), json(&definition)));
-                }
+                self.raise_revision(transaction)?;
             }
             self.audit(transaction, &join.node, "joined")?;
-            Ok((certificate.to_vec(), introduced))
+            Ok((certificate, introduced))
         })
     }
 
@@ -353,7 +479,7 @@ impl Registry {
         if now.text.is_empty() || known == Some(now.revision) {
             return Ok(None);
         }
-        let checked = Overlay::check("overlay.toml", &now.text, &self.keys()?).map_err(Error::Invalid)?;
+        let checked = Overlay::check("overlay.toml", &now.text, &self.members()?).map_err(Error::Invalid)?;
         Ok(Some((now.revision, checked)))
     }
 
@@ -370,8 +496,8 @@ impl Registry {
     }
 
     fn change(&self, now: &Definition, text: &str) -> Result<Change, Error> {
-        let keys = self.keys()?;
-        let checked = Overlay::check("overlay.toml", text, &keys).map_err(Error::Invalid)?;
+        let members = self.members()?;
+        let checked = Overlay::check("overlay.toml", text, &members).map_err(Error::Invalid)?;
         let table = |text: &str| text.parse::<Table>().map_err(|_| Error::Damaged(DEFINITION.to_owned()));
         let region =
             |index| checked.topology.region(index).map(|region| region.name.clone()).unwrap_or_default();
@@ -387,7 +513,7 @@ impl Registry {
         // Written as parts are, with every key, a small text does not become that much larger.
         let may_be_large = text.len() > PART_BYTES_MAX / 8;
         for node in checked.topology.nodes.iter().filter(|_| may_be_large) {
-            let bytes = part(&next, &node.name, &keys).map_or(0, |part| part.len());
+            let bytes = part(&next, &node.name, &members).map_or(0, |part| part.len());
             if bytes > PART_BYTES_MAX {
                 return Err(Error::TooLarge { node: node.name.clone(), bytes });
             }
@@ -401,10 +527,17 @@ impl Registry {
         })
     }
 
-    fn keys(&self) -> Result<Keys, Error> {
-        let nodes = self.nodes()?;
-        let key = |(name, node): (String, NodeRecord)| Some((name, node.public_key?.parse().ok()?));
-        Ok(nodes.into_iter().filter_map(key).collect())
+    /// The keys of nodes that have joined, and the nodes that count no more.
+    fn members(&self) -> Result<Members, Error> {
+        let mut members = Members::default();
+        for (name, node) in self.nodes()? {
+            if node.revoked_ms.is_some() {
+                members.revoked.insert(name);
+            } else if let Some(key) = node.public_key.and_then(|key| key.parse().ok()) {
+                members.keys.insert(name, key);
+            }
+        }
+        Ok(members)
     }
 
     fn audit(&self, transaction: &mut Transaction, who: &str, what: &str) -> Result<(), Error> {

@@ -72,7 +72,7 @@ fn open(settings: &Settings) -> Result<Registry, Error> {
     // The authority first: without it there was no `init`, and the store would be made by mistake.
     Authority::load(&settings.data)?;
     let store = Embedded::open(&settings.data.join("store.redb"))?;
-    Ok(Registry::new(Box::new(store), &settings.data)?)
+    Ok(Registry::new(Box::new(store), &settings.data)?.certifying_for(settings.certificate_s))
 }
 
 /// Runs the server until SIGTERM or SIGINT.

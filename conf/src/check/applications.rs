@@ -9,8 +9,8 @@ use super::names::{ApplicationLinks, Links, PathSetLinks, Unique};
 use super::{keys, prefixes, services};
 use crate::problems::{At, Problems, error, warning};
 use crate::reader::counted;
-use crate::routing;
 use crate::topology_file::{RawApplication, RawNode, TopologyFile};
+use crate::{revoked, routing};
 
 /// The topology with what its references lead to.
 struct Overlay<'a> {
@@ -233,6 +233,8 @@ fn on_the_way(ends: &ApplicationLinks, overlay: &Overlay<'_>) -> Vec<usize> {
             nodes.extend(overlay.intermediates(*region));
         }
     }
+    // What they lack harms nobody.
+    nodes.retain(|node| overlay.node(*node).is_none_or(|node| !revoked::is_revoked(node)));
     nodes.sort_unstable();
     nodes.dedup();
     nodes

@@ -166,6 +166,9 @@ struct Node {
     /// Edges only: the control server's DNS sends no clients here any more.
     #[schemars(extend("default" = false))]
     draining: Option<bool>,
+    /// The others take none of its packets and send it none, as if it were not there.
+    #[schemars(extend("default" = false))]
+    revoked: Option<bool>,
 }
 
 #[derive(JsonSchema)]

@@ -35,6 +35,8 @@ pub enum ToServer {
     Report(Box<Report>),
     /// Nothing new.
     Alive,
+    /// What [`ToNode::Renew`] asks for: a request for a certificate (PKCS #10, RFC 2986), DER, of a key that is new.
+    Renew(Vec<u8>),
 }
 
 /// A wish to be one of the overlay's nodes.
@@ -106,6 +108,10 @@ pub enum ToNode {
     },
     /// Nothing new.
     Alive,
+    /// The node's certificate grows old: it is to make another key and to ask for a certificate of it.
+    Renew,
+    /// The certificate that the node asked for, DER. It is good from now on, and the old one until this one is first used.
+    Renewed(Vec<u8>),
 }
 
 impl ToNode {

@@ -22,6 +22,10 @@ pub enum Event {
         /// What the node has.
         held: u64,
     },
+    /// The node's certificate grows old: [`Node::renew`] answers.
+    Renew,
+    /// The new certificate, DER.
+    Renewed(Vec<u8>),
     /// The connection is of no use any more.
     Ended(End),
 }
@@ -51,6 +55,8 @@ pub struct Node {
     events: VecDeque<Event>,
     heard_ms: u64,
     said_ms: u64,
+    /// Whether a certificate was asked for that has not come.
+    asked_renewal: bool,
     ended: bool,
 }
 
@@ -65,6 +71,7 @@ impl Node {
             events: VecDeque::new(),
             heard_ms: now_ms,
             said_ms: now_ms,
+            asked_renewal: false,
             ended: false,
         };
         node.say(now_ms, &ToServer::Hello { version: VERSION, node: name.to_owned(), held });
@@ -122,6 +129,12 @@ impl Node {
         self.say(now_ms, &ToServer::Refused { held, why });
     }
 
+    /// Asks for a certificate with a request of a new key.
+    pub fn renew(&mut self, now_ms: u64, request: Vec<u8>) {
+        self.asked_renewal = true;
+        self.say(now_ms, &ToServer::Renew(request));
+    }
+
     /// Says how the node is.
     pub fn report(&mut self, now_ms: u64, report: Report) {
         self.say(now_ms, &ToServer::Report(Box::new(report)));
@@ -156,7 +169,13 @@ impl Node {
             },
             ToNode::Error { code, why } => self.end(End::Told(code, why)),
             ToNode::Alive => {}
-            ToNode::Joined { .. } => self.end(End::Nonsense),
+            ToNode::Renew => self.events.push_back(Event::Renew),
+            // One that was not asked for is of no key that the node has.
+            ToNode::Renewed(certificate) if self.asked_renewal => {
+                self.asked_renewal = false;
+                self.events.push_back(Event::Renewed(certificate));
+            }
+            ToNode::Joined { .. } | ToNode::Renewed(_) => self.end(End::Nonsense),
         }
     }
 

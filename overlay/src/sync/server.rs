@@ -21,6 +21,8 @@ pub enum Event {
     Refused(Held, String),
     /// How the node is.
     Report(Box<Report>),
+    /// It asks for the certificate that [`Server::ask_renewal`] has offered: [`Server::renewed`] or [`Server::refuse`] answers.
+    Renew(Vec<u8>),
     /// Close the connection once [`Server::take_output`] is sent.
     Ended(End),
 }
@@ -58,6 +60,8 @@ pub struct Server {
     state: State,
     frames: Frames,
     held: Option<Held>,
+    /// Whether a request for another certificate is awaited.
+    renewal_asked: bool,
     output: Vec<u8>,
     events: VecDeque<Event>,
     heard_ms: u64,
@@ -72,6 +76,7 @@ impl Server {
             state: State::New,
             frames: Frames::new(TO_SERVER_BYTES_MAX),
             held: None,
+            renewal_asked: false,
             output: Vec::new(),
             events: VecDeque::new(),
             heard_ms: now_ms,
@@ -140,6 +145,19 @@ impl Server {
         self.held
     }
 
+    /// Asks the node for a request of a new key.
+    pub fn ask_renewal(&mut self, now_ms: u64) {
+        if self.state == State::Node {
+            self.renewal_asked = true;
+            self.say(now_ms, &ToNode::Renew);
+        }
+    }
+
+    /// Answers a request for another certificate.
+    pub fn renewed(&mut self, now_ms: u64, certificate: Vec<u8>) {
+        self.say(now_ms, &ToNode::Renewed(certificate));
+    }
+
     /// Answers a join.
     pub fn joined(&mut self, now_ms: u64, certificate: Vec<u8>, authority: Vec<u8>) {
         self.say(now_ms, &ToNode::Joined { certificate, authority });
@@ -203,12 +221,18 @@ impl Server {
                     report.paths.len(),
                     report.alarms.len(),
                     report.counters.drops.len(),
+                    report.load.busy_ms.len(),
                 ];
                 if lists.iter().all(|entries| *entries <= ENTRIES_MAX) {
                     self.events.push_back(Event::Report(report));
                 } else {
                     self.refuse(Code::Protocol, "a report with more entries than there can be");
                 }
+            }
+            // One for each time that it was asked: certificates are signed, and kept on disk.
+            (State::Node, ToServer::Renew(request)) if self.renewal_asked => {
+                self.renewal_asked = false;
+                self.events.push_back(Event::Renew(request));
             }
             (State::Node, ToServer::Alive) => {}
             _ => self.refuse(Code::Protocol, "a message out of its turn"),

@@ -426,7 +426,9 @@ fn versions(
 ) -> Vec<IpVersion> {
     // A node that only forwards need not know any: packets have IPv4 where all nodes do, as applications have by default.
     if topology.applications.is_empty() {
-        let all_have_v4 = topology.nodes.iter().all(|node| node.underlay(IpVersion::V4).is_some());
+        // Who is revoked has no address at all.
+        let mut nodes = topology.nodes.iter().filter(|node| !node.underlay.is_empty());
+        let all_have_v4 = nodes.all(|node| node.underlay(IpVersion::V4).is_some());
         return vec![if all_have_v4 { IpVersion::V4 } else { IpVersion::V6 }];
     }
     let used = |version: &IpVersion| {

@@ -306,8 +306,13 @@ impl Tables {
             let mut gateways = Vec::new();
             let ours = application.vips.iter().any(|vip| vip.node == self.node) && self.roles.edge;
             if let Some(set) = topology.path_set(self.region, application.gateway).filter(|_| ours) {
-                let nodes = topology.nodes.iter();
-                for node in nodes.filter(|node| node.roles.gateway && node.region == application.gateway) {
+                // One without an address is revoked: only its clients' sessions, which another may hold, count.
+                let counts =
+                    |node: &&topology::Node| !node.underlay.is_empty() || self.block(node.id).is_some();
+                let nodes = topology.nodes.iter().filter(counts).collect::<Vec<_>>();
+                for node in
+                    nodes.into_iter().filter(|one| one.roles.gateway && one.region == application.gateway)
+                {
                     let application = self.chosen(application, index, node.id);
                     let holder = self.block(node.id).map_or(node.id, |block| block.owner);
                     let flight = self.add_flight(topology, set, (index, &application), holder, true, dead);

@@ -159,7 +159,8 @@ pub(crate) mod tests {
     const OVERLAY: &str = include_str!("../../tests/two-edge-regions.toml");
 
     pub(crate) fn overlay() -> Overlay {
-        Overlay::check("overlay", OVERLAY, &BTreeMap::new()).unwrap_or_else(|errors| panic!("{errors}"))
+        Overlay::check("overlay", OVERLAY, &conf::Members::default())
+            .unwrap_or_else(|errors| panic!("{errors}"))
     }
 
     /// With these edges well, Paris 10 ms and Oslo 30 ms from Frankfurt.
