@@ -17,10 +17,12 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
         identity: None,
     };
     let refused = ToServer::Refused { held, why: "no".to_owned() };
-    let reports = [hello, ToServer::Applied(held), refused, ToServer::Report(Box::new(Report::default()))];
+    let report = ToServer::Report(Box::new(Report::default()));
+    let reports = [hello, ToServer::Applied(held), refused, report, ToServer::Renew(vec![0x30])];
     let error = ToNode::Error { code: Code::Busy, why: "later".to_owned() };
     let snapshots = [4, 2, 5].map(|revision| ToNode::Snapshot(Box::new(snapshot(revision))));
-    let offers = snapshots.into_iter().chain([ToNode::InStep(snapshot(5).held), ToNode::Alive, error]);
+    let offers =
+        snapshots.into_iter().chain([ToNode::InStep(snapshot(5).held), ToNode::Renew, ToNode::Alive, error]);
     let file = snapshot(9).to_file().into_bytes();
     let said =
         |frames: Vec<Option<Vec<u8>>>| [vec![5], frames.into_iter().flatten().flatten().collect()].concat();
