@@ -40,8 +40,19 @@ pub struct Server {
     pub socket: PathBuf,
     /// How long certificates of nodes last, seconds. They renew themselves when a third of it is left. Default 90 days.
     pub certificate_s: u64,
+    /// The interface for operators elsewhere, where there is one.
+    pub api: Option<Api>,
     /// The authoritative DNS, where there is one.
     pub dns: Option<Dns>,
+}
+
+/// `[api]`: the HTTP interface and the web page over TLS, for operators elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Api {
+    /// Where it listens, 1 to 8.
+    pub listen: Vec<SocketAddr>,
+    /// Files with a certificate that browsers trust and its key, PEM; without them, the overlay's own authority vouches for the server.
+    pub certificate: Option<(PathBuf, PathBuf)>,
 }
 
 /// `[dns]`: hostnames of applications are answered for.
@@ -82,7 +93,11 @@ impl Server {
         let server = text.and_then(|text| of_text(&text, &mut p));
         let warnings = p.finish()?;
         let mut server = server.ok_or(Errors { problems: warnings, untold: 0 })?;
-        server.data = path.parent().unwrap_or(Path::new("")).join(server.data);
+        let folder = path.parent().unwrap_or(Path::new(""));
+        server.data = folder.join(server.data);
+        if let Some((certificate, key)) = server.api.as_mut().and_then(|api| api.certificate.as_mut()) {
+            (*certificate, *key) = (folder.join(&*certificate), folder.join(&*key));
+        }
         Ok(server)
     }
 }
@@ -98,6 +113,7 @@ fn of_text(written: &str, p: &mut Problems) -> Option<Server> {
         }
         let socket = t.optional("socket", p, socket);
         let certificate_s = t.optional("certificate_seconds", p, integer(10..=CERTIFICATE_S_MAX));
+        let api = t.optional("api", p, |item, p| table(item, "[api]", p, api));
         let dns = t.optional("dns", p, |item, p| table(item, "[dns]", p, dns));
         // Said to be there, but broken: that has been told.
         let dns = dns.map(|at| at.value);
@@ -106,9 +122,29 @@ fn of_text(written: &str, p: &mut Problems) -> Option<Server> {
             listen: listen?.value.items.into_iter().map(|address| address.value).collect(),
             socket: socket.map_or_else(|| PathBuf::from(SOCKET), |socket| socket.value),
             certificate_s: certificate_s.map_or(CERTIFICATE_S, |at| at.value),
+            api: api.and_then(|at| at.value),
             dns: dns.flatten(),
         })
     })
+}
+
+fn api(t: &mut Table<'_>, p: &mut Problems) -> Option<Api> {
+    let example = "listen = [\"192.0.2.50:8443\"], where browsers and proactl connect to";
+    let listen = t.required("listen", example, p, list(LISTEN_MAX, socket_address));
+    let certificate = t.optional("certificate", p, text);
+    let key = t.optional("key", p, text);
+    let half = match (&certificate, &key) {
+        (Some(at), None) => Some((at.place, "key")),
+        (None, Some(at)) => Some((at.place, "certificate")),
+        _ => None,
+    };
+    if let Some((place, missing)) = half {
+        crate::problems::error(place, format!("`{missing}` is missing beside it"))
+            .help(p, "name both files, certificate and key, or neither: then the overlay's own authority vouches for the server");
+    }
+    let certificate =
+        certificate.zip(key).map(|(certificate, key)| (certificate.value.into(), key.value.into()));
+    Some(Api { listen: listen?.value.items.into_iter().map(|at| at.value).collect(), certificate })
 }
 
 fn dns(t: &mut Table<'_>, p: &mut Problems) -> Option<Dns> {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::protocol::{Family, Filter, ListRequest, Request, TraceRequest};
 
@@ -62,6 +62,9 @@ pub enum Noun {
     /// What happened at the control server.
     #[command(subcommand)]
     Event(EventVerb),
+    /// Operators who are away from the control server's machine.
+    #[command(subcommand)]
+    Operator(OperatorVerb),
     /// What the control server's DNS answers.
     #[command(subcommand)]
     Dns(DnsVerb),
@@ -116,6 +119,37 @@ pub enum NodeVerb {
 pub enum OverlayVerb {
     /// Prints it, as it was applied.
     Show,
+    /// Regions' links, paths with what they lose and how often they win, and gateways' pools, as nodes report them.
+    Status,
+}
+
+/// What to do with operators.
+#[derive(Debug, Subcommand)]
+pub enum OperatorVerb {
+    /// Prints a token for the web page and the interface over TLS; it is shown this once.
+    Add {
+        /// The operator's name; one of this name has no other token any more.
+        name: String,
+        /// What the token opens.
+        #[arg(long, value_enum, default_value_t = Role::Viewer)]
+        role: Role,
+    },
+    /// Who has a token, and in which role.
+    Show,
+    /// Ends a token.
+    Remove {
+        /// The operator's name.
+        name: String,
+    },
+}
+
+/// What an operator may do.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Role {
+    /// Look.
+    Viewer,
+    /// Look and change.
+    Operator,
 }
 
 /// What to do with the DNS.
@@ -288,6 +322,7 @@ impl Noun {
             | Noun::Overlay(_)
             | Noun::Event(_)
             | Noun::Dns(_)
+            | Noun::Operator(_)
             | Noun::Plan { .. }
             | Noun::Apply { .. } => return Ok(None),
         }))
@@ -303,6 +338,7 @@ impl Noun {
                 | Noun::Overlay(_)
                 | Noun::Event(_)
                 | Noun::Dns(_)
+                | Noun::Operator(_)
                 | Noun::Plan { .. }
                 | Noun::Apply { .. }
         )

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use crate::cli::{DnsVerb, EventVerb, NodeVerb, Noun, OverlayVerb};
+use crate::cli::{DnsVerb, EventVerb, NodeVerb, Noun, OperatorVerb, OverlayVerb, Role};
 use crate::http::request;
 use crate::table::Table;
 
@@ -40,6 +40,22 @@ pub fn run(noun: &Noun, socket: &Path, as_json: bool) -> Result<String> {
         Noun::Event(EventVerb::Audit) => shown(get("/v1/audit")?, audit),
         Noun::Overlay(OverlayVerb::Show) => {
             shown(get("/v1/overlay")?, |answer| text(answer, "text").to_owned())
+        }
+        Noun::Overlay(OverlayVerb::Status) => shown(get("/v1/status")?, status),
+        Noun::Operator(OperatorVerb::Show) => shown(get("/v1/operators")?, operators),
+        Noun::Operator(OperatorVerb::Add { name, role }) => {
+            let role = match role {
+                Role::Viewer => "viewer",
+                Role::Operator => "operator",
+            };
+            let body = json!({ "name": name, "role": role }).to_string();
+            let answer = request(socket, "POST", "/v1/operators", (JSON, body.as_bytes()))?;
+            shown(answer, |answer| format!("{}\n", text(answer, "token")))
+        }
+        Noun::Operator(OperatorVerb::Remove { name }) => {
+            let body = json!({ "name": name }).to_string();
+            let answer = request(socket, "POST", "/v1/operators/remove", (JSON, body.as_bytes()))?;
+            shown(answer, |answer| format!("{} is removed\n", text(answer, "removed")))
         }
         Noun::Dns(DnsVerb::Show) => shown(get("/v1/dns")?, dns),
         Noun::Plan { file } => {
@@ -143,6 +159,58 @@ fn nodes(answer: &Value) -> String {
         }
     }
     out
+}
+
+fn operators(answer: &Value) -> String {
+    let mut table = Table::new(&["operator", "role"]);
+    for one in list(answer, "operators") {
+        table.row(["name", "role"].map(|key| text(one, key).to_owned()));
+    }
+    table.text()
+}
+
+fn status(status: &Value) -> String {
+    let ms = |us: &Value| us.as_f64().map_or_else(|| "-".to_owned(), |us| format!("{:.1}", us / 1e3));
+    let percent =
+        |ppm: &Value| ppm.as_f64().map_or_else(|| "-".to_owned(), |ppm| format!("{:.2}", ppm / 1e4));
+    let mut links = Table::new(&["link", "up", "down", "round trip ms", "lost %"]);
+    for link in list(status, "links") {
+        let ends: Vec<&str> = list(link, "between").iter().filter_map(Value::as_str).collect();
+        let counts = ["up", "down"].map(|key| link[key].to_string());
+        let [up, down] = counts;
+        links.row([ends.join(" - "), up, down, ms(&link["rtt_us"]), percent(&link["loss_ppm"])]);
+    }
+    let mut paths = Table::new(&["path set", "path", "through", "state", "round trip ms", "lost %", "won"]);
+    for set in list(status, "path_sets") {
+        for path in list(set, "paths") {
+            let via: Vec<&str> = list(path, "via").iter().filter_map(Value::as_str).collect();
+            let state = match path["up"].as_bool() {
+                Some(true) => "up",
+                Some(false) => "down",
+                None => "-",
+            };
+            paths.row([
+                text(set, "name").to_owned(),
+                path["path"].to_string(),
+                via.join(", "),
+                state.to_owned(),
+                ms(&path["rtt_us"]),
+                percent(&path["loss_ppm"]),
+                path["won"].to_string(),
+            ]);
+        }
+    }
+    let mut pools = Table::new(&["gateway", "state", "sessions", "room"]);
+    for node in list(status, "nodes").iter().filter(|node| !node["sessions"].is_null()) {
+        let of = |key: &str| node[key].to_string();
+        pools.row([
+            text(node, "name").to_owned(),
+            text(node, "state").to_owned(),
+            of("sessions"),
+            of("sessions_max"),
+        ]);
+    }
+    format!("{}\n{}\n{}", links.text(), paths.text(), pools.text())
 }
 
 fn dns(answer: &Value) -> String {

@@ -1,10 +1,12 @@
 //! The HTTP interface for operators: JSON over a Unix socket of mode 0600, where the kernel says who may ask.
 
+use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Query, State, connect_info};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response, Sse, sse};
 use axum::routing::{get, post};
 use axum::serve::IncomingStream;
 use axum::{Json, Router};
@@ -13,6 +15,7 @@ use tokio::net::UnixListener;
 
 use crate::dns::Dns;
 use crate::hub::Hub;
+use crate::operators::Role;
 use crate::registry::Error;
 
 /// Largest definition, bytes: as much as any configuration file may have.
@@ -22,7 +25,7 @@ const AUDITS_SHOWN: usize = 1000;
 
 /// Who asks, as the kernel says.
 #[derive(Clone, Debug)]
-pub struct Operator(String);
+pub struct Operator(pub String);
 
 impl connect_info::Connected<IncomingStream<'_, UnixListener>> for Operator {
     fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Operator {
@@ -33,8 +36,8 @@ impl connect_info::Connected<IncomingStream<'_, UnixListener>> for Operator {
 
 /// What went wrong, for whoever asked.
 #[derive(Debug, Serialize)]
-struct Problem {
-    error: String,
+pub(crate) struct Problem {
+    pub(crate) error: String,
 }
 
 impl IntoResponse for Error {
@@ -42,7 +45,7 @@ impl IntoResponse for Error {
         let status = match &self {
             Error::Invalid(_) | Error::NoName(_) | Error::TooLarge { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Error::Moved { .. } | Error::Contended => StatusCode::CONFLICT,
-            Error::NoNode(_) => StatusCode::NOT_FOUND,
+            Error::NoNode(_) | Error::NoOperator(_) => StatusCode::NOT_FOUND,
             Error::Token | Error::Key | Error::SharedKey(_) => StatusCode::FORBIDDEN,
             Error::Store(_) | Error::Authority(_) | Error::Damaged(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
@@ -57,7 +60,11 @@ pub fn router(hub: Arc<Hub>, dns: Option<Arc<Dns>>) -> Router {
         .route("/v1/nodes/revoke", post(revoke_node))
         .route("/v1/overlay", get(overlay).post(apply))
         .route("/v1/events", get(events))
+        .route("/v1/events/stream", get(stream))
         .route("/v1/audit", get(audit))
+        .route("/v1/status", get(status))
+        .route("/v1/operators", get(operators).post(add_operator))
+        .route("/v1/operators/remove", post(remove_operator))
         .route("/v1/dns", get(move || names(dns.clone())))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(hub)
@@ -132,7 +139,68 @@ struct After {
 }
 
 async fn events(State(hub): Shared, Query(wanted): Query<After>) -> Response {
-    Json(serde_json::json!({ "events": hub.events(wanted.after) })).into_response()
+    let newest = *hub.noted().borrow();
+    Json(serde_json::json!({ "events": hub.events(wanted.after), "newest": newest })).into_response()
+}
+
+/// Events as they happen (Server-Sent Events), from those after `Last-Event-ID` on, or after `after`. Who takes none is not waited for: what is
+/// not remembered any more is missing then.
+async fn stream(State(hub): Shared, headers: HeaderMap, Query(wanted): Query<After>) -> Response {
+    let last = headers.get("last-event-id").and_then(|last| last.to_str().ok()?.parse().ok());
+    let start = (hub.clone(), hub.noted(), last.unwrap_or(wanted.after), VecDeque::new());
+    let events = futures_util::stream::unfold(start, |(hub, mut noted, mut after, mut waiting)| async move {
+        loop {
+            if let Some(event) = waiting.pop_front() {
+                let event: crate::hub::Event = event;
+                after = event.number;
+                let data = serde_json::to_string(&event).unwrap_or_default();
+                let told = sse::Event::default().id(after.to_string()).data(data);
+                return Some((Ok::<_, Infallible>(told), (hub, noted, after, waiting)));
+            }
+            // A server that has started anew counts from the beginning.
+            if *noted.borrow_and_update() < after {
+                after = 0;
+            }
+            waiting.extend(hub.events(after));
+            if waiting.is_empty() {
+                noted.changed().await.ok()?;
+            }
+        }
+    });
+    Sse::new(events).keep_alive(sse::KeepAlive::default()).into_response()
+}
+
+async fn status(State(hub): Shared) -> Result<Response, Error> {
+    Ok(Json(tokio::task::block_in_place(|| crate::status::status(&hub))?).into_response())
+}
+
+async fn operators(State(hub): Shared) -> Result<Response, Error> {
+    let operators = tokio::task::block_in_place(|| hub.registry.operators())?;
+    Ok(Json(serde_json::json!({ "operators": operators })).into_response())
+}
+
+#[derive(Deserialize)]
+struct NewOperator {
+    name: String,
+    role: Role,
+}
+
+async fn add_operator(
+    State(hub): Shared,
+    ConnectInfo(who): ConnectInfo<Operator>,
+    Json(new): Json<NewOperator>,
+) -> Result<Response, Error> {
+    let token = tokio::task::block_in_place(|| hub.registry.add_operator(&new.name, new.role, &who.0))?;
+    Ok((StatusCode::CREATED, Json(serde_json::json!({ "token": token }))).into_response())
+}
+
+async fn remove_operator(
+    State(hub): Shared,
+    ConnectInfo(who): ConnectInfo<Operator>,
+    Json(Named { name }): Json<Named>,
+) -> Result<Response, Error> {
+    tokio::task::block_in_place(|| hub.registry.remove_operator(&name, &who.0))?;
+    Ok(Json(serde_json::json!({ "removed": name })).into_response())
 }
 
 /// What the DNS answers; nothing where there is none.

@@ -56,6 +56,8 @@ pub struct NodeView {
     pub report_age_ms: Option<u64>,
     /// That report.
     pub report: Option<Report>,
+    /// How busy its busiest worker was a moment ago, percent.
+    pub busy_percent: Option<u8>,
 }
 
 #[derive(Default)]
@@ -91,13 +93,19 @@ pub struct Hub {
     /// What is known for good.
     pub registry: Registry,
     changed: watch::Sender<u64>,
+    noted: watch::Sender<u64>,
     state: Mutex<State>,
 }
 
 impl Hub {
     /// Nobody is connected yet.
     pub fn new(registry: Registry) -> Hub {
-        Hub { registry, changed: watch::Sender::new(0), state: Mutex::default() }
+        Hub {
+            registry,
+            changed: watch::Sender::new(0),
+            noted: watch::Sender::new(0),
+            state: Mutex::default(),
+        }
     }
 
     /// Tells connections that parts may have changed.
@@ -205,6 +213,14 @@ impl Hub {
         if state.events.len() > EVENTS_MAX {
             state.events.pop_front();
         }
+        let number = state.numbered;
+        drop(state);
+        self.noted.send_replace(number);
+    }
+
+    /// The number of the newest event; wakes with each.
+    pub fn noted(&self) -> watch::Receiver<u64> {
+        self.noted.subscribe()
     }
 
     /// Events after a number, as far as they are remembered.
@@ -239,6 +255,7 @@ impl Hub {
                 public_key: record.public_key,
                 report_age_ms: age_ms,
                 report: report.map(|(_, report)| report.clone()),
+                busy_percent: live.and_then(|live| live.busy_percent),
                 name,
             }
         };

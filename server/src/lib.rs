@@ -6,15 +6,18 @@
 #![forbid(unsafe_code)]
 
 pub mod authority;
+pub mod away;
 pub mod cli;
 pub mod diff;
 pub mod dns;
 pub mod http;
 pub mod hub;
 pub mod nodes;
+pub mod operators;
 pub mod part;
 pub mod registry;
 pub mod run;
+pub mod status;
 pub mod store;
 pub mod strangers;
 pub mod tls;

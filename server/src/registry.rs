@@ -54,6 +54,9 @@ pub enum Error {
     /// No such node.
     #[error("there is no node `{0}` here; `proactl node show` lists them")]
     NoNode(String),
+    /// No such operator.
+    #[error("there is no operator `{0}` here; `proactl operator show` lists them")]
+    NoOperator(String),
     /// What is no name.
     #[error("`{0}` is not a name: use 1 to 64 of A-Z a-z 0-9 - _ . and begin with a letter or digit")]
     NoName(String),
@@ -391,11 +394,7 @@ impl Registry {
     /// # Errors
     /// [`Error::NoName`], [`Error::Store`].
     pub fn add_node(&self, name: &str, who: &str) -> Result<Token, Error> {
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        let begins = name.starts_with(|c: char| c.is_ascii_alphanumeric());
-        if !begins || !name.chars().all(plain) || name.len() > NAME_BYTES_MAX {
-            return Err(Error::NoName(name.chars().take(NAME_BYTES_MAX).collect()));
-        }
+        plain_name(name)?;
         let mut secret = [0; 32];
         rand::fill(&mut secret).map_err(|_| Error::Contended)?;
         self.retried(|transaction| {
@@ -527,6 +526,15 @@ impl Registry {
         })
     }
 
+    /// All records below a prefix, with their keys.
+    pub(crate) fn records<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<(String, T)>, Error> {
+        let parse = |(key, value): (String, Vec<u8>)| match serde_json::from_slice(&value) {
+            Ok(record) => Ok((key, record)),
+            Err(_) => Err(Error::Damaged(key)),
+        };
+        self.store.list(prefix)?.into_iter().map(parse).collect()
+    }
+
     /// The keys of nodes that have joined, and the nodes that count no more.
     fn members(&self) -> Result<Members, Error> {
         let mut members = Members::default();
@@ -540,7 +548,7 @@ impl Registry {
         Ok(members)
     }
 
-    fn audit(&self, transaction: &mut Transaction, who: &str, what: &str) -> Result<(), Error> {
+    pub(crate) fn audit(&self, transaction: &mut Transaction, who: &str, what: &str) -> Result<(), Error> {
         let (count, raw) = self.read::<u64>(AUDITED)?;
         let count = count.unwrap_or(0);
         let audit = Audit { at_ms: unix_ms(), who: who.to_owned(), what: what.to_owned() };
@@ -551,7 +559,7 @@ impl Registry {
     }
 
     /// Makes a change anew until nothing came between.
-    fn retried<T>(&self, make: impl Fn(&mut Transaction) -> Result<T, Error>) -> Result<T, Error> {
+    pub(crate) fn retried<T>(&self, make: impl Fn(&mut Transaction) -> Result<T, Error>) -> Result<T, Error> {
         for _ in 0..TRIES {
             let mut transaction = Transaction::default();
             let made = make(&mut transaction)?;
@@ -562,7 +570,7 @@ impl Registry {
         Err(Error::Contended)
     }
 
-    fn read<T: DeserializeOwned>(&self, key: &str) -> Result<(Option<T>, Option<Vec<u8>>), Error> {
+    pub(crate) fn read<T: DeserializeOwned>(&self, key: &str) -> Result<(Option<T>, Option<Vec<u8>>), Error> {
         let raw = self.store.get(key)?;
         let value = match &raw {
             Some(raw) => Some(serde_json::from_slice(raw).map_err(|_| Error::Damaged(key.to_owned()))?),
@@ -577,7 +585,17 @@ fn token_key(secret: &[u8; 32]) -> String {
     format!("token/{}", hex(digest(&SHA256, secret).as_ref()))
 }
 
-fn json<T: Serialize>(value: &T) -> Vec<u8> {
+/// Whether a name is one that stands in commands, files and logs as it is.
+pub(crate) fn plain_name(name: &str) -> Result<(), Error> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let begins = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+    match begins && name.chars().all(plain) && name.len() <= NAME_BYTES_MAX {
+        true => Ok(()),
+        false => Err(Error::NoName(name.chars().take(NAME_BYTES_MAX).collect())),
+    }
+}
+
+pub(crate) fn json<T: Serialize>(value: &T) -> Vec<u8> {
     // The types have string keys only and no value that JSON lacks.
     serde_json::to_vec(value).unwrap_or_default()
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use axum::Router;
 use conf::server::Server as Settings;
 use rustix::fs::Mode;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
@@ -16,7 +17,7 @@ use crate::hub::Hub;
 use crate::nodes::Door;
 use crate::registry::{self, Registry};
 use crate::store::{self, Embedded};
-use crate::{http, tls};
+use crate::{away, http, tls};
 
 /// Why the server does not run: a sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -106,7 +107,11 @@ async fn serve(settings: &Settings) -> Result<(), Error> {
             Some(dns)
         }
     };
-    let api = http::router(hub, dns).into_make_service_with_connect_info::<http::Operator>();
+    let interface = http::router(hub.clone(), dns);
+    if let Some(own) = &settings.api {
+        serve_away(own, hub, interface.clone()).await?;
+    }
+    let api = interface.into_make_service_with_connect_info::<http::Operator>();
     let operators = tokio::spawn(async move { axum::serve(socket, api).await });
     tracing::info!("listens on {:?}, the overlay is of revision {revision}", settings.listen);
     drop(sd_notify::notify(&[sd_notify::NotifyState::Ready]));
@@ -123,6 +128,21 @@ async fn serve(settings: &Settings) -> Result<(), Error> {
     tracing::info!("stopping");
     drop(sd_notify::notify(&[sd_notify::NotifyState::Stopping]));
     drop(std::fs::remove_file(&settings.socket));
+    Ok(())
+}
+
+/// The interface and the page for operators elsewhere.
+async fn serve_away(own: &conf::server::Api, hub: Arc<Hub>, interface: Router) -> Result<(), Error> {
+    let tls = away::settings(hub.registry.authority(), own.certificate.as_ref())?;
+    let mut listeners = Vec::new();
+    for address in &own.listen {
+        let listener = TcpListener::bind(address).await.map_err(|error| Error::Listen(*address, error))?;
+        listeners.push(listener);
+    }
+    let listener = away::Listener::new(listeners, tls)?;
+    let router = away::router(hub, interface);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    tracing::info!("the web page is on https://{:?}", own.listen);
     Ok(())
 }
 

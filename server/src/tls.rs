@@ -10,7 +10,7 @@ use crate::authority::Authority;
 /// Why TLS can not be set up.
 #[derive(Debug, thiserror::Error)]
 #[error("TLS can not be set up with these certificates: {0}")]
-pub struct Error(String);
+pub struct Error(pub(crate) String);
 
 /// The settings. A certificate is asked for but need not come: who has none may join and do nothing else, by
 /// `overlay::sync::Server`. One that is wrong or whose time is over ends the handshake.
