@@ -193,6 +193,10 @@ impl Connection {
                         let now_ms = self.now_ms();
                         self.protocol.handle(now_ms, bytes.get(..count).unwrap_or(&[]));
                     }
+                    // Without a word of TLS before, as by a process that was killed.
+                    Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                        return "the node has closed the connection".to_owned();
+                    }
                     Err(error) => return error.to_string(),
                 },
                 changed = changes.changed() => {

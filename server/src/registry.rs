@@ -100,6 +100,9 @@ pub struct Definition {
     pub text: String,
 }
 
+/// From when until when a certificate is good, milliseconds since 1970.
+pub type Times = (u64, u64);
+
 /// A node that may join or has joined.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeRecord {
@@ -113,10 +116,10 @@ pub struct NodeRecord {
     pub public_key: Option<String>,
     /// When that certificate was given, and when its time is over.
     #[serde(default)]
-    pub certified_ms: Option<(u64, u64)>,
+    pub certified_ms: Option<Times>,
     /// The certificate that takes its place once it is first used, its hash, and the same two times.
     #[serde(default)]
-    pub next: Option<(String, (u64, u64))>,
+    pub next: Option<(String, Times)>,
     /// When the node was revoked, if it has not joined since.
     #[serde(default)]
     pub revoked_ms: Option<u64>,
@@ -330,7 +333,7 @@ impl Registry {
     }
 
     /// A certificate of a node from now on, its hash, and from when until when it is good.
-    fn certificate(&self, node: &str, request: &[u8]) -> Result<(Vec<u8>, String, (u64, u64)), Error> {
+    fn certificate(&self, node: &str, request: &[u8]) -> Result<(Vec<u8>, String, Times), Error> {
         let seconds = i64::try_from(self.certificate_s).unwrap_or(i64::MAX);
         let certificate = self.authority.certify(node, request, seconds)?;
         let fingerprint = hex(&authority::fingerprint(&certificate));

@@ -45,7 +45,7 @@ function grade(up, lossPpm, measured = true) {
   return lossPpm >= 1000 ? 'fair' : 'good';
 }
 const WORD = { good: '● good', fair: '◐ lossy', poor: '◑ bad', dead: '✕ down', none: '○ unknown' };
-const verdict = (kind) => element('span', { class: kind }, WORD[kind]);
+const verdict = (kind) => element('span', { class: `${kind} word` }, WORD[kind]);
 
 function table(titles, rows) {
   const head = element('tr', {}, titles.map((title) => element('th', { scope: 'col', ...(title.number && { class: 'number' }) }, title.text ?? title)));
@@ -56,16 +56,23 @@ const number = (text) => ({ text, number: true });
 
 const linkGrade = (link) => (link.up === 0 ? (link.down > 0 ? 'dead' : 'none') : grade(true, link.loss_ppm, link.rtt_us != null));
 
+// From left to right where there is room for that, from above to below on a phone: in pixels, so that names stay readable.
 function map(status) {
   const column = (region) => (region.roles.includes('edge') ? 0 : region.roles.includes('gateway') ? 2 : 1);
   const columns = [[], [], []];
   for (const region of status.regions) columns[column(region)].push(region);
   const tallest = Math.max(1, ...columns.map((regions) => regions.length));
-  const [width, step, box] = [640, 92, { width: 132, height: 50 }];
-  const height = tallest * step + 10;
+  const width = Math.max(300, at('map').clientWidth);
+  const wide = width >= 520;
+  const box = { width: wide ? 132 : Math.min(132, width / tallest - 8), height: 50 };
+  const height = wide ? tallest * 92 + 10 : 370;
+  const letters = Math.floor(box.width / 8);
   const place = {};
-  columns.forEach((regions, x) => regions.forEach((region, y) => {
-    place[region.name] = { x: 76 + x * 244, y: (height * (y + 0.5)) / regions.length };
+  columns.forEach((regions, along) => regions.forEach((region, across) => {
+    const share = (across + 0.5) / regions.length;
+    place[region.name] = wide
+      ? { x: box.width / 2 + 2 + (along * (width - box.width - 4)) / 2, y: height * share }
+      : { x: width * share, y: 35 + along * 150 };
   }));
   const svg = shape('svg', { viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': 'Regions and the links between them' });
   const labels = [];
@@ -91,7 +98,7 @@ function map(status) {
     const nodes = status.nodes.filter((node) => node.region === region.name);
     const ready = nodes.filter((node) => node.state === 'ready').length;
     svg.append(shape('rect', { x: x - box.width / 2, y: y - box.height / 2, ...box, rx: 9, class: 'region' }));
-    svg.append(shape('text', { x, y: y - 3, 'text-anchor': 'middle' }, region.name.length > 17 ? region.name.slice(0, 16) + '…' : region.name));
+    svg.append(shape('text', { x, y: y - 3, 'text-anchor': 'middle' }, region.name.length > letters ? region.name.slice(0, letters - 1) + '…' : region.name));
     svg.append(shape('text', { x, y: y + 14, 'text-anchor': 'middle', class: 'small' }, `${region.roles.join(', ') || 'no node'} ${ready}/${nodes.length}`));
   }
   return svg;
@@ -119,7 +126,7 @@ function pool(node) {
 }
 
 function show(status) {
-  draw('map', [status.regions, status.links, status.nodes.map((node) => [node.region, node.state])], () => map(status));
+  draw('map', [at('map').clientWidth, status.regions, status.links, status.nodes.map((node) => [node.region, node.state])], () => map(status));
   draw('links', status.links, () => table(['between', 'state', number('round trip'), number('lost'), number('up'), number('down')],
     status.links.map((link) => [link.between.join(' – '), verdict(linkGrade(link)), ms(link.rtt_us), percent(link.loss_ppm), link.up, link.down])));
   draw('paths', status.path_sets, () => paths(status));
@@ -130,13 +137,13 @@ function show(status) {
     status.nodes.map((node) => [node.name, node.region, node.roles.join(', '), verdictOf(node), node.busy_percent == null ? '–' : node.busy_percent + ' %', pool(node), node.alarms.join('; ')])));
   const ready = status.nodes.filter((node) => node.state === 'ready').length;
   const down = status.path_sets.flatMap((set) => set.paths).filter((path) => path.up === false).length;
-  at('state').textContent = `revision ${status.revision}, ${ready} of ${status.nodes.length} nodes ready, ${down ? `${down} paths down` : 'no path down'}`;
+  at('state').textContent = `revision ${status.revision}, ${ready} of ${status.nodes.length} nodes ready, ${down ? `${down} path${down > 1 ? 's' : ''} down` : 'no path down'}`;
 }
 
 function verdictOf(node) {
   const kind = { ready: 'good', connected: 'fair', away: 'dead', revoked: 'dead' }[node.state] ?? 'none';
   const mark = { good: '●', fair: '◐', dead: '✕', none: '○' }[kind];
-  return element('span', { class: kind }, `${mark} ${node.state}${node.state === 'ready' && !node.in_step ? ', not in step' : ''}`);
+  return element('span', { class: `${kind} word` }, `${mark} ${node.state}${node.state === 'ready' && !node.in_step ? ', not in step' : ''}`);
 }
 
 function tell(events) {
