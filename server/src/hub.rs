@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use conf::Overlay;
 use overlay::sync::{Held, REPORT_MS, Report};
 use serde::Serialize;
 use tokio::sync::{Notify, watch};
@@ -94,6 +95,8 @@ pub struct Hub {
     pub registry: Registry,
     changed: watch::Sender<u64>,
     noted: watch::Sender<u64>,
+    /// The definition, checked, as it was looked at last, with its revision.
+    overlay: Mutex<Option<(u64, Arc<Overlay>)>>,
     state: Mutex<State>,
 }
 
@@ -104,6 +107,7 @@ impl Hub {
             registry,
             changed: watch::Sender::new(0),
             noted: watch::Sender::new(0),
+            overlay: Mutex::default(),
             state: Mutex::default(),
         }
     }
@@ -201,6 +205,19 @@ impl Hub {
         let (at_ms, report) = live.report.as_ref()?;
         let is_fresh = now_ms.saturating_sub(*at_ms) < FRESH_MS;
         is_fresh.then(|| Fresh { report: report.clone(), busy_percent: live.busy_percent })
+    }
+
+    /// The definition in force, checked, with its revision; `None` before the first. It is checked once for each revision.
+    ///
+    /// # Errors
+    /// As [`Registry::overlay`].
+    pub fn overlay(&self) -> Result<Option<(u64, Arc<Overlay>)>, Error> {
+        let mut known = self.overlay.lock().unwrap_or_else(PoisonError::into_inner);
+        let revision = known.as_ref().map(|(revision, _)| *revision);
+        if let Some((revision, overlay)) = self.registry.overlay(revision)? {
+            *known = Some((revision, Arc::new(overlay)));
+        }
+        Ok(known.clone())
     }
 
     /// Remembers that something happened.

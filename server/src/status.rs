@@ -132,7 +132,7 @@ pub struct Application {
 /// [`Error`].
 pub fn status(hub: &Hub) -> Result<Status, Error> {
     let views = hub.nodes()?;
-    let Some((revision, overlay)) = hub.registry.overlay(None)? else {
+    let Some((revision, overlay)) = hub.overlay()? else {
         return Ok(Status { at_ms: crate::unix_ms(), ..Status::default() });
     };
     Ok(of(revision, crate::unix_ms(), &overlay, &views))

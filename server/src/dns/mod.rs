@@ -218,22 +218,17 @@ impl Dns {
 struct Watcher {
     hold_ms: u64,
     board: Option<Board>,
-    overlay: Option<(u64, conf::Overlay)>,
 }
 
 impl Watcher {
     fn new(hold_ms: u64) -> Watcher {
-        Watcher { hold_ms, board: None, overlay: None }
+        Watcher { hold_ms, board: None }
     }
 
     fn look(&mut self, hub: &Hub, now_ms: u64) -> Result<View, Error> {
-        let known = self.overlay.as_ref().map(|(revision, _)| *revision);
-        if let Some(newer) = hub.registry.overlay(known)? {
-            self.overlay = Some(newer);
-        }
         let board = self.board.get_or_insert_with(|| Board::new(now_ms, self.hold_ms));
-        let Some((revision, overlay)) = &self.overlay else { return Ok(View::default()) };
-        let changed = board.look(now_ms, sights(hub, overlay, now_ms));
+        let Some((revision, overlay)) = hub.overlay()? else { return Ok(View::default()) };
+        let changed = board.look(now_ms, sights(hub, &overlay, now_ms));
         for (edge, absence) in changed {
             let what = match absence {
                 None => "clients are sent here again".to_owned(),
@@ -241,7 +236,7 @@ impl Watcher {
             };
             hub.note(&edge, what);
         }
-        Ok(View::new(*revision, overlay, board))
+        Ok(View::new(revision, &overlay, board))
     }
 }
 
