@@ -14,7 +14,7 @@ target=${CARGO_TARGET_DIR:-target}
 export BIN=${BIN:-$target/test-release}
 logs=${LOGS:-$target/test-logs}
 lines_of_a_failed_step=80
-fuzz_seconds=${FUZZ_SECONDS:-7}
+fuzz_seconds=${FUZZ_SECONDS:-5}
 total_passed=0
 total_failed=0
 table=()
@@ -24,7 +24,7 @@ table=()
 setup() { scripts/setup.sh build test; }
 format() { cargo fmt --all --check; }
 lints() { cargo clippy --workspace --all-targets -- -D warnings; }
-scripts() { shellcheck -x -P SCRIPTDIR scripts/*.sh tests/e2e/*.sh; }
+scripts() { printf '%s\0' scripts/*.sh tests/e2e/*.sh | xargs -0 -n 8 -P "$(nproc)" shellcheck -x -P SCRIPTDIR; }
 programs() { cargo build --profile test-release -p proa-appliance -p proa-ctl -p proa-server; }
 unit() { run_tests --workspace --exclude proa-tests; }
 documentation() { cargo test --workspace --doc; }
