@@ -8,6 +8,7 @@ use std::sync::Arc;
 use axum::Router;
 use conf::server::Server as Settings;
 use rustix::fs::Mode;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -82,8 +83,18 @@ fn open(settings: &Settings) -> Result<Registry, Error> {
 /// [`Error`].
 pub fn run(config: &Path) -> Result<(), Error> {
     let settings = Settings::load(config).map_err(Error::Config)?;
+    allow_connections();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build()?;
     runtime.block_on(serve(&settings))
+}
+
+/// A connection is a descriptor, and of these a process has 1024 by default, which a thousand nodes use up: as many as the system allows.
+pub fn allow_connections() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!("no more descriptors than the system gives by default ({error})");
+    }
 }
 
 async fn serve(settings: &Settings) -> Result<(), Error> {
