@@ -43,7 +43,7 @@ for end in gateway edge; do
 done
 link=$(jq '.hops[] | select(.path == 2 and .node == "mid-2") | .link.above_us.p50 | floor' <<<"$(ctl gateway path trace web -j)")
 expect "what the slow link took above its least, µs" "$link" -ge 4000
-grep -q 'path 1 won' <<<"$(ctl gateway path trace web)" || fail "no packet is shown"
+grep -q 'path 1 won' <<<"$(ctl gateway path trace web -n 200)" || fail "no packet is shown"
 ctl gateway path trace nothing 2>/dev/null && fail "an application that there is none of is shown"
 
 sampled=$(ctl gateway path trace single -j | jq '[.paths[].won] | add')
