@@ -26,6 +26,9 @@ impl<P: BufPool> Core<P> {
             bindings_taken: sum(|roles| roles.bindings_taken.get()),
             bindings_refused: sum(|roles| roles.bindings_refused.get()),
             bindings: sum(|roles| roles.bindings.get()),
+            sessions_told: sum(|roles| roles.sessions_told.get()),
+            sessions_stored: sum(|roles| roles.sessions_stored.get()),
+            passed_on: sum(|roles| roles.passed_on.get()),
         }
     }
 
@@ -96,7 +99,7 @@ pub(crate) fn metrics<P: BufPool>(core: &Core<P>, metrics: &mut Vec<Metric>) {
     });
     gauge(metrics, "takeover_holder", "1 for who translates a gateway's NAT pool", held.collect());
     let holds = blocks.map(|block| {
-        let holds = block.phase.as_deref() == Some("holding");
+        let holds = matches!(block.phase.as_deref(), Some("holding" | "handing"));
         (vec![("home", block.home.clone())], Value::Count(holds as u64))
     });
     gauge(metrics, "takeover_holding", "Whether this node holds a gateway's NAT pool", holds.collect());
@@ -121,4 +124,10 @@ pub(crate) fn metrics<P: BufPool>(core: &Core<P>, metrics: &mut Vec<Metric>) {
     counter(metrics, "bindings_sent", "Binding records sent", one(gateways.bindings_sent));
     counter(metrics, "bindings_taken", "Binding records taken", one(gateways.bindings_taken));
     counter(metrics, "bindings_refused", "Binding records not taken", one(gateways.bindings_refused));
+    let told = "Sessions that the other gateway was told of before it took over";
+    counter(metrics, "sessions_told", told, one(gateways.sessions_told));
+    let stored = "Sessions that the other gateway has told of before this one took over";
+    counter(metrics, "sessions_stored", stored, one(gateways.sessions_stored));
+    let passed_on = "Packets that came late and were passed on to the gateway that has taken over";
+    counter(metrics, "passed_on", passed_on, one(gateways.passed_on));
 }

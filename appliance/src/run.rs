@@ -30,8 +30,14 @@ pub(crate) const SIGNALS: Token = Token(1);
 const TICK: Duration = Duration::from_secs(1);
 /// Pause between two signs of life for the service manager, ns.
 const WATCHDOG_NS: u64 = 1_000_000_000;
-/// How long handing over to the other gateway may take.
-const HAND_OVER_MAX: Duration = Duration::from_secs(1);
+/// How long handing over to the other gateway may take: millions of sessions take half of it.
+const HAND_OVER_MAX: Duration = Duration::from_secs(60);
+/// How long that gateway may take to show any sign of taking something.
+const HAND_OVER_BEGIN_MAX: Duration = Duration::from_secs(1);
+/// How long packets are passed on to it after that.
+const PASS_ON_MAX: Duration = Duration::from_secs(3);
+/// As long as this none must have come for the last one to have come.
+const PASS_ON_QUIET: Duration = Duration::from_millis(300);
 /// How long workers may take to hand out what is inside.
 const STOP_MAX: Duration = Duration::from_secs(5);
 
@@ -214,14 +220,32 @@ impl Node {
 
     /// Lets the other gateway have what this one holds, where there is another, before it stops.
     fn hand_over(&mut self) {
-        let deadline = Instant::now() + HAND_OVER_MAX;
+        let began = Instant::now();
+        let goes_on = |core: &Core<_>| {
+            let limit = if core.is_handing_over() { HAND_OVER_MAX } else { HAND_OVER_BEGIN_MAX };
+            core.holds_blocks() && began.elapsed() < limit
+        };
         if self.core.drain_gateway(self.clock.now_ns()).is_ok() {
-            while self.core.holds_blocks() && Instant::now() < deadline {
+            while goes_on(&self.core) {
                 self.core.pump(self.clock.now_ns());
                 std::thread::sleep(Duration::from_micros(200));
             }
+            self.pass_on();
         }
         self.core.withdraw_blocks(self.clock.now_ns());
+    }
+
+    /// Passes packets on to the gateway that has taken over, until none comes any more.
+    fn pass_on(&mut self) {
+        let deadline = Instant::now() + PASS_ON_MAX;
+        let (mut passed, mut since) = (self.core.passed_on(), Instant::now());
+        while since.elapsed() < PASS_ON_QUIET && Instant::now() < deadline {
+            self.core.pump(self.clock.now_ns());
+            std::thread::sleep(Duration::from_micros(200));
+            if self.core.passed_on() != passed {
+                (passed, since) = (self.core.passed_on(), Instant::now());
+            }
+        }
     }
 
     /// Stops: receives nothing more, hands out what is inside, and draws up the account.

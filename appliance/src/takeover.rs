@@ -18,11 +18,29 @@ use pipelines::tables::Block;
 use crate::core::Core;
 use crate::exchange::Order;
 use crate::setup;
+use crate::worker::OwnCounters;
 
 /// How often it is tried again to write notices, ns.
 const NOTICE_NS: u64 = 1_000_000_000;
+/// A block leaves without more ado when so long no session was told of, ns.
+const STUCK_NS: u64 = 1_000_000_000;
+/// How long workers that have stopped may take to tell the other gateway of the last sessions, ns.
+const END_NS: u64 = 250_000_000;
+/// How long packets are passed on to the gateway that has taken a block, ns.
+const PASS_NS: u64 = 10_000_000_000;
 /// How often workers are asked whether they have done what they were told, ns.
 const ASK_NS: u64 = 1_000_000;
+
+/// A block on its way to the other gateway.
+#[derive(Clone, Copy)]
+enum Leaving {
+    /// It is told of the sessions: of so many at this time.
+    Telling { told: u64, at_ns: u64 },
+    /// Workers stop with this generation of orders; they were told so at this time.
+    Stopping { generation: u64, at_ns: u64 },
+    /// The other one has it, or is to take it; what comes late is passed on until this time.
+    Passing { until_ns: u64 },
+}
 
 /// What workers have been told.
 #[derive(Default)]
@@ -34,8 +52,8 @@ pub struct Leases {
     generation: u64,
     /// How many workers, from the first on, have the newest order.
     sent: usize,
-    /// Blocks that are to be let go of, once all workers have this generation.
-    stopping: [Option<u64>; BLOCKS],
+    /// Blocks on their way to the other gateway.
+    leaving: [Option<Leaving>; BLOCKS],
     /// Whether workers are still to take a block.
     pending: bool,
     /// Gateways whose pools were announced by notices, and when the next try is due, ns.
@@ -52,7 +70,9 @@ impl<P: BufPool> Core<P> {
             return;
         }
         self.takeovers.tick(now_ns, &self.tables);
-        self.take_events();
+        self.take_events(now_ns);
+        self.follow_leaving(now_ns);
+        self.take_events(now_ns);
         self.tell_workers(now_ns);
         // What followed is said at once.
         self.takeovers.tick(now_ns, &self.tables);
@@ -96,7 +116,19 @@ impl<P: BufPool> Core<P> {
         let parties = self.takeovers.parties().iter();
         parties
             .flat_map(|party| [party.phase(0), party.phase(1)])
-            .any(|phase| matches!(phase, Phase::Holding | Phase::Stopping))
+            .any(|phase| phase.holds() || phase == Phase::Stopping)
+    }
+
+    /// Whether the other gateway is about to get a block.
+    pub(crate) fn is_handing_over(&self) -> bool {
+        let is_on_its_way =
+            |leaving: &Leaving| matches!(leaving, Leaving::Telling { .. } | Leaving::Stopping { .. });
+        self.leases.leaving.iter().flatten().any(is_on_its_way)
+    }
+
+    /// Packets that were passed on to the gateway that has taken over.
+    pub(crate) fn passed_on(&self) -> u64 {
+        self.counters.iter().map(|worker| worker.path.roles.passed_on.get()).sum()
     }
 
     /// Takes notices back, as the node stops.
@@ -107,43 +139,111 @@ impl<P: BufPool> Core<P> {
 
     /// When something is to be done although nothing comes in, ns.
     pub(crate) fn takeover_timeout(&self) -> Option<u64> {
-        let waits = self.leases.pending || self.leases.stopping.iter().any(Option::is_some);
-        let asks = waits.then_some(self.now_ns + ASK_NS);
+        let asks = |leaving: &Option<Leaving>| match leaving {
+            None => None,
+            Some(Leaving::Passing { until_ns }) => Some(*until_ns),
+            Some(_) => Some(self.now_ns + ASK_NS),
+        };
+        let asks = self.leases.leaving.iter().filter_map(asks).min();
+        let asks = asks.into_iter().chain(self.leases.pending.then_some(self.now_ns + ASK_NS)).min();
         [self.takeovers.poll_timeout(), asks].into_iter().flatten().min()
     }
 
-    fn take_events(&mut self) {
+    fn take_events(&mut self, now_ns: u64) {
+        let told = self.counters.iter().map(|worker| worker.path.roles.sessions_told.get()).sum();
         let Some(party) = self.takeovers.own() else { return };
         let own = party.own().unwrap_or(0);
         while let Some(event) = party.poll_event() {
             let leases = &mut self.leases;
             match event {
-                Event::Took { block, revision, kept } => {
+                Event::Took { block, revision, kept, after } => {
                     let home = party.pair().gateways[block];
-                    let after = if kept { ", nobody else had it meanwhile" } else { "" };
-                    tracing::warn!("the NAT pool of node {} is taken, revision {revision}{after}", home.0);
-                    leases.wanted[block ^ own] = Lease { revision, until_ns: party.until_ns(block), kept };
+                    let alone = if kept { ", nobody else had it meanwhile" } else { "" };
+                    tracing::warn!("the NAT pool of node {} is taken, revision {revision}{alone}", home.0);
+                    let until_ns = party.until_ns(block);
+                    leases.wanted[block ^ own] = Lease { revision, until_ns, kept, after, leaving: false };
+                    leases.leaving[block ^ own] = None;
                 }
                 Event::Lapsed { block } => {
                     let home = party.pair().gateways[block];
                     tracing::warn!("the lease on the NAT pool of node {} has run out", home.0);
                     leases.wanted[block ^ own].until_ns = 0;
+                    leases.wanted[block ^ own].leaving = false;
+                    leases.leaving[block ^ own] = None;
+                }
+                Event::HandOver { block } => {
+                    let home = party.pair().gateways[block];
+                    tracing::info!("the NAT pool of node {} is to be the other gateway's", home.0);
+                    leases.wanted[block ^ own].leaving = true;
+                    leases.leaving[block ^ own] = Some(Leaving::Telling { told, at_ns: now_ns });
+                }
+                Event::Keep { block } => {
+                    leases.wanted[block ^ own].leaving = false;
+                    leases.leaving[block ^ own] = None;
                 }
                 Event::Stop { block } => {
                     leases.wanted[block ^ own].until_ns = 0;
-                    leases.stopping[block ^ own] = Some(leases.generation + 1);
+                    let generation = leases.generation + 1;
+                    leases.leaving[block ^ own] = Some(Leaving::Stopping { generation, at_ns: now_ns });
                 }
                 Event::Superseded { block } => {
                     let home = party.pair().gateways[block];
                     tracing::warn!("another gateway has the NAT pool of node {} now", home.0);
-                    leases.wanted[block ^ own] = Lease::default();
+                    let leaving = leases.leaving[block ^ own].is_some();
+                    leases.wanted[block ^ own] = Lease { leaving, ..Lease::default() };
                 }
             }
         }
         for block in 0..BLOCKS {
-            if party.phase(block) == Phase::Holding {
+            if party.phase(block).holds() {
                 self.leases.wanted[block ^ own].until_ns = party.until_ns(block);
             }
+        }
+    }
+
+    /// Ends what is due of a block's way to the other gateway.
+    fn follow_leaving(&mut self, now_ns: u64) {
+        let Core { takeovers, leases, counters, .. } = self;
+        let Some(party) = takeovers.own() else { return };
+        let own = party.own().unwrap_or(0);
+        let told: u64 = counters.iter().map(|worker| worker.path.roles.sessions_told.get()).sum();
+        for block in 0..BLOCKS {
+            let revision = leases.wanted[block].revision;
+            let all = |of: fn(&OwnCounters) -> &[packet::Counter; BLOCKS]| {
+                counters.iter().all(|worker| of(&worker.own).get(block).is_some_and(|one| one.get() == revision))
+            };
+            let next = match leases.leaving[block] {
+                Some(Leaving::Telling { told: before, at_ns }) => {
+                    let is_stuck = told == before && now_ns.saturating_sub(at_ns) >= STUCK_NS;
+                    if is_stuck {
+                        tracing::warn!("the other gateway does not take sessions any more; it gets the pool without");
+                    }
+                    if is_stuck || all(|own| &own.copied) {
+                        party.handed_over(block ^ own);
+                    }
+                    match told == before {
+                        true => continue,
+                        false => Some(Leaving::Telling { told, at_ns: now_ns }),
+                    }
+                }
+                Some(Leaving::Stopping { generation, at_ns }) => {
+                    let heard = counters.iter().map(|worker| worker.own.leases_generation.get()).min();
+                    let is_late = now_ns.saturating_sub(at_ns) >= END_NS;
+                    if heard.unwrap_or(0) < generation || !(is_late || all(|own| &own.whole)) {
+                        continue;
+                    }
+                    let what = if is_late { "does not know all sessions" } else { "knows all sessions" };
+                    tracing::info!("{told} sessions told so far; the other gateway {what}");
+                    party.stopped(now_ns, block ^ own);
+                    Some(Leaving::Passing { until_ns: now_ns + PASS_NS })
+                }
+                Some(Leaving::Passing { until_ns }) if now_ns >= until_ns => {
+                    leases.wanted[block].leaving = false;
+                    None
+                }
+                _ => continue,
+            };
+            leases.leaving[block] = next;
         }
     }
 
@@ -152,8 +252,10 @@ impl<P: BufPool> Core<P> {
         let Core { takeovers, leases, exchange, counters, .. } = self;
         let Some(party) = takeovers.own() else { return };
         let own = party.own().unwrap_or(0);
-        if leases.wanted != leases.told || leases.stopping.iter().flatten().any(|at| *at > leases.generation)
-        {
+        let is_stopping = |leaving: &Option<Leaving>| {
+            matches!(leaving, Some(Leaving::Stopping { generation, .. }) if *generation > leases.generation)
+        };
+        if leases.wanted != leases.told || leases.leaving.iter().any(is_stopping) {
             leases.told = leases.wanted;
             leases.generation += 1;
             leases.sent = 0;
@@ -162,12 +264,6 @@ impl<P: BufPool> Core<P> {
             && exchange.order(leases.sent, Order::Leases(leases.told, leases.generation)).is_ok()
         {
             leases.sent += 1;
-        }
-        let heard = counters.iter().map(|worker| worker.own.leases_generation.get()).min().unwrap_or(0);
-        for (block, stopping) in leases.stopping.iter_mut().enumerate() {
-            if stopping.take_if(|generation| heard >= *generation).is_some() {
-                party.stopped(now_ns, block ^ own);
-            }
         }
         leases.pending = leases.sent < exchange.workers();
         for block in 0..BLOCKS {
@@ -190,10 +286,16 @@ impl<P: BufPool> Core<P> {
         let mut blocks = self.takeovers.blocks();
         for party in self.takeovers.parties().iter().filter(|party| party.own().is_some()) {
             for (number, home) in party.pair().gateways.into_iter().enumerate() {
-                let lost = party.phase(number) != Phase::Holding;
+                let lost = !party.phase(number).holds();
                 let own =
                     blocks.iter_mut().filter(|block| block.home == home && block.owner == self.config.node);
                 own.filter(|_| lost).for_each(|block| block.revision = 0);
+            }
+            let places = [party.own().unwrap_or(0), 1 - party.own().unwrap_or(0)];
+            for (place, leaving) in places.into_iter().zip(&self.leases.leaving) {
+                let home = party.pair().gateways[place];
+                let passes = matches!(leaving, Some(Leaving::Stopping { .. } | Leaving::Passing { .. }));
+                blocks.iter_mut().filter(|block| block.home == home).for_each(|block| block.passes = passes);
             }
         }
         blocks

@@ -32,6 +32,10 @@ pub struct OwnCounters {
     pub leases_generation: packet::Counter,
     /// Which tenure of each block of addresses it translates; 0 where it translates none.
     pub tenures: [packet::Counter; nat::BLOCKS],
+    /// Which tenure of each block, which the other gateway is to have, may be ended: that knows its sessions. 0 for none.
+    pub copied: [packet::Counter; nat::BLOCKS],
+    /// Of which tenure of each block that was ended the other gateway knows all; 0 for none.
+    pub whole: [packet::Counter; nat::BLOCKS],
     /// Frames that devices gave in several pieces, which their queues dropped.
     pub unfit: packet::Counter,
     /// Hop records for which the control thread had no room.
@@ -135,6 +139,10 @@ impl<P: BufPool, R: Receive<P::Buf>, T: Transmit<P::Buf>> Worker<P, R, T> {
             }
             for (tenure, number) in self.own.tenures.iter().zip(self.forwarder.tenures()) {
                 tenure.set(number);
+            }
+            for block in 0..nat::BLOCKS {
+                self.own.copied[block].set(self.forwarder.copied()[block]);
+                self.own.whole[block].set(self.forwarder.whole()[block]);
             }
             self.own.seen_ns.set(now_ns);
             self.own.unfit.set(self.rx.iter().map(|(_, queue)| queue.unfit()).sum());

@@ -17,6 +17,12 @@ pub struct Gateways {
     pub bindings_refused: u64,
     /// Flows whose binding this edge knows.
     pub bindings: u64,
+    /// Sessions that the other gateway was told of before it took over.
+    pub sessions_told: u64,
+    /// Sessions that the other gateway has told of before this one took over.
+    pub sessions_stored: u64,
+    /// Packets that came late and were passed on to the gateway that has taken over.
+    pub passed_on: u64,
 }
 
 /// The pool of a gateway.
@@ -30,7 +36,7 @@ pub struct Block {
     pub holder: String,
     /// Of the holder's tenure; 0 where nobody has said anything yet.
     pub revision: u64,
-    /// `idle`, `claiming`, `holding` or `stopping`: how this gateway stands to it; nothing where it is none.
+    /// `idle`, `claiming`, `holding`, `handing` or `stopping`: how this gateway stands to it; nothing where it is none.
     pub phase: Option<String>,
     /// Milliseconds left of this gateway's lease.
     pub lease_ms: Option<u64>,

@@ -26,13 +26,22 @@ pub(crate) fn show_gateways(gateways: &Gateways) -> String {
     if gateways.draining == Some(true) {
         text += "\nthis gateway drains: it takes no pool until `proactl gateway resume`\n";
     }
-    text + &format!(
+    text += &format!(
         "\nbindings known: {}; records sent {}, taken {}, refused {}\n",
         thousands(gateways.bindings),
         thousands(gateways.bindings_sent),
         thousands(gateways.bindings_taken),
         thousands(gateways.bindings_refused)
-    )
+    );
+    if gateways.draining.is_some() {
+        text += &format!(
+            "handed over: {} sessions told of, {} heard of; {} late packets passed on\n",
+            thousands(gateways.sessions_told),
+            thousands(gateways.sessions_stored),
+            thousands(gateways.passed_on)
+        );
+    }
+    text
 }
 
 #[cfg(test)]
@@ -58,7 +67,7 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[1].contains("gateway-2") && lines[1].ends_with("1 of 2"), "{text}");
         assert!(lines[2].contains(" -  "), "{text}");
-        assert!(text.contains("this gateway drains"));
+        assert!(text.contains("this gateway drains") && text.contains("0 late packets"));
         assert!(show_gateways(&Gateways::default()).contains("no [[takeover]]"));
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct Blocks {
     held: [bool; BLOCKS],
     /// Where the purge of each block goes on, if there is one.
     purging: [Option<u32>; BLOCKS],
+    /// Whether sessions that another gateway told of may stand in each block.
+    stored: [bool; BLOCKS],
 }
 
 impl Blocks {
@@ -30,6 +32,7 @@ impl Blocks {
             is_paired: false,
             held: [true, false],
             purging: [None; BLOCKS],
+            stored: [false; BLOCKS],
         }
     }
 
@@ -42,6 +45,17 @@ impl Blocks {
     #[inline(always)]
     pub(crate) fn of(&self, place: u16) -> usize {
         (place >= self.peers_from) as usize
+    }
+
+    /// Another gateway has told of a session in a block.
+    pub(crate) fn store(&mut self, block: usize) {
+        if let Some(place) = self.stored.get_mut(block) {
+            *place = true;
+        }
+    }
+
+    pub(crate) fn has_stored(&self, block: usize) -> bool {
+        self.stored.get(block).is_some_and(|stored| *stored)
     }
 }
 
@@ -73,6 +87,7 @@ impl Nat {
     pub fn begin_purge(&mut self, block: usize) {
         if let Some(place) = self.blocks.purging.get_mut(block) {
             *place = Some(0);
+            self.blocks.stored[block] = false;
             if block == 0 {
                 self.clear_others();
             }

@@ -104,6 +104,20 @@ impl Nat {
         port: u16,
     ) -> Result<SessionIndex, Reason> {
         let place = self.reverse.place(external).ok_or(Reason::NatNotHolder)?;
+        if !self.is_held(self.blocks.of(place)) {
+            return Err(Reason::NatNotHolder);
+        }
+        self.install_at(now, (hash, key), new, (place, port))
+    }
+
+    /// As [`Nat::install`], in any block.
+    pub(crate) fn install_at(
+        &mut self,
+        now: Seconds,
+        (hash, key): (u64, Key),
+        new: NewSession,
+        (place, port): (u16, u16),
+    ) -> Result<SessionIndex, Reason> {
         let session = self.make(now, hash, key, new, Opening::Elsewhere(place, port))?;
         let Session { external: place_now, external_port, .. } = self.sessions[session.index()];
         if (place_now, external_port) == (place, port) { Ok(session) } else { Err(Reason::NatWrongPeer) }
@@ -262,7 +276,7 @@ impl Nat {
         let mut is_alone = false;
         if let Some(first) = first {
             let session = self.sessions[first as usize];
-            if !self.is_held(self.blocks.of(session.external)) {
+            if !is_elsewhere && !self.is_held(self.blocks.of(session.external)) {
                 return Err(Reason::NatNotHolder);
             }
             let origin_port =
@@ -304,9 +318,6 @@ impl Nat {
         account: u32,
         is_alone: bool,
     ) -> Result<Binding, Reason> {
-        if !self.is_held(self.blocks.of(external)) {
-            return Err(Reason::NatNotHolder);
-        }
         self.accounts.take_port(account)?;
         let space = external as usize * PROTOCOLS + space;
         if !self.ports.take_this(space, port) {
@@ -378,8 +389,9 @@ impl Nat {
         (now, vip, origin): (Seconds, u16, u16),
     ) -> Result<(), Reason> {
         let icmp = matches!(new.protocol, ICMP | ICMPV6);
-        // What another gateway has made lives on only if packets come.
-        let lifetime = self.lifetimes.of(if binding.is_elsewhere { State::CONNECTION } else { state });
+        // A connection that another gateway has made lives on only if packets come.
+        let is_awaited = binding.is_elsewhere && state.is_connection();
+        let lifetime = self.lifetimes.of(if is_awaited { State::CONNECTION } else { state });
         let mut flags = Flags(new.filtering as u8);
         if binding.is_alone {
             flags = Flags(Filtering::AddressAndPortDependent as u8 | Flags::ALONE.0);

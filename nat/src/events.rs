@@ -84,6 +84,7 @@ impl Nat {
 
     pub(crate) fn tell_created(&mut self, now: Seconds, session: SessionIndex) {
         self.made += 1;
+        self.fresh.add(session);
         if self.log.is_some()
             && let Some(view) = self.any_session(session)
             && let Some(log) = &mut self.log

@@ -107,6 +107,21 @@ impl State {
         }
     }
 
+    /// The number by which gateways tell each other of it.
+    pub fn number(self) -> u8 {
+        self.0
+    }
+
+    /// The state of a protocol's session with this number; `None` where there is none.
+    pub(crate) fn restore(number: u8, protocol: u8) -> Option<State> {
+        let state = State(number);
+        let is_one = match protocol {
+            TCP => number >> State::BITS == 0 && state.is_connection(),
+            _ => matches!(protocol, UDP | ICMP | ICMPV6) && state.protocol() == protocol,
+        };
+        is_one.then_some(state)
+    }
+
     #[inline(always)]
     pub(crate) fn is_connection(self) -> bool {
         self.0 & CONNECTION != 0
@@ -291,6 +306,17 @@ mod tests {
         assert_eq!(walk(&crossing)[2..], ["established", "established"]);
         let again = [('>', SYN), ('<', SYN | ACK), ('>', FIN | ACK), ('<', FIN | ACK), ('>', SYN)];
         assert_eq!(walk(&again)[3..], ["closing", "opening"]);
+    }
+
+    #[test]
+    fn a_number_stands_for_one_state_of_one_protocol() {
+        for number in 0..=u8::MAX {
+            let of = [TCP, UDP, ICMP, ICMPV6, 132].map(|protocol| State::restore(number, protocol));
+            assert!(of.iter().flatten().count() <= 1);
+            assert!(of.iter().flatten().all(|state| state.number() == number));
+            assert_eq!(of[0].is_some(), (0x20..0x40).contains(&number));
+        }
+        assert_eq!([1, 8, 9, 10].map(|number| State::restore(number, UDP).is_some()), [true; 4]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::addresses::Addresses;
 use crate::blocks::Blocks;
 use crate::config::{Config, InvalidConfig};
 use crate::events::Log;
+use crate::handover::Made;
 use crate::other::Others;
 use crate::ports::Ports;
 use crate::reverse::{Reverse, ReverseSlot};
@@ -46,6 +47,8 @@ pub struct Nat {
     pub(crate) log: Option<Box<Log>>,
     /// Sessions made so far.
     pub(crate) made: u64,
+    /// Sessions made while another gateway is told of them.
+    pub(crate) fresh: Made,
     /// The last place freed; from there each free place names the next.
     free: u32,
     /// Places used at least once.
@@ -84,6 +87,7 @@ impl Nat {
         config.validate()?;
         let pool = config.distinct_pool();
         let own = pool.get(..blocks.peers_from as usize).unwrap_or_default();
+        let fresh = if blocks.is_paired { Made::with_room() } else { Made::default() };
         let share = Share::new(config.worker, config.workers);
         Ok(Nat {
             sessions: vec![Session::EMPTY; config.sessions_max].into_boxed_slice(),
@@ -117,6 +121,7 @@ impl Nat {
             blocks,
             log: None,
             made: 0,
+            fresh,
             free: NO_PLACE,
             used: 0,
         })

@@ -40,6 +40,10 @@ struct Node {
     waiting: Vec<(u64, usize, u64)>,
     /// Of each tenure so far: its block, and whether nobody else had it since the last.
     took: Vec<(usize, bool)>,
+    /// Revision of the other's tenure before its last one, if that was the last.
+    after: u64,
+    /// When it has told the other of a block's sessions.
+    handing: [Option<u64>; 2],
     /// Blocks of which it was told that somebody else has them.
     superseded: Vec<usize>,
 }
@@ -75,6 +79,8 @@ impl World {
             workers: [0; 2],
             waiting: Vec::new(),
             took: Vec::new(),
+            after: 0,
+            handing: [None; 2],
             superseded: Vec::new(),
         }
     }
@@ -171,10 +177,13 @@ impl World {
             let slow_ns = self.random(40) * MS;
             let this = &mut self.nodes[node];
             match event {
-                Event::Took { block, revision, kept } => {
+                Event::Took { block, revision, kept, after } => {
                     this.waiting.push((now + slow_ns, block, revision));
                     this.took.push((block, kept));
+                    this.after = after;
                 }
+                Event::HandOver { block } => this.handing[block] = Some(now + slow_ns),
+                Event::Keep { block } => this.handing[block] = None,
                 Event::Stop { block } => this.waiting.push((now + slow_ns, block, 0)),
                 Event::Superseded { block } => this.superseded.push(block),
                 Event::Lapsed { .. } => {}
@@ -182,6 +191,9 @@ impl World {
         }
         let this = &mut self.nodes[node];
         for block in 0..2 {
+            if this.handing[block].take_if(|at| *at <= now).is_some() {
+                this.party.handed_over(block);
+            }
             let until = this.party.until_ns(block);
             if until > this.workers[block] && this.workers[block] != 0 {
                 this.workers[block] = until;
@@ -286,6 +298,7 @@ fn a_drain_hands_over_at_once_and_a_second_one_is_refused() {
     }
     assert_eq!(world.holders(), [Some(1), Some(1)]);
     assert!(without * STEP_NS < 150 * MS, "{without} steps without a holder");
+    assert_eq!(world.nodes[1].after, world.nodes[0].party.revision(0), "nobody had it between the two");
     let now = world.local(1);
     assert!(!world.nodes[1].party.drain(now), "the other one drains already");
 }

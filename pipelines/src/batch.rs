@@ -74,7 +74,7 @@ impl<B, T: Copy> Lane<B, T> {
 
     /// Takes out what is not to be kept.
     #[cold]
-    pub fn retain(&mut self, mut keeps: impl FnMut(&T) -> bool, mut each: impl FnMut(B)) {
+    pub fn retain(&mut self, mut keeps: impl FnMut(&T) -> bool, mut each: impl FnMut(B, &T)) {
         let mut kept = 0;
         for at in 0..core::mem::take(&mut self.held) {
             if keeps(&self.found[at]) {
@@ -82,7 +82,7 @@ impl<B, T: Copy> Lane<B, T> {
                 self.bufs.swap(kept, at);
                 kept += 1;
             } else if let Some(buf) = self.bufs[at].take() {
-                each(buf);
+                each(buf, &self.found[at]);
             }
         }
         self.held = kept;

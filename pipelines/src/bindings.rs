@@ -95,6 +95,15 @@ pub fn take<P: BufPool>(flows: &mut FlowTable, mut nat: Option<&mut Nat>, contex
                 None => Err(Reason::WrongRole),
             },
             RecordKind::Binding | RecordKind::Refusal => remember(&told, flows, context.tables),
+            _ if !context.tables.is_partner(told.from) => Err(Reason::OverlayInnerSource),
+            RecordKind::Stored | RecordKind::NotStored => match context.handover.answered(&told.record) {
+                true => Ok(()),
+                false => Err(Reason::NatNoSession),
+            },
+            RecordKind::Session | RecordKind::Whole => match &mut nat {
+                Some(nat) => gateway::store(&told, nat, context),
+                None => Err(Reason::WrongRole),
+            },
         };
         match taken {
             Ok(()) => context.counters.roles.bindings_taken.add(1),

@@ -154,7 +154,7 @@ fn sort_plain<P: BufPool>(
     }
     match local {
         Some(Local::Vip(_)) => {}
-        Some(Local::Pool) => match Reply::admit(port, AT, packet, &[], stores.nat) {
+        Some(Local::Pool | Local::Passing) => match Reply::admit(port, AT, packet, &[], stores.nat) {
             Ok(reply) => keep(&mut lanes.plain.replies, reply, buf, port, context, owner_of_reply),
             Err(reason) => context.drop(buf, reason),
         },
@@ -311,7 +311,7 @@ fn classify<P: BufPool>(
             lanes.general.ingress.note(Ingress::new(port, at, packet, application, stores.flows));
             Ok(Class::Ingress)
         }
-        Local::Pool => {
+        Local::Pool | Local::Passing => {
             let bytes = &data[frame.payload_at..];
             let mut reply = Reply::admit(port, at, packet, bytes, stores.nat)?;
             if !context.handed && (packet.fragment != Fragment::No || !reply.is_common()) {

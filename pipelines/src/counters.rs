@@ -97,6 +97,12 @@ pub struct RoleCounters {
     pub bindings_refused: Counter,
     /// Packets received that held nothing but a binding record.
     pub carriers: Counter,
+    /// Sessions that the other gateway was told of, as it is to have their block.
+    pub sessions_told: Counter,
+    /// Sessions that the other gateway has told of, and that were stored.
+    pub sessions_stored: Counter,
+    /// Packets that came late and went on to the gateway that has taken over.
+    pub passed_on: Counter,
     /// Flows whose binding is known now.
     pub bindings: Counter,
     /// Flows compiled.

@@ -3,9 +3,11 @@
 use crate::answer::{self, Answer, Answers};
 use crate::batch::{Cause, Handoff, Output, PortIndex, Punt};
 use crate::counters::WorkerCounters;
+use crate::detour::Detour;
 use crate::encapsulate::Sequences;
 use crate::fragments::Fragments;
 use crate::gateway::inbound::Held;
+use crate::handover::Handover;
 use crate::leases::Leases;
 use crate::tables::{Egress, Tables};
 use crate::trace::Tracer;
@@ -47,6 +49,10 @@ pub struct Context<'a, P: BufPool> {
     pub tracer: &'a mut Tracer,
     /// Connections from outside that nobody has asked for.
     pub held: &'a mut Held<P::Buf>,
+    /// Packets of blocks that have just left.
+    pub detour: &'a mut Detour<P::Buf>,
+    /// What the other gateway has been told of sessions.
+    pub handover: &'a mut Handover,
     /// Which blocks of addresses may be translated.
     pub leases: &'a Leases,
     /// Whether a client is told that it gets no session.

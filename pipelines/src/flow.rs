@@ -345,11 +345,13 @@ mod tests {
         let record = Record {
             kind: overlay::wire::RecordKind::Binding,
             protocol: 6,
+            state: 0,
             client_port: 1,
             vip_port: 80,
             external_port: 9,
             origin_port: 80,
             home: overlay::topology::NodeId(2),
+            number: 0,
             revision: 5,
             external: Ipv4Addr::new(10, 9, 0, 100).into(),
             origin: Ipv4Addr::new(10, 9, 0, 2).into(),

@@ -6,12 +6,14 @@ use crate::bindings::{self, Scan};
 use crate::classify;
 use crate::counters::WorkerCounters;
 use crate::edge::{self, Ingress};
+use crate::detour::Detour;
 use crate::emit::Context;
 use crate::encapsulate::Sequences;
 use crate::flow::FlowTable;
 use crate::fragments::Fragments;
 use crate::gateway::inbound::{self, Held};
 use crate::gateway::{self, Reply, Request};
+use crate::handover::Handover;
 use crate::known::Known;
 use crate::leases::{Lease, Leases};
 use crate::tables::Tables;
@@ -224,6 +226,8 @@ pub struct Forwarder<P: BufPool> {
     tracer: Tracer,
     held: Held<P::Buf>,
     leases: Leases,
+    detour: Detour<P::Buf>,
+    handover: Handover,
     scan: Scan,
     /// The tenures in force, by block; 0 where none is.
     tenures: [u64; BLOCKS],
@@ -279,6 +283,8 @@ impl<P: BufPool> Forwarder<P> {
             tracer: Tracer::new(setup.unix_offset_ns),
             held: Held::default(),
             leases: Leases::new(homes),
+            detour: Detour::new(homes.is_some()),
+            handover: Handover::new(homes.is_some()),
             scan: Scan::default(),
             tenures: [0; BLOCKS],
             refuses_aloud: setup.refuses_aloud,
@@ -318,7 +324,19 @@ impl<P: BufPool> Forwarder<P> {
     pub fn set_leases(&mut self, now_ns: u64, leases: [Lease; BLOCKS]) {
         if let Some(nat) = &mut self.nat {
             self.leases.set(now_ns, leases, nat);
+            self.handover.set(self.leases.leaving(), nat);
         }
+    }
+
+    /// Of each block that is to be the other gateway's, the revision of the tenure that may be ended: the other gateway knows its
+    /// sessions.
+    pub fn copied(&self) -> [u64; BLOCKS] {
+        self.handover.copied()
+    }
+
+    /// Of each block that was ended, the revision of the tenure of which the other gateway knows all.
+    pub fn whole(&self) -> [u64; BLOCKS] {
+        self.handover.whole()
     }
 
     /// From this time on nothing may be transmitted that was received before, ns: a lease is over then. `u64::MAX` where
@@ -383,6 +401,8 @@ impl<P: BufPool> Forwarder<P> {
             tracer,
             held,
             leases,
+            detour,
+            handover,
             refuses_aloud,
             lanes,
             ..
@@ -412,6 +432,8 @@ impl<P: BufPool> Forwarder<P> {
             fragments,
             tracer,
             held,
+            detour,
+            handover,
             leases,
             refuses_aloud: *refuses_aloud,
             handed,
@@ -436,6 +458,8 @@ impl<P: BufPool> Forwarder<P> {
     #[inline(always)]
     pub fn is_due(&self, now_ns: u64) -> bool {
         self.held.is_due(now_ns)
+            || self.handover.is_busy()
+            || self.detour.is_due(&self.tables, &self.leases)
             || self.scan.is_due(now_ns)
             || self.ordering.is_due(now_ns)
             || self.encoder.is_due(now_ns)
@@ -461,6 +485,8 @@ impl<P: BufPool> Forwarder<P> {
             tracer,
             held,
             leases,
+            detour,
+            handover,
             scan,
             ordering,
             decoder,
@@ -490,13 +516,19 @@ impl<P: BufPool> Forwarder<P> {
             fragments,
             tracer,
             held: &mut none,
+            detour,
+            handover,
             leases,
             refuses_aloud: *refuses_aloud,
             handed: false,
         };
         if let Some(nat) = nat {
             inbound::release(held, nat, &mut context);
+            if context.handover.is_busy() {
+                context.tell_sessions(nat);
+            }
         }
+        context.end_detour();
         if scan.is_due(now_ns) {
             bindings::scan(scan, flows, &mut context);
         }
@@ -589,7 +621,8 @@ impl<P: BufPool> Forwarder<P> {
 
     /// Lets go of all that waits inside, as the worker ends.
     pub fn stop(&mut self) {
-        let Self { fragments, held, ordering, counters, .. } = self;
+        let Self { fragments, held, detour, ordering, counters, .. } = self;
+        detour.close().for_each(|_| WorkerCounters::drop(counters, Reason::Stopping));
         ordering.close().for_each(|_| WorkerCounters::drop(counters, Reason::Stopping));
         fragments.close(|reason| WorkerCounters::drop(counters, reason));
         counters.roles.fragments_held.set(0);
@@ -626,6 +659,11 @@ impl<P: BufPool> Forwarder<P> {
     /// Groups of packets whose parity packets have not left yet.
     pub fn groups_open(&self) -> usize {
         self.encoder.len()
+    }
+
+    /// Packets that wait for the gateway that is to have their block.
+    pub fn detour_held(&self) -> usize {
+        self.detour.len()
     }
 
     /// How many connections from outside are held before they are answered.

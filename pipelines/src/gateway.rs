@@ -8,19 +8,20 @@ mod prefix;
 
 use crate::answer::{self, Answer, Unreachable};
 use crate::batch::{Lane, PortIndex, Told};
+use crate::detour::Detoured;
 use crate::edge::may_enter;
 use crate::emit::Context;
 use crate::forwarder::{Lanes, Stores};
 use crate::fragments;
-use crate::leases::{AWAIT_NS, INSTALL_NS, SETTLE_NS};
+use crate::leases::{AWAIT_NS, INSTALL_NS, Leases, SETTLE_NS};
 use crate::mss;
 use crate::tables::{Application, Flight, Origin, Services, Tables};
-use nat::{Guess, Key, Nat, NewSession, Quote, ReverseSlot, Seconds, ServiceId, SessionIndex, Tag};
+use nat::{Elsewhere, Guess, Key, Nat, NewSession, Quote, ReverseSlot, Seconds, ServiceId, SessionIndex, Tag};
 use overlay::topology::NodeId;
 use overlay::wire::{Record, RecordKind};
 use packet::icmp::Kind;
 use packet::ip::{self, Fragment, Packet};
-use packet::transport::{SCTP, TCP, Tcp, is_common};
+use packet::transport::{SCTP, TCP, Tcp, UDP, is_common};
 use packet::{Addr, BufPool, Headers, IpVersion, PacketBuf, Reason};
 
 /// A client's packet out of the overlay; the buffer holds the inner packet and nothing else.
@@ -81,6 +82,15 @@ fn may_speak(services: Services, edge: NodeId, epoch: u8) -> Result<(), Reason> 
     if services.sealed && epoch == 0 { Err(Reason::OverlayUnsealed) } else { Ok(()) }
 }
 
+/// The same, of the other gateway, too: it passes on what came there late.
+#[inline(always)]
+fn may_pass_on(services: Services, from: NodeId, epoch: u8, tables: &Tables) -> Result<(), Reason> {
+    match may_speak(services, from, epoch) {
+        Err(Reason::OverlayInnerSource) if tables.is_partner(from) => may_speak(services, services.node, epoch),
+        other => other,
+    }
+}
+
 impl<H: Headers> Request<H> {
     /// Whether a packet out of the overlay may go to an origin: to a virtual IP that its edge holds. The caller has
     /// seen that the source of one that is not plain is none of this node's addresses, and goes on with
@@ -104,7 +114,8 @@ impl<H: Headers> Request<H> {
         }
         // Of an ICMP error the service is that of the packet it quotes, which the translation looks up.
         if packet.icmp_kind() == Kind::Error {
-            may_speak(tables.services_at(packet.dst()).ok_or(Reason::UnknownService)?, edge, epoch)?;
+            let services = tables.services_at(packet.dst()).ok_or(Reason::UnknownService)?;
+            may_pass_on(services, edge, epoch, tables)?;
             return Ok(Request {
                 packet,
                 edge,
@@ -114,7 +125,9 @@ impl<H: Headers> Request<H> {
             });
         }
         let (services, number) = tables.service_at(packet.dst(), packet.protocol(), packet.is_common())?;
-        may_speak(services, edge, epoch)?;
+        may_pass_on(services, edge, epoch, tables)?;
+        // Of what the other gateway has passed on, the client is still at the edge that holds the virtual IP.
+        let edge = services.node;
         let echo = packet.icmp_kind() != Kind::Other;
         let port = if echo { 0 } else { packet.dst_port() };
         Ok(Request { packet, edge, service: service_id(number, port), hash: 0, guess: Guess::default() })
@@ -348,9 +361,7 @@ fn create<P: BufPool>(
 /// The block of addresses for a client's new session, where this gateway has a peer: that of the client's own gateway, so
 /// that it keeps its address whoever holds that.
 fn block_for<P: BufPool>(packet: &Packet, nat: &Nat, context: &Context<P>) -> Result<usize, Reason> {
-    let home = context.tables.home_of(packet.src);
-    let homes = context.leases.homes().unwrap_or_default();
-    let block = homes.iter().position(|node| Some(*node) == home).unwrap_or(0);
+    let block = context.leases.block_of_home(context.tables.home_of(packet.src));
     if !nat.is_held(block) {
         return Err(Reason::NatNotHolder);
     }
@@ -363,41 +374,149 @@ fn block_for<P: BufPool>(packet: &Packet, nat: &Nat, context: &Context<P>) -> Re
     Ok(block)
 }
 
-/// Drops what must not be translated now, because its block of addresses is not held.
+/// Takes out what must not be translated now, because its block of addresses is not held: it is dropped, or goes to the other
+/// gateway, where that is to have the block.
 #[cold]
 #[inline(never)]
 pub fn fence<P: BufPool>(lanes: &mut Lanes<P::Buf>, nat: &Nat, context: &mut Context<P>) {
-    fn sort<P: BufPool, H: Headers>(
-        requests: &mut Lane<P::Buf, Request<H>>,
-        replies: &mut Lane<P::Buf, Reply<H>>,
-        nat: &Nat,
-        context: &mut Context<P>,
-    ) {
-        let not_held = |block: Option<usize>| block.is_some_and(|block| !nat.is_held(block));
-        let tables = context.tables;
-        let may_leave = |entry: &Request<H>| {
-            let packet = &entry.packet;
-            // A prefix is in no block.
-            if prefix::of_request(packet, tables).is_some() {
-                return true;
-            }
-            // Of what has no session of its own in sight nobody knows whose it is.
-            let is_plain = packet.fragment() == Fragment::No && packet.icmp_kind() != Kind::Error;
-            if !is_plain {
-                return nat.is_held(0) && nat.is_held(1);
-            }
-            if !packet.is_common() {
-                return nat.is_held(0);
-            }
-            nat.find(entry.hash, &entry.key()).is_none_or(|session| !not_held(nat.block_of_session(session)))
-        };
-        requests.retain(may_leave, |buf| context.drop(buf, Reason::NatNotHolder));
-        let may_enter =
-            |entry: &Reply<H>| entry.to != To::Pool || !not_held(nat.block_of(entry.packet.dst()));
-        replies.retain(may_enter, |buf| context.drop(buf, Reason::NatNotHolder));
+    context.end_detour();
+    fence_requests(&mut lanes.plain.requests, nat, context);
+    fence_requests(&mut lanes.general.requests, nat, context);
+    fence_replies(&mut lanes.plain.replies, nat, context);
+    fence_replies(&mut lanes.general.replies, nat, context);
+}
+
+fn fence_requests<P: BufPool, H: Headers>(
+    requests: &mut Lane<P::Buf, Request<H>>,
+    nat: &Nat,
+    context: &mut Context<P>,
+) {
+    let (tables, leases) = (context.tables, context.leases);
+    let block = |entry: &Request<H>| block_of_request(entry, nat, leases, tables);
+    let may_leave = |entry: &Request<H>| block(entry).is_none_or(|block| nat.is_held(block));
+    requests.retain(may_leave, |buf, entry| {
+        let packet = &entry.packet;
+        context.take_detour(
+            Detoured {
+                buf,
+                version: packet.version(),
+                sealed: tables.services_at(packet.dst()).is_some_and(|services| services.sealed),
+                bucket: overlay::pick::bucket(packet.src(), tables.streams),
+                block: block(entry).unwrap_or(0),
+            },
+            nat,
+        );
+    });
+}
+
+/// The block that a request needs; `None` where it needs none, or it is for its session's making to say.
+fn block_of_request<H: Headers>(
+    entry: &Request<H>,
+    nat: &Nat,
+    leases: &Leases,
+    tables: &Tables,
+) -> Option<usize> {
+    let packet = &entry.packet;
+    // A prefix is in no block.
+    if prefix::of_request(packet, tables).is_some() {
+        return None;
     }
-    sort(&mut lanes.plain.requests, &mut lanes.plain.replies, nat, context);
-    sort(&mut lanes.general.requests, &mut lanes.general.replies, nat, context);
+    let is_plain = packet.fragment() == Fragment::No && packet.icmp_kind() != Kind::Error;
+    if is_plain && !packet.is_common() {
+        return Some(0);
+    }
+    let session = if is_plain { nat.find(entry.hash, &entry.key()) } else { None };
+    if let Some(session) = session {
+        return nat.block_of_session(session);
+    }
+    // Of what has no session of its own in sight nobody knows whose it is: most likely its client's gateway's.
+    let home = leases.block_of_home(tables.home_of(packet.src()));
+    let both = nat.is_held(0) && nat.is_held(1);
+    match is_plain {
+        true => Some(home).filter(|home| leases.is_leaving(*home)),
+        false if both => None,
+        false if leases.is_leaving(0) || leases.is_leaving(1) => Some(home),
+        false => Some(usize::from(nat.is_held(0))),
+    }
+}
+
+fn fence_replies<P: BufPool, H: Headers>(
+    replies: &mut Lane<P::Buf, Reply<H>>,
+    nat: &Nat,
+    context: &mut Context<P>,
+) {
+    let tables = context.tables;
+    let block = |entry: &Reply<H>| match entry.to {
+        To::Pool => nat.block_of(entry.packet.dst()),
+        _ => None,
+    };
+    let may_enter = |entry: &Reply<H>| block(entry).is_none_or(|block| nat.is_held(block));
+    replies.retain(may_enter, |mut buf, entry| {
+        let packet = &entry.packet;
+        if buf.keep(entry.at as usize, packet.total_len() as usize).is_err() {
+            return context.drop(buf, Reason::IpTruncated);
+        }
+        let session = entry.slot.map(|slot| nat.find_reverse(slot, packet.src(), packet.src_port()));
+        let vip = session.and_then(Result::ok).and_then(|session| nat.session(session)).map(|view| view.vip);
+        let services = vip.and_then(|vip| tables.services_at(vip));
+        context.take_detour(
+            Detoured {
+                buf,
+                version: packet.version(),
+                sealed: services.is_none_or(|services| services.sealed),
+                // Where its session is: workers of both have the same ports.
+                bucket: context.worker as u8,
+                block: block(entry).unwrap_or(0),
+            },
+            nat,
+        );
+    });
+}
+
+/// Stores a session that the other gateway tells of, or notes that it has told of all, and answers. Only for the tenure that it is
+/// known to have.
+pub fn store<P: BufPool>(told: &Told, nat: &mut Nat, context: &mut Context<P>) -> Result<(), Reason> {
+    let Told { from, src: client, dst: vip, sealed, record } = *told;
+    let tables = context.tables;
+    let partner = tables.partner.filter(|partner| partner.node == from).ok_or(Reason::OverlayInnerSource)?;
+    let block = context.leases.homes().and_then(|homes| homes.iter().position(|home| *home == record.home));
+    let block = block.ok_or(Reason::Binding)?;
+    // Who has heard less, or is not ready, is told again soon.
+    let theirs = tables.block(record.home);
+    let is_theirs = theirs.is_some_and(|held| held.owner == from && held.revision == record.revision);
+    if !is_theirs || nat.is_held(block) || nat.is_purging(block) {
+        return Err(Reason::NatNotHolder);
+    }
+    let made = match record.kind {
+        RecordKind::Session => store_session(told, nat, context),
+        _ => {
+            context.leases.note_whole(block, record.revision);
+            Ok(())
+        }
+    };
+    context.leases.fence();
+    let kind = if made.is_ok() { RecordKind::Stored } else { RecordKind::NotStored };
+    let bucket = match record.kind {
+        RecordKind::Session => overlay::pick::bucket(client, tables.streams),
+        _ => context.worker as u8,
+    };
+    context.send_to_partner(&partner, sealed, bucket, (vip, client), &Record { kind, ..record });
+    made
+}
+
+fn store_session<P: BufPool>(told: &Told, nat: &mut Nat, context: &Context<P>) -> Result<(), Reason> {
+    let Told { src: client, dst: vip, sealed, record, .. } = *told;
+    let tables = context.tables;
+    let (services, number) = tables.service_at(vip, record.protocol, is_common(record.protocol))?;
+    may_speak(services, services.node, sealed as u8)?;
+    let service = service_id(number, record.vip_port);
+    let flight = return_flight(tables, services.node, service)?;
+    let (key, new) = told_session(told, service, (services.node, flight), tables)?;
+    let at = Elsewhere { external: record.external, port: record.external_port, state: record.state };
+    nat.store(Seconds(context.now_s), key, new, at)?;
+    debug_assert_eq!(key.client, client);
+    context.counters.roles.sessions_stored.add(1);
+    Ok(())
 }
 
 /// Makes the session of a binding that an edge gives back, and answers it. Only an edge may, for a virtual IP that it
@@ -429,7 +548,7 @@ fn make<P: BufPool>(
     nat: &mut Nat,
     context: &Context<P>,
 ) -> Result<(), Reason> {
-    let Told { from, src: client, dst: vip, record, .. } = *told;
+    let Told { from, record, .. } = *told;
     let (tables, leases) = (context.tables, context.leases);
     let homes = leases.homes().ok_or(Reason::WrongRole)?;
     let block = homes.iter().position(|home| *home == record.home).ok_or(Reason::Binding)?;
@@ -437,23 +556,36 @@ fn make<P: BufPool>(
         return Err(Reason::NatNotHolder);
     }
     let is_late = !leases.is_younger(block, context.now_ns, INSTALL_NS);
-    let key = Key { client, port: record.client_port, service };
+    let (key, new) = told_session(told, service, (from, flight), tables)?;
     let hash = nat.hash(&key);
-    let (number, _) = service_parts(service);
-    let application = tables.application_of(number, record.vip_port).ok_or(Reason::UnknownService)?;
-    let application = tables.applications.get(application as usize).ok_or(Reason::UnknownService)?;
-    let is_it = |number: &&u16| {
-        tables.origins.get(**number as usize).is_some_and(|origin| {
-            origin.address == record.origin && origin.port.unwrap_or(record.vip_port) == record.origin_port
-        })
-    };
-    let origin = *application.origins.iter().flatten().find(is_it).ok_or(Reason::NoOrigin)?;
     let is_known = nat.find(hash, &key).is_some();
     if record.protocol != TCP || nat.block_of(record.external) != Some(block) || (is_late && !is_known) {
         return Err(Reason::Binding);
     }
+    nat.install(Seconds(context.now_s), hash, key, new, record.external, record.external_port).map(|_| ())
+}
+
+/// The session that a record tells of, whose client is at an edge that this flight leads to.
+fn told_session(
+    told: &Told,
+    service: ServiceId,
+    (edge, flight): (NodeId, u16),
+    tables: &Tables,
+) -> Result<(Key, NewSession), Reason> {
+    let Told { src: client, dst: vip, record, .. } = *told;
+    let (number, _) = service_parts(service);
+    let application = tables.application_of(number, record.vip_port).ok_or(Reason::UnknownService)?;
+    let application = tables.applications.get(application as usize).ok_or(Reason::UnknownService)?;
+    let has_ports = matches!(record.protocol, TCP | UDP);
+    let is_it = |number: &&u16| {
+        tables.origins.get(**number as usize).is_some_and(|origin| {
+            let port = origin.port.unwrap_or(record.vip_port);
+            origin.address == record.origin && (port == record.origin_port || !has_ports)
+        })
+    };
+    let origin = *application.origins.iter().flatten().find(is_it).ok_or(Reason::NoOrigin)?;
     may_be_client(client, tables)?;
-    let way = Way { epoch: tables.epoch, edge: from, origin, flight };
+    let way = Way { epoch: tables.epoch, edge, origin, flight };
     let new = NewSession {
         protocol: record.protocol,
         vip,
@@ -463,7 +595,7 @@ fn make<P: BufPool>(
         tag: way.tag(),
         filtering: application.filtering(record.protocol),
     };
-    nat.install(Seconds(context.now_s), hash, key, new, record.external, record.external_port).map(|_| ())
+    Ok((Key { client, port: record.client_port, service }, new))
 }
 
 /// Clamps what an origin's SYN announces, and puts the session's binding behind it where an edge should know that. Takes the
@@ -486,11 +618,13 @@ fn announce<P: BufPool>(
         let record = Record {
             kind: RecordKind::Binding,
             protocol: view.protocol,
+            state: 0,
             client_port: view.key.port,
             vip_port: view.vip_port,
             external_port: view.external_port,
             origin_port: view.origin_port,
             home: *home,
+            number: 0,
             revision: context.leases.revision(block),
             external: view.external,
             origin: view.origin,

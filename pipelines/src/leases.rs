@@ -3,6 +3,7 @@
 //! A worker looks at the time of each burst itself, so that a process that was stopped and wakes up translates nothing that
 //! somebody else has taken over meanwhile, whatever its control thread has not heard yet.
 
+use core::cell::Cell;
 use nat::{BLOCKS, Nat, Seconds};
 use overlay::topology::NodeId;
 
@@ -24,6 +25,11 @@ pub struct Lease {
     pub until_ns: u64,
     /// Whether sessions of the tenure before are still right.
     pub kept: bool,
+    /// Revision of the other gateway's tenure that was the last before; 0 where it is not known.
+    pub after: u64,
+    /// Whether the block is to be the other gateway's, or has just become so: that is told of sessions, and of packets that come
+    /// late.
+    pub leaving: bool,
 }
 
 /// A worker's leases. Block 0 is that of the gateway itself, 1 that of its peer.
@@ -36,7 +42,9 @@ pub struct Leases {
     used: [bool; BLOCKS],
     /// When the next lease is over, ns.
     next_ns: u64,
-    fenced: bool,
+    fenced: Cell<bool>,
+    /// Of which tenure of the other gateway all sessions are known; 0 for none.
+    whole: Cell<[u64; BLOCKS]>,
 }
 
 impl Leases {
@@ -48,7 +56,8 @@ impl Leases {
             begun_ns: [0; BLOCKS],
             used: [false; BLOCKS],
             next_ns: u64::MAX,
-            fenced: false,
+            fenced: Cell::new(false),
+            whole: Cell::default(),
         }
     }
 
@@ -63,6 +72,12 @@ impl Leases {
         self.homes
     }
 
+    /// The block of a gateway's clients: of those of no gateway of the pair, the own one.
+    pub fn block_of_home(&self, home: Option<NodeId>) -> usize {
+        let homes = self.homes.unwrap_or_default();
+        homes.iter().position(|node| Some(*node) == home).unwrap_or(0)
+    }
+
     /// When the next lease is over, ns: from then on nothing of before may be transmitted. `u64::MAX` where none runs.
     #[inline(always)]
     pub fn next_ns(&self) -> u64 {
@@ -72,7 +87,31 @@ impl Leases {
     /// Whether there may be sessions that must not be translated.
     #[inline(always)]
     pub fn is_fenced(&self) -> bool {
-        self.fenced
+        self.fenced.get()
+    }
+
+    /// There are sessions now that must not be translated.
+    pub fn fence(&self) {
+        self.fenced.set(true);
+    }
+
+    /// The other gateway has told of all sessions that it had in a block, in a tenure of this revision.
+    pub fn note_whole(&self, block: usize, revision: u64) {
+        let mut whole = self.whole.get();
+        if let Some(place) = whole.get_mut(block) {
+            *place = revision;
+        }
+        self.whole.set(whole);
+    }
+
+    /// Whether packets of a block that is not held are the other gateway's.
+    pub fn is_leaving(&self, block: usize) -> bool {
+        self.current.get(block).is_some_and(|lease| lease.leaving)
+    }
+
+    /// The revisions of tenures that are to end.
+    pub fn leaving(&self) -> [u64; BLOCKS] {
+        self.current.map(|lease| if lease.leaving { lease.revision } else { 0 })
     }
 
     /// The revision of a block's tenure.
@@ -88,15 +127,19 @@ impl Leases {
 
     /// Takes what the control thread says.
     pub fn set(&mut self, now_ns: u64, leases: [Lease; BLOCKS], nat: &mut Nat) {
-        for (block, lease) in leases.into_iter().enumerate() {
-            let before = core::mem::replace(&mut self.current[block], lease);
-            if lease.revision != before.revision {
+        for (block, mut lease) in leases.into_iter().enumerate() {
+            let before = self.current[block];
+            if lease.revision == before.revision {
+                lease.kept = before.kept;
+            } else {
+                lease.kept |= lease.after != 0 && self.whole.get()[block] == lease.after;
                 self.begun_ns[block] = now_ns;
                 nat.set_held(block, false);
-                if !lease.kept && self.used[block] {
+                if !lease.kept && (self.used[block] || nat.has_stored(block)) {
                     nat.begin_purge(block);
                 }
             }
+            self.current[block] = lease;
         }
         self.look(now_ns, nat);
     }
@@ -104,7 +147,8 @@ impl Leases {
     /// Brings what is held in line with the time.
     #[cold]
     pub fn look(&mut self, now_ns: u64, nat: &mut Nat) {
-        (self.next_ns, self.fenced) = (u64::MAX, false);
+        self.next_ns = u64::MAX;
+        let mut fenced = false;
         for (block, lease) in self.current.iter().enumerate() {
             let purged = !nat.is_purging(block);
             if purged && lease.revision == 0 {
@@ -116,8 +160,9 @@ impl Leases {
                 self.used[block] = true;
                 self.next_ns = self.next_ns.min(lease.until_ns);
             }
-            self.fenced |= self.used[block] && !held;
+            fenced |= (self.used[block] || nat.has_stored(block) || lease.leaving) && !held;
         }
+        self.fenced.set(fenced);
     }
 
     /// Goes on with what has to be forgotten; says of each block which tenure is in force.

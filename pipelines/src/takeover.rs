@@ -192,6 +192,7 @@ impl Takeovers {
                 home,
                 owner: owner.node,
                 revision: owner.revision,
+                passes: false,
             })
         };
         self.parties.iter().flat_map(|party| of(party).collect::<Vec<_>>()).collect()

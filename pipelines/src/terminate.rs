@@ -1,14 +1,14 @@
 //! The end of the overlay: the first copy of each packet passes, the others are eliminated (A8), and what is inside
 //! goes to the gateway's translation or to the edge's clients.
 
-use crate::batch::{BURST_MAX, TX_MAX, Told};
+use crate::batch::{BURST_MAX, PortIndex, TX_MAX, Told};
 use crate::bindings;
 use crate::classify::came_along;
 use crate::counters::{PathCounters, WorkerCounters};
 use crate::edge;
 use crate::emit::Context;
 use crate::forwarder::{Lanes, Sorted};
-use crate::gateway::Request;
+use crate::gateway::{Reply, Request};
 use crate::known::Passing;
 use crate::seal;
 use crate::tables::{Local, Tables};
@@ -106,7 +106,8 @@ fn admit_without_path(
     let &Header { source, destination, protocol, .. } = &found.header;
     let peer = tables.peer(source).ok_or(Reason::OverlayUnknownNode)?;
     let path_slot = tables.pathless.ok_or(Reason::OverlayUnknownPath)?;
-    if !tables.is_facing(source) {
+    let is_passed_on = tables.is_partner(source) && protocol == Protocol::Direct.id();
+    if !tables.is_facing(source) && !is_passed_on {
         return Err(Reason::OverlayUnknownPath);
     }
     let from_there = match Protocol::of(protocol).ok_or(Reason::OverlayProtocol)? {
@@ -597,6 +598,33 @@ fn hand_on<P: BufPool, H: Headers>(
         Ok(request) => {
             sorted.requests.note(request.look_up(nat));
             sorted.requests.take(buf);
+        }
+        Err(reason) => take_late_reply(buf, packet, sender, reason, sorted, nat, context),
+    }
+}
+
+/// A packet that is no request: it may be a reply that came to the other gateway, which has this one's addresses no more.
+#[cold]
+#[inline(never)]
+fn take_late_reply<P: BufPool, H: Headers>(
+    buf: P::Buf,
+    packet: H,
+    sender: Sender,
+    reason: Reason,
+    sorted: &mut Sorted<P::Buf, H>,
+    nat: &Nat,
+    context: &mut Context<P>,
+) {
+    let tables = context.tables;
+    let to_pool = || matches!(tables.local.get(packet.dst()), Some(Local::Pool));
+    if !tables.is_partner(sender.source) || !to_pool() {
+        return context.drop(buf, reason);
+    }
+    // It has come in by none of this node's ports, and nobody is answered there.
+    match Reply::admit(PortIndex(u8::MAX), 0, packet, buf.data(), Some(nat)) {
+        Ok(reply) => {
+            sorted.replies.note(reply);
+            sorted.replies.take(buf);
         }
         Err(reason) => context.drop(buf, reason),
     }

@@ -39,7 +39,8 @@ fn pair_topology() -> Topology {
 
 /// Who holds the pools of the first gateway and of the second.
 fn blocks(owners: [u16; 2], revision: u64) -> Vec<Block> {
-    let block = |home: u16, owner: u16| Block { home: NodeId(home), owner: NodeId(owner), revision };
+    let block =
+        |home: u16, owner: u16| Block { home: NodeId(home), owner: NodeId(owner), revision, passes: false };
     vec![block(4, owners[0]), block(5, owners[1])]
 }
 
@@ -143,7 +144,11 @@ impl Pair {
     fn lease(&mut self, gateway: usize, revisions: [u64; 2]) {
         let until_ns = self.now_ns + SECOND;
         let lease =
-            |revision| Lease { revision, until_ns: if revision == 0 { 0 } else { until_ns }, kept: false };
+            |revision| Lease {
+                revision,
+                until_ns: if revision == 0 { 0 } else { until_ns },
+                ..Lease::default()
+            };
         self.nodes[gateway].forwarder.set_leases(self.now_ns, revisions.map(lease));
         self.nodes[gateway].forwarder.sweep(self.now_ns);
     }
@@ -390,11 +395,13 @@ fn record(seen: &packet::ip::Packet, port: u16, revision: u64) -> Record {
     Record {
         kind: RecordKind::Install,
         protocol: 6,
+        state: 0,
         client_port: port,
         vip_port: 80,
         external_port: seen.src_port,
         origin_port: seen.dst_port,
         home: NodeId(4),
+        number: 0,
         revision,
         external: seen.src,
         origin: seen.dst,
@@ -543,4 +550,175 @@ fn without_a_peer_nothing_is_put_behind_packets() {
     let copies = lab.give(GATEWAY, OUTSIDE, &with_flags(reply, SYN | ACK));
     assert!(lab.run(copies).iter().any(|(node, ..)| *node == EDGE));
     assert_eq!(lab.nodes[GATEWAY].counters.roles.bindings_sent.get(), 0);
+}
+
+/// Leases of both gateways in the middle of a move of the first one's block: what each of them says of it.
+impl Pair {
+    fn set(&mut self, gateway: usize, own: Lease, peers: Lease) {
+        self.nodes[gateway].forwarder.set_leases(self.now_ns, [own, peers]);
+        self.nodes[gateway].forwarder.sweep(self.now_ns);
+    }
+
+    fn held(&self, revision: u64) -> Lease {
+        Lease { revision, until_ns: self.now_ns + 100 * SECOND, ..Lease::default() }
+    }
+
+    /// Turns both gateways' loops for some time, without a packet from outside.
+    fn idle(&mut self, ms: u64) -> Vec<Sent> {
+        let mut left = Vec::new();
+        for _ in 0..ms {
+            self.now_ns += MS;
+            for node in [GATEWAY, SECOND_GATEWAY] {
+                let One { forwarder, out, .. } = &mut self.nodes[node];
+                if forwarder.is_due(self.now_ns) {
+                    forwarder.catch_up(self.now_ns, &mut self.pool, out);
+                }
+                let sent = self.drain(node);
+                left.extend(self.run(sent));
+            }
+        }
+        left
+    }
+
+    /// The first gateway begins to leave its block to the second.
+    fn begin_move(&mut self) {
+        let own = Lease { leaving: true, ..self.held(1) };
+        self.set(GATEWAY, own, Lease::default());
+    }
+
+    /// Its workers stop.
+    fn stop_translating(&mut self) {
+        self.set(GATEWAY, Lease { revision: 1, leaving: true, ..Lease::default() }, Lease::default());
+        let passing = [Block { revision: 0, passes: true, ..blocks([4, 5], 1)[0] }, blocks([4, 5], 1)[1]];
+        self.tell(&[GATEWAY], &passing);
+    }
+
+    /// The second gateway takes the block, and all but the edge hear of it.
+    fn end_move(&mut self) {
+        let (own, peers) = (self.held(1), Lease { after: 1, ..self.held(2) });
+        self.set(SECOND_GATEWAY, own, peers);
+        let taken = Block { revision: 2, ..blocks([5, 5], 0)[0] };
+        self.tell(&[SECOND_GATEWAY], &[taken, blocks([4, 5], 1)[1]]);
+        self.tell(&[GATEWAY], &[Block { passes: true, ..taken }, blocks([4, 5], 1)[1]]);
+        self.set(GATEWAY, Lease { leaving: true, ..Lease::default() }, Lease::default());
+    }
+
+    /// A UDP datagram from the client, as [`Pair::send`].
+    fn ask(&mut self, client: &str, port: u16) -> Option<(usize, packet::ip::Packet)> {
+        let copies = self.give(EDGE, OUTSIDE, &frame(EDGE, client, port, VIP, 53, 17, b"who"));
+        let left = self.run(copies);
+        left.into_iter().find(|(node, ..)| *node != EDGE).map(|(node, _, frame)| (node, read(&frame)))
+    }
+
+    fn reply_frame(&self, gateway: usize, seen: &packet::ip::Packet) -> Vec<u8> {
+        let (origin, external) = (seen.dst.to_ip().to_string(), seen.src.to_ip().to_string());
+        frame(gateway, &origin, seen.dst_port, &external, seen.src_port, seen.protocol, b"me")
+    }
+}
+
+#[test]
+fn a_block_moves_and_not_a_packet_is_lost() {
+    let mut pair = Pair::new();
+    let client = pair.client();
+    let tcp: Vec<_> = (0..300).map(|port| pair.open(&client, 5000 + port)).collect();
+    let (_, udp) = pair.ask(&client, 7000).unwrap();
+    pair.begin_move();
+    pair.idle(1);
+    // It goes on meanwhile, and what is made then is told as well.
+    let late = pair.open(&client, 6000);
+    assert!(pair.answer(GATEWAY, &tcp[0], ACK).is_some());
+    pair.idle(10);
+    assert_eq!(pair.nodes[GATEWAY].forwarder.copied(), [1, 0]);
+    assert_eq!(pair.nodes[GATEWAY].forwarder.whole(), [0, 0]);
+    let last = pair.open(&client, 6001);
+    assert_eq!(pair.send(&client, 5001, ACK).unwrap().0, GATEWAY);
+    pair.stop_translating();
+    // Nobody translates: what comes now waits.
+    assert_eq!(pair.send(&client, 5000, ACK), None);
+    assert_eq!(pair.send(&client, 6100, SYN), None);
+    assert_eq!(pair.ask(&client, 7000), None);
+    let reply = pair.reply_frame(GATEWAY, &udp);
+    assert!(pair.give(GATEWAY, OUTSIDE, &reply).is_empty());
+    assert_eq!(pair.nodes[GATEWAY].forwarder.detour_held(), 4);
+    pair.idle(3);
+    assert_eq!(pair.nodes[GATEWAY].forwarder.whole(), [1, 0]);
+    let known = pair.nodes[SECOND_GATEWAY].forwarder.nat().unwrap().len();
+    assert_eq!(known, pair.nodes[GATEWAY].forwarder.nat().unwrap().len());
+    assert!(pair.roles(SECOND_GATEWAY).sessions_stored.get() >= known as u64);
+    pair.end_move();
+    let arrived = pair.idle(1);
+    let at = |node: usize| arrived.iter().filter(move |(at, ..)| *at == node);
+    assert_eq!((at(SECOND_GATEWAY).count(), at(EDGE).count()), (3, 1), "what waited has arrived");
+    let first = read(&at(SECOND_GATEWAY).next().unwrap().2);
+    assert!(is_it(&first, &tcp[0]), "in its order: {first:?}");
+    // The edge has not heard of it: all goes on by way of the first gateway.
+    let (gateway, again) = pair.send(&client, 5001, ACK).unwrap();
+    assert!(gateway == SECOND_GATEWAY && is_it(&again, &tcp[1]));
+    let (gateway, fresh) = pair.send(&client, 6200, SYN).unwrap();
+    assert_eq!((gateway, fresh.src), (SECOND_GATEWAY, tcp[0].src), "a new client need not wait");
+    let reply = pair.reply_frame(GATEWAY, &late);
+    let passed = pair.give(GATEWAY, OUTSIDE, &reply);
+    assert!(pair.run(passed).iter().any(|(node, ..)| *node == EDGE), "what an origin sends to the first");
+    // Then it hears, and sends there straight.
+    pair.tell(&[EDGE], &[Block { revision: 2, ..blocks([5, 5], 0)[0] }, blocks([5, 5], 1)[1]]);
+    let passed_on = pair.roles(GATEWAY).passed_on.get();
+    assert_eq!(passed_on, 4 + 3);
+    for (port, seen) in (5000..).zip(&tcp).chain([(6000, &late), (6001, &last)]) {
+        let (gateway, again) = pair.send(&client, port, ACK).unwrap();
+        assert!(gateway == SECOND_GATEWAY && is_it(&again, seen), "{port}");
+        assert!(pair.answer(SECOND_GATEWAY, seen, ACK).is_some());
+    }
+    let (gateway, again) = pair.ask(&client, 7000).unwrap();
+    assert!(gateway == SECOND_GATEWAY && is_it(&again, &udp));
+    assert_eq!(pair.roles(GATEWAY).passed_on.get(), passed_on);
+    for node in [EDGE, GATEWAY, SECOND_GATEWAY] {
+        let dropped: Vec<_> =
+            Reason::ALL.iter().filter(|reason| pair.dropped(node, **reason) > 0).map(|one| one.name()).collect();
+        assert!(dropped.is_empty() || dropped == ["duplicate"], "{node}: {dropped:?}");
+    }
+}
+
+#[test]
+fn a_move_that_is_not_completed_leaves_nothing_behind() {
+    let mut pair = Pair::new();
+    let client = pair.client();
+    let seen = pair.open(&client, 5000);
+    pair.begin_move();
+    pair.idle(10);
+    assert_eq!(pair.roles(SECOND_GATEWAY).sessions_stored.get(), 1);
+    // It stays after all; nothing that the second one has been told is translated there.
+    pair.set(GATEWAY, pair.held(1), Lease::default());
+    assert!(pair.answer(SECOND_GATEWAY, &seen, ACK).is_none());
+    assert!(pair.answer(GATEWAY, &seen, ACK).is_some());
+    // It dies: the second one goes by what edges know, and by that alone.
+    pair.take_over();
+    assert_eq!(pair.nodes[SECOND_GATEWAY].forwarder.nat().unwrap().len(), 0);
+    let (gateway, again) = pair.send(&client, 5000, ACK).unwrap();
+    assert!(gateway == SECOND_GATEWAY && is_it(&again, &seen));
+    assert_eq!(pair.send(&client, 6000, SYN), None, "what was told before is not to be relied on");
+}
+
+#[test]
+fn records_that_are_lost_are_sent_again() {
+    let mut pair = Pair::new();
+    let client = pair.client();
+    for port in 5000..5020 {
+        pair.open(&client, port);
+    }
+    pair.dead.push(SECOND_GATEWAY);
+    pair.begin_move();
+    pair.idle(20);
+    assert_eq!(pair.nodes[GATEWAY].forwarder.copied(), [0, 0]);
+    pair.dead.pop();
+    pair.idle(10);
+    assert_eq!(pair.nodes[GATEWAY].forwarder.copied(), [1, 0]);
+    assert_eq!(pair.nodes[SECOND_GATEWAY].forwarder.nat().unwrap().len(), 20);
+    assert_eq!(pair.roles(GATEWAY).sessions_told.get(), 20, "each is counted once");
+    pair.dead.push(SECOND_GATEWAY);
+    pair.stop_translating();
+    pair.idle(20);
+    assert_eq!(pair.nodes[GATEWAY].forwarder.whole(), [0, 0]);
+    pair.dead.pop();
+    pair.idle(10);
+    assert_eq!(pair.nodes[GATEWAY].forwarder.whole(), [1, 0]);
 }

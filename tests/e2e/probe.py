@@ -87,6 +87,7 @@ class Tally:
             "gap_ms": self.gap_ns // 1_000_000,
             "rtt_us_p50": percentile_us(0.5),
             "rtt_us_p99": percentile_us(0.99),
+            "rtt_us_max": percentile_us(1.0),
         }
 
 

@@ -47,8 +47,9 @@ impl Party {
         if tenure.asked_ns().is_some_and(|asked_ns| now_ns < asked_ns.saturating_add(hold_ns)) {
             tenure.phase = Phase::Holding;
             let (revision, kept) = (tenure.revision, tenure.is_kept(node));
+            let after = tenure.after(self.pair.gateways[1 - own]);
             self.counters.took += 1;
-            self.events.push_back(Event::Took { block, revision, kept });
+            self.events.push_back(Event::Took { block, revision, kept, after });
             return true;
         }
         if now_ns.saturating_sub(tenure.begun_ns) >= lease_ns * 2 || self.draining {
@@ -73,9 +74,18 @@ impl Party {
         let lease_ns = self.pair.lease_ns;
         let alive = peer.at_ns.is_some_and(|at_ns| now_ns.saturating_sub(at_ns) < lease_ns);
         let back = block != own && peer.items[block].has(Item::BACK);
-        if alive && self.tenures[block].told && (self.draining || back) {
-            self.tenures[block].phase = Phase::Stopping;
-            self.events.push_back(Event::Stop { block });
+        let leaves = alive && self.tenures[block].told && (self.draining || back);
+        let tenure = &mut self.tenures[block];
+        match (tenure.phase, leaves) {
+            (Phase::Holding, true) => {
+                tenure.phase = Phase::Handing;
+                self.events.push_back(Event::HandOver { block });
+            }
+            (Phase::Handing, false) => {
+                tenure.phase = Phase::Holding;
+                self.events.push_back(Event::Keep { block });
+            }
+            _ => {}
         }
         false
     }

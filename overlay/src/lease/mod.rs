@@ -2,11 +2,12 @@
 //! clock, device or thread. `docs/decisions/0026-gateways-may-die.md` has the reasons.
 //!
 //! ```text
-//!                claims, majority promises            workers have stopped
-//!       Idle ──────► Claiming ──────► Holding ──────► Stopping ──────► Idle
-//!         ▲              │               │  drain, or given back
-//!         └──────────────┴───────────────┘
-//!          no majority    lease ran out
+//!             claims     majority promises   drain, or     sessions are        workers have stopped,
+//!                                            given back    with the other      and told the other the rest
+//!       Idle ──────► Claiming ──────► Holding ──────► Handing ──────► Stopping ──────► Idle
+//!         ▲              │               │ ▲             │ │
+//!         └──────────────┴───────────────┴─┼─────────────┘ │
+//!          no majority    lease ran out    └───────────────┘ the other is gone
 //! ```
 //!
 //! A block is named by its home, the gateway whose pool it is: 0 is the first gateway's, 1 the second's. A party is fed with
@@ -57,9 +58,22 @@ pub enum Event {
         revision: u64,
         /// Whether nobody else had it since this gateway's last tenure.
         kept: bool,
+        /// Revision of the other gateway's tenure, where that was the last before this one; 0 where it was not, or nobody knows.
+        after: u64,
     },
     /// Its lease ran out.
     Lapsed {
+        /// Which block.
+        block: usize,
+    },
+    /// It is to be the other gateway's: workers tell that of its sessions, and go on with them; [`Party::handed_over`] is
+    /// awaited.
+    HandOver {
+        /// Which block.
+        block: usize,
+    },
+    /// It is not to be the other gateway's after all.
+    Keep {
         /// Which block.
         block: usize,
     },
@@ -174,7 +188,7 @@ impl Party {
 
     /// Until when this gateway may translate a block, ns on the caller's clock; 0 where it may not.
     pub fn until_ns(&self, block: usize) -> u64 {
-        let tenure = self.tenures.get(block).filter(|tenure| tenure.phase == Phase::Holding);
+        let tenure = self.tenures.get(block).filter(|tenure| tenure.phase.holds());
         tenure.and_then(Tenure::asked_ns).map_or(0, |asked_ns| asked_ns.saturating_add(self.pair.hold_ns()))
     }
 
@@ -313,7 +327,7 @@ impl Party {
             news |= match self.tenures[block].phase {
                 Phase::Idle => self.may_claim(now_ns, own, block) && self.claim(now_ns, block),
                 Phase::Claiming => self.look_at_claim(now_ns, own, block),
-                Phase::Holding => self.look_at_lease(now_ns, own, block),
+                Phase::Holding | Phase::Handing => self.look_at_lease(now_ns, own, block),
                 Phase::Stopping => false,
             };
         }
@@ -334,8 +348,8 @@ impl Party {
                 Phase::Idle if tenure.released != 0 => Item::RELEASED,
                 Phase::Idle => 0,
                 Phase::Claiming => Item::WISH,
-                Phase::Holding if tenure.told => Item::WISH | Item::HELD,
-                Phase::Holding => Item::WISH,
+                Phase::Holding | Phase::Handing if tenure.told => Item::WISH | Item::HELD,
+                Phase::Holding | Phase::Handing => Item::WISH,
                 Phase::Stopping => 0,
             };
             let without = matches!(tenure.phase, Phase::Idle | Phase::Claiming);
@@ -391,6 +405,15 @@ impl Party {
         self.tick(now_ns);
     }
 
+    /// The other gateway knows a block's sessions, as far as they will be known, after [`Event::HandOver`].
+    pub fn handed_over(&mut self, block: usize) {
+        let tenure = self.tenures.get_mut(block).filter(|tenure| tenure.phase == Phase::Handing);
+        if let Some(tenure) = tenure {
+            tenure.phase = Phase::Stopping;
+            self.events.push_back(Event::Stop { block });
+        }
+    }
+
     /// No worker translates a block any more, after [`Event::Stop`].
     pub fn stopped(&mut self, now_ns: u64, block: usize) {
         let lease_ns = self.pair.lease_ns;
@@ -425,7 +448,7 @@ impl Party {
     /// Takes part again, and asks for its own block back.
     pub fn resume(&mut self, now_ns: u64) {
         self.draining = false;
-        self.wants_back = self.own.is_some_and(|own| self.tenures[own].phase != Phase::Holding);
+        self.wants_back = self.own.is_some_and(|own| !self.tenures[own].phase.holds());
         self.ask_ns = now_ns;
         self.tick(now_ns);
     }

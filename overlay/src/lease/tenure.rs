@@ -13,17 +13,25 @@ pub enum Phase {
     Claiming,
     /// A majority has promised it.
     Holding,
+    /// The same, and its sessions are told to the other gateway, which is to have it.
+    Handing,
     /// It has it no more, as soon as its workers have stopped.
     Stopping,
 }
 
 impl Phase {
+    /// Whether the gateway has the block, while its promises last.
+    pub fn holds(self) -> bool {
+        matches!(self, Phase::Holding | Phase::Handing)
+    }
+
     /// The stable name.
     pub fn name(self) -> &'static str {
         match self {
             Phase::Idle => "idle",
             Phase::Claiming => "claiming",
             Phase::Holding => "holding",
+            Phase::Handing => "handing",
             Phase::Stopping => "stopping",
         }
     }
@@ -69,7 +77,7 @@ impl Tenure {
 
     /// Counts a voter's answer to what was asked at `asked_ns`.
     pub(super) fn count(&mut self, voter: usize, asked_ns: u64, answer: &Item) {
-        let asks = matches!(self.phase, Phase::Claiming | Phase::Holding);
+        let asks = self.phase == Phase::Claiming || self.phase.holds();
         if !asks || !answer.has(Item::GRANTED) || answer.revision != self.revision {
             return;
         }
@@ -86,16 +94,26 @@ impl Tenure {
         asked.get(self.votes.len() / 2).copied()
     }
 
-    /// Whether all who have promised it say that this gateway had it before, at its last revision: nobody else had it
-    /// meanwhile.
+    /// The tenure before this one, where all who have promised it say the same.
+    fn before(&self) -> Option<(NodeId, u64)> {
+        let mut votes = self.votes.iter().flatten().map(|vote| vote.before);
+        let first = votes.next()?;
+        votes.all(|before| before == first).then_some(first)
+    }
+
+    /// Whether this gateway had it before, at its last revision: nobody else had it meanwhile.
     pub(super) fn is_kept(&self, node: NodeId) -> bool {
-        self.held_before != 0
-            && self.votes.iter().flatten().all(|vote| vote.before == (node, self.held_before))
+        self.held_before != 0 && self.before() == Some((node, self.held_before))
+    }
+
+    /// The revision of this gateway's tenure before, if it was the last one; else 0.
+    pub(super) fn after(&self, node: NodeId) -> u64 {
+        self.before().filter(|(before, _)| *before == node).map_or(0, |(_, revision)| revision)
     }
 
     /// Ends it; nothing is held from now on.
     pub(super) fn end(&mut self, not_before_ns: u64) {
-        if matches!(self.phase, Phase::Holding | Phase::Stopping) {
+        if self.phase.holds() || self.phase == Phase::Stopping {
             self.held_before = self.revision;
         }
         self.phase = Phase::Idle;
@@ -129,7 +147,9 @@ mod tests {
         assert!(!tenure.is_kept(NodeId(1)));
         tenure.held_before = 8;
         assert!(tenure.is_kept(NodeId(1)));
+        assert_eq!([tenure.after(NodeId(1)), tenure.after(NodeId(2))], [8, 0]);
         tenure.count(3, 60, &yes((NodeId(2), 8)));
         assert!(!tenure.is_kept(NodeId(1)));
+        assert_eq!([tenure.after(NodeId(1)), tenure.after(NodeId(2))], [0, 0], "they do not agree");
     }
 }

@@ -153,6 +153,7 @@ impl Tables {
             other_services: HashMap::with_hasher(hasher()),
             services: Vec::new(),
             blocks: input.blocks.to_vec(),
+            partner: None,
             siblings: Vec::new(),
             applications: Vec::new(),
             origins: Vec::new(),
@@ -168,6 +169,7 @@ impl Tables {
         tables.add_paths(topology, input.dead)?;
         tables.add_ways(topology, input.dead, input.hops);
         tables.add_applications(topology, input.dead);
+        tables.add_partner(topology);
         for interface in interfaces.iter().zip(0..) {
             let hops = interface.0.routes.iter().map(|route| (PortIndex(interface.1), Addr::from(route.via)));
             tables.next_hops.extend(hops);
@@ -187,11 +189,19 @@ impl Tables {
             self.local.insert(slow::link_local(interface.mac), Local::Own);
         }
         let paired = topology.takeover_of(this.id).is_some();
-        let held = self.blocks.iter().filter(|block| block.owner == this.id && block.revision != 0);
-        let homes: Vec<NodeId> = if paired { held.map(|block| block.home).collect() } else { vec![this.id] };
-        for home in homes.into_iter().filter_map(|home| topology.node(home)) {
-            for address in home.nat_pool.iter().flat_map(pool_addresses) {
-                self.local.insert(address, Local::Pool);
+        let is_held = |block: &Block| block.owner == this.id && block.revision != 0;
+        let of = |block: &Block| match is_held(block) {
+            true => Some((block.home, Local::Pool)),
+            false => block.passes.then_some((block.home, Local::Passing)),
+        };
+        let pools: Vec<(NodeId, Local)> = match paired {
+            true => self.blocks.iter().filter_map(of).collect(),
+            false => vec![(this.id, Local::Pool)],
+        };
+        for (home, what) in pools {
+            let ranges = topology.node(home).map(|home| home.nat_pool.as_slice()).unwrap_or_default();
+            for address in ranges.iter().flat_map(pool_addresses) {
+                self.local.insert(address, what);
             }
         }
         let gateways = topology.nodes.iter().filter(|node| node.roles.gateway && node.region == this.region);

@@ -49,6 +49,8 @@ pub enum Local {
     Underlay,
     /// An address that clients are translated to.
     Pool,
+    /// One that was until a moment ago: packets to it go to the gateway that has it now.
+    Passing,
     /// An interface's own address.
     Own,
 }
@@ -241,6 +243,25 @@ pub struct Block {
     pub owner: NodeId,
     /// Of the owner's tenure; 0 where nobody has said anything yet.
     pub revision: u64,
+    /// Whether packets to its addresses are still taken here, for the other gateway.
+    pub passes: bool,
+}
+
+/// The gateway that stands in for this one, and this one for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Partner {
+    /// Which node it is.
+    pub node: NodeId,
+    /// Flights straight to it: of packets that are not sealed, and of those that are.
+    pub(super) flights: [Option<u16>; 2],
+}
+
+impl Partner {
+    /// The number of the flight straight to it, sealed or not as asked for, or as there is one.
+    pub fn flight(&self, sealed: bool) -> Option<u16> {
+        let [plain, with_seal] = self.flights;
+        if sealed { with_seal.or(plain) } else { plain.or(with_seal) }
+    }
 }
 
 /// The snapshot.
@@ -296,6 +317,8 @@ pub struct Tables {
     pub services: Vec<Service>,
     /// Who holds the blocks of gateways that stand in for each other.
     pub blocks: Vec<Block>,
+    /// The other one of a pair of gateways, if this is one.
+    pub partner: Option<Partner>,
     /// Gateways of this node's region, in the order of the topology: clients are spread over them.
     pub siblings: Vec<NodeId>,
     /// Applications by their number in this epoch.
@@ -321,6 +344,11 @@ impl Tables {
     #[inline(always)]
     pub fn peer(&self, id: NodeId) -> Option<&Peer> {
         self.peers.get(id.0 as usize)?.as_ref()
+    }
+
+    /// Whether a node is the other one of a pair of gateways.
+    pub fn is_partner(&self, node: NodeId) -> bool {
+        self.partner.is_some_and(|partner| partner.node == node)
     }
 
     /// Who holds a gateway's block, where it has a peer.

@@ -1,6 +1,6 @@
 //! Flights of protocols without a path: one copy, to the next hop that the protocol gives.
 
-use super::Tables;
+use super::{Partner, Tables};
 use super::dead::Dead;
 use super::flight::{Copy, Extension, Flight, V6_MTU_MIN};
 use super::hops::{Hops, NextHops};
@@ -32,6 +32,7 @@ impl Tables {
             .applications
             .iter()
             .any(|application| application.routing.protocols().any(|protocol| !protocol.has_path()));
+        let pathless = pathless || topology.takeover_of(self.node).is_some();
         self.pathless = pathless.then(|| number(&mut self.registry.paths, NO_PATH));
         let link = |to: NodeId, version: IpVersion| self.peer(to)?.link[(version == IpVersion::V6) as usize];
         self.next_hops_of = NextHops::compile(topology, self.node, dead, hops, link);
@@ -52,6 +53,24 @@ impl Tables {
         let mut straight = application.clone();
         (straight.routing.to_origin, straight.routing.to_client) = (Protocol::Direct, Protocol::Direct);
         Cow::Owned(straight)
+    }
+
+    /// The other one of a pair of gateways, with flights straight to it.
+    pub(super) fn add_partner(&mut self, topology: &Topology) {
+        let pair = topology.takeover_of(self.node).map(|takeover| takeover.gateways);
+        let other = pair.and_then(|pair| pair.into_iter().find(|node| *node != self.node));
+        let Some(node) = other.filter(|_| self.roles.gateway) else { return };
+        let link = self.peer(node).map(|peer| peer.link).unwrap_or_default();
+        let underlay = if link[0].is_some() { IpVersion::V4 } else { IpVersion::V6 };
+        let flights = [false, true].map(|sealed| {
+            let mut here = topology.applications.iter().filter(|one| one.gateway == self.region);
+            let mut straight = here.find(|one| (one.seal != Seal::None) == sealed)?.clone();
+            straight.underlay = underlay;
+            (straight.routing.to_origin, straight.routing.ordered) = (Protocol::Direct, false);
+            straight.trace.one_in = 0;
+            self.add_routed(&straight, node, true)
+        });
+        self.partner = Some(Partner { node, flights });
     }
 
     /// The flight of an application's packets to a node; `None` for a source route without hops.

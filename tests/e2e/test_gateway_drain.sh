@@ -1,0 +1,105 @@
+#!/usr/bin/env bash
+# A gateway is drained, gets its pool back, and is stopped, each time while downloads, datagrams and pings of both IP versions go
+# through it: the other gateway knows its sessions before it takes over, and nothing is lost, of no protocol.
+source "$(dirname "$0")/lab.sh"
+
+second_gateway=yes
+seal=aes-256-gcm
+client_v6=2001:db8:c::3 # of the same gateway as its IPv4 address
+edge_workers=2
+gateway_workers=2
+lab_up
+origin_up
+make_file big 64
+nodes_up
+
+# has HOME HOLDER: whether the edge has heard that the pool of one gateway is with the other.
+has() {
+    ctl edge gateway show -j | jq -e --arg home "$1" --arg holder "$2" \
+        '.blocks[] | select(.home == $home and .holder == $holder and .revision > 0)'
+}
+fetches() { fetch "http://$vip_v4/whoami" --max-time 2; }
+eventually 10 has gateway gateway || fail "gateway does not hold its own pool"
+eventually 10 has gateway-2 gateway-2 || fail "gateway-2 does not hold its own pool"
+eventually 10 fetches || fail "nothing can be fetched"
+home=gateway other=gateway-2
+(($(ctl gateway nat show tcp -j | jq '.sessions | length') > 0)) || home=gateway-2 other=gateway
+
+# sees: the addresses and ports of the client's connections and datagrams at the origin, by the gateway that translates now.
+sees() { ctl "$1" nat show -j | jq -r '.sessions[] | select(.protocol != "tcp" or .vip_port == 80) | "\(.protocol) \(.external):\(.external_port)"' | sort -u; }
+
+declare -A traffic
+# flow begins: 8 s of traffic of all kinds, each of which counts what it loses.
+flow_begins() {
+    local vip
+    for vip in "$vip_v4" "$vip_v6"; do
+        local host=$vip
+        [[ $vip != *:* ]] || host="[$vip]"
+        probe "$vip" 4000 500 >"$LAB_DIR/probe.$vip" &
+        traffic[probe $vip]=$!
+        in_node client ping -q -i 0.01 -c 800 "$vip" >"$LAB_DIR/ping.$vip" &
+        traffic[ping $vip]=$!
+        in_node client curl -fsS --max-time 60 --limit-rate 6M "http://$host/big" -o "$LAB_DIR/big.$vip" &
+        traffic[download $vip]=$!
+    done
+    resent=$(retransmitted)
+    sleep 1.5
+    before=$(sees "$1")
+    expect "sessions" "$(wc -l <<<"$before")" -ge 6
+}
+
+# flow_ends WHAT GATEWAY: nothing was lost, and the sessions are as they were.
+flow_ends() {
+    local vip after kind
+    sleep 1
+    after=$(sees "$2")
+    [[ $after == "$before" ]] || fail "$1: $2 translates '$after', before it was '$before'"
+    for kind in "${!traffic[@]}"; do
+        wait "${traffic[$kind]}" || fail "$1: $kind fails"
+    done
+    for vip in "$vip_v4" "$vip_v6"; do
+        expect "$1: datagrams lost to $vip" "$(jq .lost "$LAB_DIR/probe.$vip")" -eq 0
+        expect "$1: datagrams repeated from $vip" "$(jq '.duplicated + .foreign' "$LAB_DIR/probe.$vip")" -eq 0
+        grep -q '800 received' "$LAB_DIR/ping.$vip" || fail "$1: $(grep received "$LAB_DIR/ping.$vip")"
+        cmp "$LAB_DIR/www/big" "$LAB_DIR/big.$vip" || fail "$1: what arrives from $vip is not what was sent"
+    done
+    echo "# $1: $(($(retransmitted) - resent)) segments sent again; longest wait of a datagram" \
+        "$(jq -s 'map(.rtt_us_max) | max / 1000 | round' "$LAB_DIR"/probe.*) ms"
+}
+
+# none_dropped NODE…: no packet was dropped for want of a session or of a holder.
+none_dropped() {
+    local node reason
+    for node in "$@"; do
+        for reason in nat_not_holder nat_settling nat_no_session nat_unsolicited no_destination too_big; do
+            expect "$node: packets dropped as $reason" "$(drops "$node" $reason || echo 0)" -eq 0
+        done
+    done
+}
+
+# ---- drained ----
+flow_begins "$home"
+ctl "$home" gateway drain >"$LAB_DIR/drain"
+eventually 10 has "$home" "$other" || fail "$other does not get the pool of $home"
+flow_ends drained "$other"
+none_dropped "$home" "$other"
+told=$(ctl "$home" gateway show -j | jq .sessions_told)
+expect "sessions told of" "$told" -ge 6
+
+# ---- and back ----
+flow_begins "$other"
+ctl "$home" gateway resume >"$LAB_DIR/resume"
+eventually 10 has "$home" "$home" || fail "$other does not hand the pool back"
+flow_ends resumed "$home"
+none_dropped "$home" "$other"
+
+# ---- stopped ----
+flow_begins "$home"
+node_stop "$home" || fail "$home did not stop well: its packets do not balance"
+eventually 10 has "$home" "$other" || fail "$other does not get the pool of $home"
+flow_ends stopped "$other"
+none_dropped "$other"
+
+node_stop "$other" || fail "$other did not stop well: its packets do not balance"
+node_stop edge || fail "edge did not stop well: its packets do not balance"
+pass "drained, resumed and stopped: no datagram, no ping and no byte lost, every address and port kept"
