@@ -210,13 +210,17 @@ impl<P: BufPool> Core<P> {
         for block in 0..BLOCKS {
             let revision = leases.wanted[block].revision;
             let all = |of: fn(&OwnCounters) -> &[packet::Counter; BLOCKS]| {
-                counters.iter().all(|worker| of(&worker.own).get(block).is_some_and(|one| one.get() == revision))
+                counters
+                    .iter()
+                    .all(|worker| of(&worker.own).get(block).is_some_and(|one| one.get() == revision))
             };
             let next = match leases.leaving[block] {
                 Some(Leaving::Telling { told: before, at_ns }) => {
                     let is_stuck = told == before && now_ns.saturating_sub(at_ns) >= STUCK_NS;
                     if is_stuck {
-                        tracing::warn!("the other gateway does not take sessions any more; it gets the pool without");
+                        tracing::warn!(
+                            "the other gateway does not take sessions any more; it gets the pool without"
+                        );
                     }
                     if is_stuck || all(|own| &own.copied) {
                         party.handed_over(block ^ own);
@@ -252,9 +256,7 @@ impl<P: BufPool> Core<P> {
         let Core { takeovers, leases, exchange, counters, .. } = self;
         let Some(party) = takeovers.own() else { return };
         let own = party.own().unwrap_or(0);
-        let is_stopping = |leaving: &Option<Leaving>| {
-            matches!(leaving, Some(Leaving::Stopping { generation, .. }) if *generation > leases.generation)
-        };
+        let is_stopping = |leaving: &Option<Leaving>| matches!(leaving, Some(Leaving::Stopping { generation, .. }) if *generation > leases.generation);
         if leases.wanted != leases.told || leases.leaving.iter().any(is_stopping) {
             leases.told = leases.wanted;
             leases.generation += 1;
@@ -303,8 +305,11 @@ impl<P: BufPool> Core<P> {
 
     /// Forwards by another distribution of blocks: what this gateway has taken is announced.
     fn take_blocks_over(&mut self, now_ns: u64, blocks: &[Block]) {
-        for block in blocks.iter().filter(|block| !self.tables.blocks.contains(block) && block.revision != 0)
-        {
+        let is_known = |block: &&Block| {
+            let known = self.tables.block(block.home);
+            known.is_some_and(|known| (known.owner, known.revision) == (block.owner, block.revision))
+        };
+        for block in blocks.iter().filter(|block| block.revision != 0 && !is_known(block)) {
             let (home, owner) = (self.node_name(block.home), self.node_name(block.owner));
             tracing::warn!("the NAT pool of {home} is with {owner}, revision {}", block.revision);
         }

@@ -4,6 +4,7 @@
 //!
 //! A block that another gateway had meanwhile is *purged* before it is held again: a piece of the table at a time.
 
+use crate::other::OTHER;
 use crate::session::{Seconds, SessionIndex, UNTRANSLATED};
 use crate::table::Nat;
 use packet::Addr;
@@ -79,6 +80,9 @@ impl Nat {
 
     /// The block that a session's external address is in; `None` where the client keeps its own address.
     pub fn block_of_session(&self, index: SessionIndex) -> Option<usize> {
+        if index.0 >= OTHER {
+            return self.block_of(self.any_session(index)?.external);
+        }
         let session = self.sessions.get(index.index()).filter(|session| session.external != UNTRANSLATED)?;
         Some(self.blocks.of(session.external))
     }
@@ -88,9 +92,7 @@ impl Nat {
         if let Some(place) = self.blocks.purging.get_mut(block) {
             *place = Some(0);
             self.blocks.stored[block] = false;
-            if block == 0 {
-                self.clear_others();
-            }
+            self.clear_others(block);
         }
     }
 

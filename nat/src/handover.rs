@@ -1,11 +1,12 @@
 //! Sessions that move from one gateway to another while both live: the one that leaves goes through its table and is told what
 //! was made meanwhile; the other one stores what it hears, in a block that it does not hold yet.
 
+use crate::other::OTHER;
 use crate::session::{Expiry, Key, NewSession, Seconds, SessionIndex, SessionView};
 use crate::share::{PROTOCOLS, space_of};
 use crate::state::State;
 use crate::table::Nat;
-use packet::transport::{ICMP, ICMPV6};
+use packet::transport::{ICMP, ICMPV6, is_common};
 use packet::{Addr, Reason};
 
 /// Sessions that are remembered as made since the table was gone through.
@@ -68,10 +69,14 @@ impl Nat {
 
     /// The first session at a place of the table or behind it, of so many places, and where to go on; `None` at the end.
     pub fn session_from(&self, from: u32, places: u32) -> (Option<SessionIndex>, Option<u32>) {
+        if from >= OTHER {
+            return self.others.session_from(from, places);
+        }
         let end = from.saturating_add(places).min(self.used);
         let found = (from..end).find(|at| self.sessions[*at as usize].is_live());
         let next = found.map_or(end, |at| at + 1);
-        (found.map(SessionIndex), (next < self.used).then_some(next))
+        let others = (self.others_len() > 0).then_some(OTHER);
+        (found.map(SessionIndex), if next < self.used { Some(next) } else { others })
     }
 
     /// Stores a session that another gateway has, which still translates it. It lives on only if packets come: of TCP, as long
@@ -85,6 +90,10 @@ impl Nat {
         let block = self.blocks.of(place);
         if self.is_held(block) {
             return Err(Reason::NatNotHolder);
+        }
+        if !is_common(new.protocol) {
+            self.blocks.store(block);
+            return self.store_other(now, key, new, at);
         }
         let protocol = match new.protocol {
             ICMPV6 if new.origin.is_v4() => ICMP,

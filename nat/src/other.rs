@@ -11,6 +11,8 @@
 //! ports) is not taken: the client's own is tried first, then the others. Its reply has to reach the worker that has the
 //! session, so these addresses are dealt out to the workers in turn.
 
+use crate::blocks::BLOCKS;
+use crate::handover::Elsewhere;
 use crate::session::{Expiry, Key, NewSession, Seconds, SessionIndex, SessionView, Tag};
 use crate::share::{PORT_MIN, PROTOCOLS};
 use crate::state::State;
@@ -28,7 +30,7 @@ use std::hash::BuildHasher;
 /// Seconds that a session lives without traffic. SCTP's own heartbeats come every 30 s (RFC 9260 section 16).
 const IDLE_S: u32 = 300;
 /// Set in the numbers of these sessions; those of the others have 31 bits.
-const OTHER: u32 = 1 << 31;
+pub(crate) const OTHER: u32 = 1 << 31;
 /// Where they stand on a client's account, with ICMP.
 const OTHER_SPACE: usize = PROTOCOLS - 1;
 /// External ports of UDP-Lite, which are dealt out to the workers one by one.
@@ -58,14 +60,23 @@ struct Entry {
     transport: Delta,
 }
 
+/// An external address.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    address: Addr,
+    block: usize,
+    /// Which worker's it is follows from this.
+    number: u16,
+}
+
 /// The sessions of one worker.
 pub(crate) struct Others {
     entries: Box<[Option<Entry>]>,
     inside: HashIndex,
     outside: HashIndex,
     free: Vec<u32>,
-    /// External addresses with their places among those of their IP version.
-    pool: Vec<(Addr, u16)>,
+    /// External addresses with their places among those of their block and IP version.
+    pool: Vec<Place>,
     worker: u16,
     workers: u16,
     hasher: FixedState,
@@ -75,14 +86,22 @@ pub(crate) struct Others {
 
 impl Others {
     /// Room for `capacity` sessions.
-    pub(crate) fn new(capacity: usize, pool: &[Addr], worker: u16, workers: u16, seed: u64) -> Others {
-        let mut places = [0u16; 2];
-        let mut place = |address: &Addr| {
-            let next = &mut places[address.is_v4() as usize];
-            *next += 1;
-            (*address, *next - 1)
-        };
-        let mut pool: Vec<_> = pool.iter().map(&mut place).collect();
+    pub(crate) fn new(
+        capacity: usize,
+        pools: [&[Addr]; BLOCKS],
+        worker: u16,
+        workers: u16,
+        seed: u64,
+    ) -> Others {
+        let mut pool = Vec::new();
+        for (block, addresses) in pools.into_iter().enumerate() {
+            let mut numbers = [0u16; 2];
+            pool.extend(addresses.iter().map(|address| {
+                let next = &mut numbers[address.is_v4() as usize];
+                *next += 1;
+                Place { address: *address, block, number: *next - 1 }
+            }));
+        }
         pool.sort_unstable();
         Others {
             entries: vec![None; capacity].into_boxed_slice(),
@@ -111,7 +130,12 @@ impl Others {
 
     /// An external address and port from which this origin is not spoken to yet. `paired` is the client's address for
     /// protocols with ports.
-    fn choose(&mut self, key: &Key, new: &NewSession, paired: Addr) -> Result<Outside, Reason> {
+    fn choose(
+        &mut self,
+        key: &Key,
+        new: &NewSession,
+        (block, paired): (usize, Addr),
+    ) -> Result<Outside, Reason> {
         let NewSession { protocol, origin, origin_port, .. } = *new;
         let ports = has_ports(protocol);
         let outside = |external, external_port| Outside {
@@ -136,7 +160,9 @@ impl Others {
         }
         let version = key.client.is_v4();
         let (worker, workers) = (self.worker, self.workers);
-        let own = |(address, place): &&(Addr, u16)| address.is_v4() == version && place % workers == worker;
+        let own = |place: &&Place| {
+            place.block == block && place.address.is_v4() == version && place.number % workers == worker
+        };
         let count = self.pool.iter().filter(own).count();
         if count == 0 {
             return Err(Reason::NatNoPool);
@@ -144,7 +170,7 @@ impl Others {
         let port = if ports { key.port } else { 0 };
         let start = (self.hasher.hash_one(key.client) as usize) % count;
         let turn = self.pool.iter().filter(own).cycle().skip(start).take(count);
-        let mut turn = turn.map(|(address, _)| outside(*address, port));
+        let mut turn = turn.map(|place| outside(place.address, port));
         turn.find(|one| self.find_outside(one).is_none()).ok_or(Reason::NatPortsExhausted)
     }
 
@@ -175,6 +201,16 @@ impl Others {
         self.entries[at].is_some_and(|entry| entry.until.is_due(now)).then_some(at as u32)
     }
 
+    /// The first session at a place or behind it, and where to go on; both as [`Nat::session_from`] has them.
+    pub(crate) fn session_from(&self, from: u32, places: u32) -> (Option<SessionIndex>, Option<u32>) {
+        let from = from.saturating_sub(OTHER) as usize;
+        let end = from.saturating_add(places as usize).min(self.entries.len());
+        let found = (from..end).find(|at| self.entries[*at].is_some());
+        let next = found.map_or(end, |at| at + 1);
+        let numbered = |at: usize| OTHER | at as u32;
+        (found.map(numbered).map(SessionIndex), (next < self.entries.len()).then(|| numbered(next)))
+    }
+
     fn entry(&self, session: SessionIndex) -> Option<&Entry> {
         self.entries.get(session.0.checked_sub(OTHER)? as usize)?.as_ref()
     }
@@ -202,6 +238,15 @@ impl Others {
             expiry: entry.until,
         })
     }
+}
+
+/// Which outside a session is to have.
+#[derive(Clone, Copy)]
+enum Wanted {
+    /// One that is free, with an address of this block.
+    AnyOf(usize),
+    /// This one.
+    This(Outside),
 }
 
 fn has_ports(protocol: u8) -> bool {
@@ -239,18 +284,67 @@ impl Nat {
         self.others.find(key).map(|at| SessionIndex(OTHER | at))
     }
 
-    /// Makes a session of a protocol that is not common; see [`Nat::create`].
+    /// Makes a session of a protocol that is not common, with an address of this block; see [`Nat::create_in`].
     ///
     /// # Errors
-    /// [`Reason::NoOrigin`], [`Reason::NatNoPool`], also where this worker has no address of its own,
+    /// [`Reason::NatNotHolder`], [`Reason::NoOrigin`], [`Reason::NatNoPool`], also where this worker has no address of its own,
     /// [`Reason::NatPortsExhausted`] where the origin is spoken to from all of them, [`Reason::NatTableFull`],
     /// [`Reason::NatClientLimit`], [`Reason::NatClientRate`].
-    pub fn create_other(&mut self, now: Seconds, key: Key, new: NewSession) -> Result<SessionIndex, Reason> {
+    pub fn create_other(
+        &mut self,
+        now: Seconds,
+        key: Key,
+        new: NewSession,
+        block: usize,
+    ) -> Result<SessionIndex, Reason> {
         if let Some(session) = self.find_other(&key) {
             return Ok(session);
         }
+        if !self.is_held(block) {
+            return Err(Reason::NatNotHolder);
+        }
+        self.tell_other(now, key, new, Wanted::AnyOf(block))
+    }
+
+    /// Stores a session of a protocol that is not common; see [`Nat::store`].
+    pub(crate) fn store_other(
+        &mut self,
+        now: Seconds,
+        key: Key,
+        new: NewSession,
+        at: Elsewhere,
+    ) -> Result<(), Reason> {
+        let outside = Outside {
+            external: at.external,
+            origin: new.origin,
+            external_port: at.port,
+            origin_port: if has_ports(new.protocol) { new.origin_port } else { 0 },
+            protocol: new.protocol,
+        };
+        if let Some(known) = self.others.find(&key) {
+            match &mut self.others.entries[known as usize] {
+                Some(entry) if entry.outside == outside => {
+                    entry.until = Expiry::new(now, IDLE_S, State::UDP);
+                    return Ok(());
+                }
+                _ => self.remove_other(known),
+            }
+        }
+        if let Some(stale) = self.others.find_outside(&outside) {
+            self.remove_other(stale);
+        }
+        self.tell_other(now, key, new, Wanted::This(outside)).map(|_| ())
+    }
+
+    fn tell_other(
+        &mut self,
+        now: Seconds,
+        key: Key,
+        new: NewSession,
+        wanted: Wanted,
+    ) -> Result<SessionIndex, Reason> {
         let (client, protocol) = (key.client, new.protocol);
-        let made = self.make_other(now, key, new);
+        let made = self.make_other(now, key, new, wanted);
         match made {
             Ok(session) => self.tell_created(now, session),
             Err(reason) => self.tell_refused(now, client, protocol, reason),
@@ -258,22 +352,24 @@ impl Nat {
         made
     }
 
-    fn make_other(&mut self, now: Seconds, key: Key, new: NewSession) -> Result<SessionIndex, Reason> {
-        // Their addresses are this gateway's own.
-        if !self.is_held(0) {
-            return Err(Reason::NatNotHolder);
-        }
+    fn make_other(
+        &mut self,
+        now: Seconds,
+        key: Key,
+        new: NewSession,
+        wanted: Wanted,
+    ) -> Result<SessionIndex, Reason> {
         let (vip, origin) = (new.vip, new.origin);
         if is_common(new.protocol) || [origin, vip].iter().any(|one| one.is_v4() != key.client.is_v4()) {
             return Err(Reason::NoOrigin);
         }
-        let paired = self.paired_address(key.client).ok_or(Reason::NatNoPool)?;
         let hash = self.hash_address(key.client);
-        let account = self.accounts.open(now, hash, key.client, OTHER_SPACE, true)?;
+        let is_new = matches!(wanted, Wanted::AnyOf(_));
+        let account = self.accounts.open(now, hash, key.client, OTHER_SPACE, is_new)?;
         let is_large = self.accounts.sessions(account) > self.rules.few;
         let has_port = new.protocol == UDP_LITE;
         let made = match has_port.then(|| self.accounts.take_port(account)).transpose() {
-            Ok(_) => self.place_other(now, key, &new, paired, is_large).inspect_err(|_| {
+            Ok(_) => self.place_other(now, key, &new, wanted, is_large).inspect_err(|_| {
                 if has_port {
                     self.accounts.give_port(hash, key.client);
                 }
@@ -289,17 +385,24 @@ impl Nat {
         now: Seconds,
         key: Key,
         new: &NewSession,
-        paired: Addr,
+        wanted: Wanted,
         is_large: bool,
     ) -> Result<SessionIndex, Reason> {
         let (vip, origin) = (new.vip, new.origin);
+        let paired = match wanted {
+            Wanted::AnyOf(block) => self.paired_address(key.client, block).ok_or(Reason::NatNoPool)?,
+            Wanted::This(outside) => outside.external,
+        };
         let others = &mut self.others;
         let at = *others.free.last().ok_or(Reason::NatTableFull)?;
         let reserved = others.entries.len() * self.rules.reserve_percent as usize / 100;
         if is_large && others.free.len() <= reserved {
             return Err(Reason::NatTableFull);
         }
-        let outside = others.choose(&key, new, paired)?;
+        let outside = match wanted {
+            Wanted::AnyOf(block) => others.choose(&key, new, (block, paired))?,
+            Wanted::This(outside) => outside,
+        };
         let addresses = addresses_delta((key.client, vip), (outside.external, origin));
         let ports =
             Delta::between(add(key.port, new.vip_port), add(outside.external_port, outside.origin_port));
@@ -330,8 +433,17 @@ impl Nat {
     }
 
     /// Forgets all sessions of other protocols.
-    pub(crate) fn clear_others(&mut self) {
-        (0..self.others.entries.len() as u32).for_each(|at| self.remove_other(at));
+    /// Forgets those of a block.
+    pub(crate) fn clear_others(&mut self, block: usize) {
+        if self.others_len() == 0 {
+            return;
+        }
+        for at in 0..self.others.entries.len() {
+            let external = self.others.entries[at].map(|entry| entry.outside.external);
+            if external.is_some_and(|external| self.block_of(external) == Some(block)) {
+                self.remove_other(at as u32);
+            }
+        }
     }
 
     /// The session of a packet from the origin's side, of a protocol that is not common: its addresses, its ports
@@ -356,8 +468,8 @@ impl Nat {
         if protocol == UDP_LITE {
             return port.checked_sub(PORT_MIN)?.checked_rem(*workers);
         }
-        let at = pool.binary_search_by_key(&external, |(address, _)| *address).ok()?;
-        pool.get(at)?.1.checked_rem(*workers)
+        let at = pool.binary_search_by_key(&external, |place| place.address).ok()?;
+        pool.get(at)?.number.checked_rem(*workers)
     }
 
     /// As [`Nat::session`] for sessions of all protocols.

@@ -115,7 +115,7 @@ impl Flow {
             tag: Tag(3),
             filtering: Filtering::default(),
         };
-        nat.create_other(NOW, key, new)
+        nat.create_other(NOW, key, new, 0)
     }
 }
 

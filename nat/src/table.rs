@@ -86,7 +86,7 @@ impl Nat {
     fn of(config: &Config, blocks: Blocks) -> Result<Nat, InvalidConfig> {
         config.validate()?;
         let pool = config.distinct_pool();
-        let own = pool.get(..blocks.peers_from as usize).unwrap_or_default();
+        let (own, peers) = pool.split_at_checked(blocks.peers_from as usize).unwrap_or_default();
         let fresh = if blocks.is_paired { Made::with_room() } else { Made::default() };
         let share = Share::new(config.worker, config.workers);
         Ok(Nat {
@@ -105,7 +105,7 @@ impl Nat {
             lifetimes: Lifetimes::new(&config.timeouts),
             others: Others::new(
                 config.sessions_max.min(OTHERS_MAX),
-                own,
+                [own, peers],
                 config.worker,
                 config.workers,
                 config.seed,
@@ -128,9 +128,9 @@ impl Nat {
     }
 
     /// The external address of a client, for protocols with ports.
-    pub(crate) fn paired_address(&self, client: Addr) -> Option<Addr> {
+    pub(crate) fn paired_address(&self, client: Addr, block: usize) -> Option<Addr> {
         let version = if client.is_v4() { IpVersion::V4 } else { IpVersion::V6 };
-        let place = self.reverse.choose(self.pair_hash(client), version, 0)?;
+        let place = self.reverse.choose(self.pair_hash(client), version, block)?;
         Some(self.reverse.address(place))
     }
 

@@ -195,7 +195,7 @@ fn create_other(
 ) -> Result<SessionIndex, Reason> {
     let port = if protocol == GRE { 0 } else { port };
     let flow = Flow::new(version, protocol, client, port);
-    nat.create_other(NOW, flow.key(), flow.new_session())
+    nat.create_other(NOW, flow.key(), flow.new_session(), 0)
 }
 
 #[test]

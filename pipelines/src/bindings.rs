@@ -96,10 +96,13 @@ pub fn take<P: BufPool>(flows: &mut FlowTable, mut nat: Option<&mut Nat>, contex
             },
             RecordKind::Binding | RecordKind::Refusal => remember(&told, flows, context.tables),
             _ if !context.tables.is_partner(told.from) => Err(Reason::OverlayInnerSource),
-            RecordKind::Stored | RecordKind::NotStored => match context.handover.answered(&told.record) {
-                true => Ok(()),
-                false => Err(Reason::NatNoSession),
-            },
+            RecordKind::Stored | RecordKind::NotStored => {
+                let may_end = context.tables.partner.is_some_and(|partner| partner.may_say(told.sealed));
+                match context.handover.answered(&told.record, may_end) {
+                    true => Ok(()),
+                    false => Err(Reason::NatNoSession),
+                }
+            }
             RecordKind::Session | RecordKind::Whole => match &mut nat {
                 Some(nat) => gateway::store(&told, nat, context),
                 None => Err(Reason::WrongRole),

@@ -53,9 +53,8 @@ impl<B> Detour<B> {
     }
 
     fn is_first_ready(&self, tables: &Tables, leases: &Leases) -> bool {
-        let is_ready = |packet: &Detoured<B>| {
-            !leases.is_leaving(packet.block) || may_go(packet.block, tables, leases)
-        };
+        let is_ready =
+            |packet: &Detoured<B>| !leases.is_leaving(packet.block) || may_go(packet.block, tables, leases);
         self.waiting.front().is_some_and(is_ready)
     }
 

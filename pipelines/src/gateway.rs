@@ -16,7 +16,9 @@ use crate::fragments;
 use crate::leases::{AWAIT_NS, INSTALL_NS, Leases, SETTLE_NS};
 use crate::mss;
 use crate::tables::{Application, Flight, Origin, Services, Tables};
-use nat::{Elsewhere, Guess, Key, Nat, NewSession, Quote, ReverseSlot, Seconds, ServiceId, SessionIndex, Tag};
+use nat::{
+    Elsewhere, Guess, Key, Nat, NewSession, Quote, ReverseSlot, Seconds, ServiceId, SessionIndex, Tag,
+};
 use overlay::topology::NodeId;
 use overlay::wire::{Record, RecordKind};
 use packet::icmp::Kind;
@@ -86,7 +88,9 @@ fn may_speak(services: Services, edge: NodeId, epoch: u8) -> Result<(), Reason> 
 #[inline(always)]
 fn may_pass_on(services: Services, from: NodeId, epoch: u8, tables: &Tables) -> Result<(), Reason> {
     match may_speak(services, from, epoch) {
-        Err(Reason::OverlayInnerSource) if tables.is_partner(from) => may_speak(services, services.node, epoch),
+        Err(Reason::OverlayInnerSource) if tables.is_partner(from) => {
+            may_speak(services, services.node, epoch)
+        }
         other => other,
     }
 }
@@ -422,10 +426,11 @@ fn block_of_request<H: Headers>(
         return None;
     }
     let is_plain = packet.fragment() == Fragment::No && packet.icmp_kind() != Kind::Error;
-    if is_plain && !packet.is_common() {
-        return Some(0);
-    }
-    let session = if is_plain { nat.find(entry.hash, &entry.key()) } else { None };
+    let session = match (is_plain, packet.is_common()) {
+        (true, true) => nat.find(entry.hash, &entry.key()),
+        (true, false) => nat.find_other(&entry.key()),
+        _ => None,
+    };
     if let Some(session) = session {
         return nat.block_of_session(session);
     }
@@ -489,6 +494,7 @@ pub fn store<P: BufPool>(told: &Told, nat: &mut Nat, context: &mut Context<P>) -
     }
     let made = match record.kind {
         RecordKind::Session => store_session(told, nat, context),
+        _ if !partner.may_say(sealed) => return Err(Reason::OverlayUnsealed),
         _ => {
             context.leases.note_whole(block, record.revision);
             Ok(())

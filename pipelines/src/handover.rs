@@ -108,11 +108,12 @@ impl Handover {
         self.blocks.map(|block| if block.is_whole { block.revision } else { 0 })
     }
 
-    /// Takes the other gateway's answer; says whether it was awaited.
-    pub fn answered(&mut self, record: &Record) -> bool {
+    /// Takes the other gateway's answer; says whether it was awaited. `may_end` is whether it may be about the end.
+    pub fn answered(&mut self, record: &Record, may_end: bool) -> bool {
         if let Some(block) = record.number.checked_sub(WHOLE) {
             let block = self.blocks.get_mut(usize::from(block));
-            let block = block.filter(|block| block.end_told_ns.is_some() && block.revision == record.revision);
+            let is_it = |block: &&mut Block| block.end_told_ns.is_some() && block.revision == record.revision;
+            let block = block.filter(|block| may_end && is_it(block));
             return block.map(|block| block.is_whole = true).is_some();
         }
         let place = self.sent.get_mut(usize::from(record.number));
@@ -177,7 +178,7 @@ impl<P: BufPool> Context<'_, P> {
 
     /// Tells of one; says whether there was something to tell.
     fn tell_session(&mut self, place: usize, session: SessionIndex, partner: &Partner, nat: &Nat) -> bool {
-        let Some(view) = nat.session(session) else { return false };
+        let Some(view) = nat.any_session(session) else { return false };
         let Some(block) = nat.block_of(view.external) else { return false };
         let revision = self.handover.blocks.get(block).map_or(0, |block| block.revision);
         let home = self.leases.homes().and_then(|homes| homes.get(block).copied());

@@ -12,6 +12,7 @@ use packet::{Addr, Mac, PacketBuf, Reason};
 use pipelines::leases::Lease;
 use pipelines::tables::{Block, Dead, Hops, Input, Mtus};
 use pipelines::{Burst, Forwarder, Output, PortIndex, Setup, Tables, WorkerCounters};
+use proptest::prelude::*;
 use std::sync::Arc;
 
 /// The other gateway.
@@ -82,6 +83,8 @@ struct Pair {
     now_ns: u64,
     /// Nodes that are dead: what is sent to them is lost.
     dead: Vec<usize>,
+    /// Frames lost between the gateways, percent, and what decides which.
+    loss: (u64, u64),
 }
 
 impl Pair {
@@ -130,8 +133,14 @@ impl Pair {
             let forwarder = Forwarder::new(&setup, tables, counters.clone()).unwrap();
             nodes.push(One { forwarder, counters, out: Output::default() });
         }
-        let mut pair =
-            Pair { topology, nodes, pool: HeapPool::new(512), now_ns: 1000 * SECOND, dead: vec![] };
+        let mut pair = Pair {
+            topology,
+            nodes,
+            pool: HeapPool::new(512),
+            now_ns: 1000 * SECOND,
+            dead: vec![],
+            loss: (0, 1),
+        };
         pair.lease(GATEWAY, [1, 0]);
         pair.lease(SECOND_GATEWAY, [1, 0]);
         // Past the time in which bindings of an earlier tenure are awaited.
@@ -143,12 +152,11 @@ impl Pair {
     /// Gives a gateway leases of its own pool and its peer's, of these revisions; 0 for none.
     fn lease(&mut self, gateway: usize, revisions: [u64; 2]) {
         let until_ns = self.now_ns + SECOND;
-        let lease =
-            |revision| Lease {
-                revision,
-                until_ns: if revision == 0 { 0 } else { until_ns },
-                ..Lease::default()
-            };
+        let lease = |revision| Lease {
+            revision,
+            until_ns: if revision == 0 { 0 } else { until_ns },
+            ..Lease::default()
+        };
         self.nodes[gateway].forwarder.set_leases(self.now_ns, revisions.map(lease));
         self.nodes[gateway].forwarder.sweep(self.now_ns);
     }
@@ -197,12 +205,21 @@ impl Pair {
         self.drain(node)
     }
 
+    fn loses(&mut self) -> bool {
+        let (percent, random) = &mut self.loss;
+        *random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (*random >> 33) % 100 < *percent
+    }
+
     /// Passes frames on through the underlay until they leave it.
     fn run(&mut self, frames: Vec<Sent>) -> Vec<Sent> {
         let mut left = Vec::new();
         let mut queue = std::collections::VecDeque::from(frames);
         while let Some((node, port, frame)) = queue.pop_front() {
             if port == UNDERLAY && frame[4] < 5 {
+                if is_between_gateways(node, frame[4] as usize) && self.loses() {
+                    continue;
+                }
                 queue.extend(self.give(frame[4] as usize, UNDERLAY, &frame));
             } else {
                 left.push((node, port, frame));
@@ -262,6 +279,10 @@ impl Pair {
         self.send(client, port, ACK).unwrap();
         seen
     }
+}
+
+fn is_between_gateways(from: usize, to: usize) -> bool {
+    [(GATEWAY, SECOND_GATEWAY), (SECOND_GATEWAY, GATEWAY)].contains(&(from, to))
 }
 
 /// The same TCP packet with other flags.
@@ -484,6 +505,9 @@ fn a_gateway_takes_back_only_what_it_may() {
         ("a virtual IP that nobody has", src, addr("203.0.113.99"), good, 1),
         ("a client that is the node itself", addr("10.9.0.1"), vip, good, 1),
         ("another kind", src, vip, Record { kind: RecordKind::Binding, ..good }, 1),
+        ("a session that an edge tells of", src, vip, Record { kind: RecordKind::Session, ..good }, 1),
+        ("an end that an edge tells of", src, vip, Record { kind: RecordKind::Whole, ..good }, 1),
+        ("an answer that nobody awaits", src, vip, Record { kind: RecordKind::Stored, ..good }, 1),
         ("an edge that does not hold the virtual IP", src, vip, good, 3),
     ] {
         assert!(!smuggle(&mut pair, from, to, &bad, source), "{what}");
@@ -672,8 +696,11 @@ fn a_block_moves_and_not_a_packet_is_lost() {
     assert!(gateway == SECOND_GATEWAY && is_it(&again, &udp));
     assert_eq!(pair.roles(GATEWAY).passed_on.get(), passed_on);
     for node in [EDGE, GATEWAY, SECOND_GATEWAY] {
-        let dropped: Vec<_> =
-            Reason::ALL.iter().filter(|reason| pair.dropped(node, **reason) > 0).map(|one| one.name()).collect();
+        let dropped: Vec<_> = Reason::ALL
+            .iter()
+            .filter(|reason| pair.dropped(node, **reason) > 0)
+            .map(|one| one.name())
+            .collect();
         assert!(dropped.is_empty() || dropped == ["duplicate"], "{node}: {dropped:?}");
     }
 }
@@ -721,4 +748,54 @@ fn records_that_are_lost_are_sent_again() {
     pair.dead.pop();
     pair.idle(10);
     assert_eq!(pair.nodes[GATEWAY].forwarder.whole(), [1, 0]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    /// Loss between the gateways makes a move longer; it changes nobody's address, and no two translate at once.
+    #[test]
+    fn a_move_over_a_wire_that_loses_keeps_every_binding(
+        before in 0u16..400, meanwhile in proptest::collection::vec(0u8..5, 0..60), percent in 0u64..50, random: u64,
+    ) {
+        let mut pair = Pair::new();
+        let client = pair.client();
+        let mut opened: Vec<_> = (0..before).map(|port| pair.open(&client, 5000 + port)).collect();
+        pair.loss = (percent, random | 1);
+        pair.begin_move();
+        let translates = |pair: &Pair| [GATEWAY, SECOND_GATEWAY].map(|gateway| {
+            let nat = pair.nodes[gateway].forwarder.nat().unwrap();
+            nat.is_held(usize::from(gateway == SECOND_GATEWAY))
+        });
+        let mut turns = meanwhile.into_iter();
+        for _ in 0..2000 {
+            match turns.next() {
+                Some(0) => opened.push(pair.open(&client, 5000 + opened.len() as u16)),
+                Some(1) if !opened.is_empty() => {
+                    let (_, seen) = pair.send(&client, 5000, ACK).unwrap();
+                    prop_assert!(is_it(&seen, &opened[0]));
+                }
+                None if pair.nodes[GATEWAY].forwarder.copied()[0] == 1 => break,
+                _ => drop(pair.idle(1)),
+            }
+            prop_assert_eq!(translates(&pair), [true, false]);
+        }
+        prop_assert_eq!(pair.nodes[GATEWAY].forwarder.copied(), [1, 0]);
+        pair.stop_translating();
+        prop_assert_eq!(translates(&pair), [false, false]);
+        for _ in 0..2000 {
+            pair.idle(1);
+            if pair.nodes[GATEWAY].forwarder.whole()[0] == 1 {
+                break;
+            }
+        }
+        prop_assert_eq!(pair.nodes[GATEWAY].forwarder.whole(), [1, 0]);
+        pair.end_move();
+        prop_assert_eq!(translates(&pair), [false, true]);
+        pair.tell(&[EDGE], &[Block { revision: 2, ..blocks([5, 5], 0)[0] }, blocks([5, 5], 1)[1]]);
+        for (port, seen) in (5000..).zip(&opened) {
+            let (gateway, again) = pair.send(&client, port, ACK).unwrap();
+            prop_assert!(gateway == SECOND_GATEWAY && is_it(&again, seen), "{port}: {again:?}");
+        }
+    }
 }

@@ -49,7 +49,6 @@ pub enum RecordKind {
     NotStored = 7,
 }
 
-
 /// A binding record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record {

@@ -6,7 +6,9 @@
 //! client's fragments all come on its stream's worker, which has its sessions. An origin's come on whichever the NIC
 //! chose: they meet on the worker that their identification names, and go on together to the one that has the session.
 
-use super::{Reply, Request, To, Way, answer_to_client, new_session, refuse, return_flight, session};
+use super::{
+    Reply, Request, To, Way, answer_to_client, block_for, new_session, refuse, return_flight, session,
+};
 use super::{nat64, prefix};
 use crate::answer::Answer;
 use crate::emit::Context;
@@ -347,7 +349,8 @@ fn any_session<P: BufPool>(
     let key = entry.key();
     let Some(session) = nat.find_other(&key) else {
         let new = new_session(&entry.packet, entry.edge, key.service, context.tables)?;
-        return nat.create_other(Seconds(context.now_s), key, new);
+        let block = if context.leases.is_paired() { block_for(&entry.packet, nat, context)? } else { 0 };
+        return nat.create_other(Seconds(context.now_s), key, new, block);
     };
     any_flight_back(session, nat, context.tables).map(|_| session)
 }

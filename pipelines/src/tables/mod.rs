@@ -262,6 +262,11 @@ impl Partner {
         let [plain, with_seal] = self.flights;
         if sealed { with_seal.or(plain) } else { plain.or(with_seal) }
     }
+
+    /// Whether what is not about a single session may come from it: sealed, where anything is.
+    pub fn may_say(&self, sealed: bool) -> bool {
+        sealed || self.flights[1].is_none()
+    }
 }
 
 /// The snapshot.

@@ -1,11 +1,11 @@
 //! Flights of protocols without a path: one copy, to the next hop that the protocol gives.
 
-use super::{Partner, Tables};
 use super::dead::Dead;
 use super::flight::{Copy, Extension, Flight, V6_MTU_MIN};
 use super::hops::{Hops, NextHops};
 use super::link::Link;
 use super::registry::number;
+use super::{Partner, Tables};
 use overlay::protocol::Protocol;
 use overlay::seal::TAG_LEN;
 use overlay::topology::{self, IpVersion, NodeId, PathId, Seal, Topology};
