@@ -103,6 +103,7 @@ pub fn forwarder(config: &Config, node: &Node, start: Start, worker: u16) -> Set
             pool: pool_addresses(node),
             worker,
             workers,
+            rss: node.rss.clone(),
             rules: rules(&config.local.nat),
             timeouts: nat::Timeouts {
                 tcp_established: timeouts.tcp_established_seconds,

@@ -79,6 +79,7 @@ impl<P: BufPool> Node<P> {
             pool: pool_addresses(&world::nat_pool(capacity)).collect(),
             worker,
             workers,
+            rss: None,
             // All that is claimed is used, by as many clients as there are.
             rules: nat::Rules {
                 clients_max: capacity as usize,

@@ -77,6 +77,7 @@ fn new_nat(sessions: usize, version: IpVersion) -> Nat {
         pool: (0..addresses).map(|number| address(version, 0x0a00_0100 + number)).collect(),
         worker: 0,
         workers: 1,
+        rss: None,
         timeouts: Timeouts::default(),
         // Each session has a client of its own, and all places are used.
         rules: Rules { clients_max: sessions, reserve_percent: 0, quarantine_s: 0, ..Rules::default() },

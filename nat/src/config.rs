@@ -4,6 +4,7 @@ use crate::rules::Rules;
 use crate::session::Expiry;
 use crate::share::{PAIRS, PROTOCOLS};
 use packet::Addr;
+use packet::rss::Rss;
 
 /// What a [`Nat`](crate::Nat) is made from.
 #[derive(Clone, Debug)]
@@ -16,6 +17,8 @@ pub struct Config {
     pub worker: u16,
     /// How many workers share the pool's ports.
     pub workers: u16,
+    /// How the gateway's NIC spreads origins' packets over workers, where that is known: ports are chosen by it.
+    pub rss: Option<Rss>,
     /// How long sessions live without traffic.
     pub timeouts: Timeouts,
     /// What the operator has decided.

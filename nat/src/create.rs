@@ -1,7 +1,7 @@
 //! Making sessions. Whatever is refused, nothing that lives is touched for it (RFC 6888 REQ-11 d), and nothing is left
 //! of the attempt.
 
-use crate::ports::Wish;
+use crate::ports::{Queue, Wish};
 use crate::reverse::ReverseSlot;
 use crate::rules::Filtering;
 use crate::session::{Expiry, Flags, Key, NewSession, Seconds, Session, SessionIndex, UNTRANSLATED};
@@ -9,6 +9,7 @@ use crate::share::{PROTOCOLS, space_of};
 use crate::state::State;
 use crate::table::Nat;
 use crate::translate::deltas;
+use packet::rss::Flow;
 use packet::transport::{ICMP, ICMPV6, TCP};
 use packet::{Addr, IpVersion, Reason};
 
@@ -345,10 +346,18 @@ impl Nat {
         let external = self.reverse.choose(paired, version, block).ok_or(Reason::NatNoPool)?;
         let is_large = self.accounts.ports(account) >= self.rules.few;
         let reserved = self.ports.total() * self.rules.reserve_percent as usize / 100;
-        let wish = Wish {
-            like: (!matches!(new.protocol, ICMP | ICMPV6)).then_some(key.port),
-            leave: if is_large { reserved } else { 0 },
-        };
+        let has_ports = !matches!(new.protocol, ICMP | ICMPV6);
+        // Of its first origin: those that follow share the port, and their replies are handed over.
+        let queue = self.steering.as_ref().filter(|_| has_ports).map(|(rss, worker)| {
+            let external = self.reverse.address(external).to_ip();
+            Queue {
+                rss,
+                flow: Flow::new(&rss.key, new.origin.to_ip(), external, new.origin_port),
+                number: *worker,
+            }
+        });
+        let wish =
+            Wish { like: has_ports.then_some(key.port), leave: if is_large { reserved } else { 0 }, queue };
         self.accounts.take_port(account)?;
         let space = external as usize * PROTOCOLS + space;
         match self.ports.take(now, space, wish) {

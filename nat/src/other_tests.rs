@@ -26,6 +26,7 @@ fn nat(addresses: u16, worker: u16, workers: u16) -> Nat {
         pool,
         worker,
         workers,
+        rss: None,
         timeouts: Timeouts::default(),
         rules: Rules::default(),
         seed: 11,

@@ -18,6 +18,7 @@ use crate::share::{PORT_MIN, Share};
 use chacha20::ChaCha8Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 use packet::Reason;
+use packet::rss::{Flow, Rss};
 
 /// How many ports at a ring's head the next is picked from; they share a few cache lines.
 const CHOICE: u32 = 32;
@@ -45,13 +46,31 @@ struct Ring {
     rested: u32,
 }
 
+/// The queue on which replies are to come in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Queue<'a> {
+    pub rss: &'a Rss,
+    /// Replies, but for their destination's port.
+    pub flow: Flow,
+    pub number: u16,
+}
+
+impl Queue<'_> {
+    /// Whether the NIC puts those to a port there.
+    fn takes(&self, port: u16) -> bool {
+        self.rss.queue_of(self.flow.hash(port)) == self.number
+    }
+}
+
 /// What a port is wanted for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Wish {
+pub(crate) struct Wish<'a> {
     /// The port that the client has; `None` for identifiers, which have no classes.
     pub like: Option<u16>,
     /// Free ports that must be left over.
     pub leave: usize,
+    /// Where its replies are to come in; another port will do if there is none.
+    pub queue: Option<Queue<'a>>,
 }
 
 /// The free ports of all spaces.
@@ -113,14 +132,14 @@ impl Ports {
             None => [high, low],
         };
         for class in classes.into_iter().flatten().filter(|class| *class < CLASSES) {
-            if let Some(port) = self.take_of(now, space, class) {
+            if let Some(port) = self.take_of(now, space, class, wish.queue) {
                 return Ok(port);
             }
         }
         Err(Reason::NatPortsExhausted)
     }
 
-    fn take_of(&mut self, now: Seconds, space: usize, class: usize) -> Option<u16> {
+    fn take_of(&mut self, now: Seconds, space: usize, class: usize, queue: Option<Queue>) -> Option<u16> {
         self.wake(now, space, class);
         let (ring, places) = self.ring(space, class);
         if ring.rested == 0 {
@@ -131,8 +150,15 @@ impl Ports {
         ring.head = wrap(head + 1, len);
         ring.free -= 1;
         ring.rested -= 1;
-        let choice = below(&mut self.random, rested.min(CHOICE));
+        // As many to choose from as if every port would do.
+        let queues = queue.map_or(1, |queue| u32::from(queue.rss.queues));
+        let among = rested.min(CHOICE.saturating_mul(queues));
+        let start = below(&mut self.random, among);
         let (_, places) = self.ring(space, class);
+        let mut steps = (start..among).chain(0..start);
+        let fits =
+            |step: &u32| queue.is_none_or(|queue| queue.takes(places[wrap(head + step, len) as usize].port));
+        let choice = steps.find(fits).unwrap_or(start);
         places.swap(head as usize, wrap(head + choice, len) as usize);
         Some(places[head as usize].port)
     }
@@ -246,12 +272,12 @@ mod tests {
     use std::collections::HashSet;
 
     const NOW: Seconds = Seconds(1000);
-    const HIGH_PORT: Wish = Wish { like: Some(5000), leave: 0 };
+    const HIGH_PORT: Wish<'static> = Wish { like: Some(5000), leave: 0, queue: None };
 
     #[test]
     fn all_ports_come_out_once_and_freed_ports_rest() {
         let mut ports = Ports::new(Share::new(1, 4), 2, 7, 120, true);
-        let low = Wish { like: Some(80), leave: 0 };
+        let low = Wish { like: Some(80), leave: 0, queue: None };
         let all: HashSet<_> = (0..ports.total()).map(|_| ports.take(NOW, 1, low).unwrap()).collect();
         assert_eq!(all.len(), ports.total());
         assert!(all.iter().all(|port| owner(UDP, *port, 4) == Some(1)));
@@ -294,7 +320,7 @@ mod tests {
         assert!(!ports.take_this(0, 0) && !ports.take_this(0, share.port(0) ^ 2));
         assert_eq!(ports.free(0), ports.total() - taken.len());
         let later = Seconds(NOW.0 + 1000);
-        while let Ok(port) = ports.take(later, 0, Wish { like: Some(80), leave: 0 }) {
+        while let Ok(port) = ports.take(later, 0, Wish { like: Some(80), leave: 0, queue: None }) {
             assert!(taken.insert(port), "{port} came twice");
         }
         assert_eq!(taken.len(), ports.total());
@@ -304,7 +330,7 @@ mod tests {
     fn some_are_left_for_those_who_have_few() {
         let mut ports = Ports::new(Share::new(0, 1000), 1, 1, 0, false);
         let leave = ports.total() - 3;
-        let wish = Wish { like: Some(5000), leave };
+        let wish = Wish { like: Some(5000), leave, queue: None };
         assert_eq!((0..10).filter(|_| ports.take(NOW, 0, wish).is_ok()).count(), 3);
         assert!(ports.take(NOW, 0, HIGH_PORT).is_ok());
     }

@@ -17,6 +17,7 @@ use crate::state::Lifetimes;
 use crate::wheel::Wheel;
 use foldhash::SharedSeed;
 use packet::index::HashIndex;
+use packet::rss::Rss;
 use packet::transport::{ICMP, ICMPV6, TCP, UDP};
 use packet::{Addr, IpVersion};
 
@@ -33,6 +34,8 @@ pub struct Nat {
     pub(crate) rules: Rules,
     /// Sessions that only clients with few of them may have.
     pub(crate) reserved: usize,
+    /// How replies are spread over workers, with this one's number; `None` where that is not known, or there is one.
+    pub(crate) steering: Option<(Rss, u16)>,
     /// Sessions of one mapping.
     pub(crate) rings: Rings,
     /// First sessions by mapping, further ones by peer; see [`crate::mapping`].
@@ -111,6 +114,7 @@ impl Nat {
                 config.seed,
             ),
             rules: config.rules,
+            steering: config.rss.clone().filter(|rss| rss.queues > 1).map(|rss| (rss, config.worker)),
             reserved: config.sessions_max / 100 * config.rules.reserve_percent as usize,
             rings: Rings::new(config.sessions_max),
             mapped: HashIndex::new(config.sessions_max),

@@ -1,5 +1,5 @@
 //! A block's sessions move from one gateway to another: what the second one stores is what the first one had.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is a failed test")]
 
 mod common;
 

@@ -5,6 +5,7 @@ mod common;
 
 use common::*;
 use packet::ip::parse;
+use packet::rss::Rss;
 use packet::transport::{TCP, UDP};
 use packet::{Addr, IpVersion, Reason};
 use proa_nat::*;
@@ -40,6 +41,11 @@ struct Entry {
 /// Nothing is kept back from anybody, and ports do not rest.
 fn all_at_once() -> Rules {
     Rules { reserve_percent: 0, quarantine_s: 0, ..Rules::default() }
+}
+
+/// Room for a few thousand sessions.
+fn roomy() -> Config {
+    Config { sessions_max: 4000, rules: all_at_once(), ..config() }
 }
 
 fn lifetime(protocol: u8) -> u32 {
@@ -315,4 +321,39 @@ fn lists_go_on_where_they_ended() {
     let index = Flow::new(IpVersion::V4, UDP, 3, 1).find(&nat).unwrap();
     nat.set_tag(index, Tag(77));
     assert_eq!((nat.tag(index), nat.session(index).unwrap().tag), (Tag(77), Tag(77)));
+}
+
+/// Where replies come in is known of a NIC whose hash is: the worker that has the session gets them, and nothing is handed over.
+#[test]
+fn ports_are_chosen_by_the_queue_of_their_replies() {
+    let rss =
+        Rss { key: (0..40).map(|byte: u8| byte.wrapping_mul(37) ^ 0x6d).collect(), queues: 4, table: 128 };
+    for worker in 0..4 {
+        let mut ports = HashSet::new();
+        let config = Config { worker, workers: 4, rss: Some(rss.clone()), seed: 5, ..roomy() };
+        let mut nat = Nat::new(&config).unwrap();
+        for number in 0..2000u16 {
+            let version = if number % 2 == 0 { IpVersion::V4 } else { IpVersion::V6 };
+            let protocol = if number % 3 == 0 { UDP } else { TCP };
+            let flow = Flow::new(version, protocol, number / 20, 2000 + number);
+            let session = flow.create(&mut nat).unwrap();
+            let view = nat.session(session).unwrap();
+            let (origin, external) = (view.origin.to_ip(), view.external.to_ip());
+            let queue = rss.queue(origin, external, view.origin_port, view.external_port);
+            assert_eq!((queue, owner(protocol, view.external_port, 4)), (worker, Some(worker)));
+            assert_eq!(view.external_port % 2, flow.client.1 % 2, "and keeps its parity");
+            ports.insert(view.external_port);
+        }
+        assert!(ports.len() > 1000, "{} ports", ports.len());
+    }
+    // Without it, as many of them come in elsewhere as chance has it.
+    let mut nat = Nat::new(&Config { workers: 4, worker: 1, seed: 5, ..roomy() }).unwrap();
+    let comes_elsewhere = |number: &u16| {
+        let flow = Flow::new(IpVersion::V4, TCP, number / 20, 2000 + number);
+        let session = flow.create(&mut nat).unwrap();
+        let view = nat.session(session).unwrap();
+        let (origin, external) = (view.origin.to_ip(), view.external.to_ip());
+        rss.queue(origin, external, view.origin_port, view.external_port) != 1
+    };
+    assert!((1300..1700).contains(&(0..2000).filter(comes_elsewhere).count()));
 }

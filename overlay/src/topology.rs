@@ -7,6 +7,7 @@ use core::net::IpAddr;
 use core::ops::RangeInclusive;
 use ipnetwork::{IpNetwork, Ipv6Network};
 pub use packet::IpVersion;
+pub use packet::rss::Rss;
 
 use crate::adaptive;
 use crate::auto::Settings;
@@ -177,18 +178,6 @@ pub struct Node {
     pub nat_pool: Vec<RangeInclusive<IpAddr>>,
     /// How its NIC spreads packets over queues, where that is known.
     pub rss: Option<Rss>,
-}
-
-/// Receive-side scaling by the Toeplitz hash over addresses and ports: queue = table\[hash mod entries\],
-/// the table filled round robin.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rss {
-    /// The hash key, 40 bytes or more.
-    pub key: Vec<u8>,
-    /// Queues; one per worker.
-    pub queues: u16,
-    /// Entries of the redirection table, a power of two.
-    pub table: u16,
 }
 
 /// A path set that is left to the planner.

@@ -19,6 +19,7 @@ pub mod ip;
 pub mod mss;
 pub mod plain;
 mod reason;
+pub mod rss;
 pub mod siit;
 pub mod transport;
 

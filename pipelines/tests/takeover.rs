@@ -114,6 +114,7 @@ impl Pair {
                     pool: pool_of(node),
                     worker: 0,
                     workers: 1,
+                    rss: None,
                     rules: nat::Rules::default(),
                     timeouts: nat::Timeouts::default(),
                     seed: 5 + node as u64,

@@ -57,6 +57,7 @@ pub(super) fn forwarder(
             pool: this.nat_pool.iter().flat_map(pool_addresses).collect(),
             worker,
             workers: this.workers,
+            rss: this.rss.clone(),
             // No run is so long that a session of it should expire.
             rules: nat::Rules::default(),
             timeouts: nat::Timeouts {

@@ -49,6 +49,7 @@ impl Lone {
                 pool: this.nat_pool.iter().flat_map(pool_addresses).collect(),
                 worker: 0,
                 workers: 1,
+                rss: None,
                 rules: nat::Rules::default(),
                 timeouts: nat::Timeouts::default(),
                 seed: 7,

@@ -2,7 +2,6 @@
 
 use super::decode::decode_ip;
 use super::frame;
-use overlay::steering;
 use overlay::topology::Rss;
 use packet::Addr;
 use std::net::IpAddr;
@@ -13,7 +12,7 @@ pub(super) fn queue(bytes: &[u8], rss: Option<&Rss>, workers: usize) -> usize {
     let Ok((datagram, _)) = decode_ip(frame::payload(&plain).1) else { return 0 };
     let ports = datagram.body.ports();
     if let Some(rss) = rss {
-        return steering::queue(rss, datagram.src, datagram.dst, ports.0, ports.1) as usize;
+        return rss.queue(datagram.src, datagram.dst, ports.0, ports.1) as usize;
     }
     let bits = |address: IpAddr| Addr::from(address).to_bits() as u64;
     let mixed = bits(datagram.src) ^ bits(datagram.dst).rotate_left(9) ^ u64::from(ports.0 ^ ports.1) << 3;

@@ -158,7 +158,8 @@ struct Node {
     /// Gateways only: the addresses that origins see clients come from, single ones or FIRST-LAST.
     #[schemars(length(max = 64))]
     nat_pool: Option<Vec<String>>,
-    /// How its NIC spreads packets over queues, where that is known.
+    /// How its NIC spreads packets over queues, where that is known: other nodes then choose UDP ports, and a gateway its NAT
+    /// ports, by which each packet reaches its worker.
     rss: Option<Rss>,
     /// What `proa key generate` printed on it; needed on the way of every application that is sealed.
     #[schemars(regex(pattern = "^ed25519:[0-9A-Fa-f]{64}$"))]

@@ -35,6 +35,7 @@ pub fn config() -> Config {
         pool,
         worker: 5,
         workers: 700,
+        rss: None,
         timeouts: Timeouts::default(),
         rules: Rules::default(),
         seed: 11,

@@ -8,6 +8,7 @@ fn session() -> SessionIndex {
         pool: vec![pool],
         worker: 0,
         workers: 1,
+        rss: None,
         rules: nat::Rules::default(),
         timeouts: Timeouts::default(),
         seed: 1,

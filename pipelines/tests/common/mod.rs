@@ -192,6 +192,7 @@ impl Node_ {
             pool,
             worker,
             workers,
+            rss: None,
             rules: nat::Rules::default(),
             timeouts: nat::Timeouts::default(),
             seed: 5 + worker as u64,

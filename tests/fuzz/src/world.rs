@@ -205,6 +205,7 @@ impl World {
                     pool: pool(config),
                     worker,
                     workers,
+                    rss: None,
                     rules: nat::Rules::default(),
                     timeouts: nat::Timeouts::default(),
                     seed: 1,
