@@ -5,6 +5,7 @@
 pub mod bfd;
 pub mod config;
 pub mod frame;
+pub mod handover;
 pub mod headers;
 mod input;
 pub mod keys;
@@ -40,5 +41,6 @@ pub const TARGETS: &[Target] = &[
     ("keys", keys::run),
     ("linkstate", linkstate::run),
     ("takeover", takeover::run),
+    ("handover", handover::run),
     ("sync", sync::run),
 ];

@@ -50,6 +50,7 @@ pub fn run(data: &[u8]) {
         pool: pool.to_vec(),
         worker: 0,
         workers: WORKERS,
+        rss: None,
         timeouts: Timeouts::default(),
         rules: Rules::default(),
         seed: 1,

@@ -1,7 +1,7 @@
 //! The seeds of each target's corpus, made from test vectors, captures and example files.
 
 use crate::world::{EDGE, GATEWAY, MID, examples};
-use crate::{frame, keys, linkstate, nat, parity, sync, takeover, trace};
+use crate::{frame, handover, keys, linkstate, nat, parity, sync, takeover, trace};
 use etherparse::PacketBuilder;
 use std::path::Path;
 
@@ -33,6 +33,7 @@ pub fn of(target: &str, root: &Path) -> Vec<Seed> {
         "keys" => keys::seeds(),
         "linkstate" => linkstate::seeds(),
         "takeover" => takeover::seeds(),
+        "handover" => handover::seeds(),
         "sync" => sync::seeds(),
         _ => Vec::new(),
     }

@@ -3,7 +3,7 @@
 
 use crate::input::Input;
 use crate::seeds::Seed;
-use overlay::lease::{Item, Kind, MESSAGE_LEN, Message, Pair, Party, Phase, Start, is_signed_by};
+use overlay::lease::{Item, Kind, MESSAGE_LEN, Message, Pair, Party, Start, is_signed_by};
 use overlay::topology::NodeId;
 use overlay::wire::{RECORD_LEN, Record};
 
@@ -57,6 +57,7 @@ pub fn run(data: &[u8]) {
             }
             4 => {
                 for block in 0..2 {
+                    party.handed_over(block);
                     party.stopped(now_ns, block);
                     party.ready(now_ns, block, party.revision(block));
                 }
@@ -80,7 +81,7 @@ pub fn run(data: &[u8]) {
         for block in 0..2 {
             // Nobody can promise more than a lease from now on, and who holds nothing translates nothing.
             assert!(party.until_ns(block) <= now_ns + LEASE_NS);
-            assert!(party.phase(block) == Phase::Holding || party.until_ns(block) == 0);
+            assert!(party.phase(block).holds() || party.until_ns(block) == 0);
         }
     }
 }

@@ -162,6 +162,11 @@ fn takeover() {
 }
 
 #[test]
+fn handover() {
+    smoke("handover");
+}
+
+#[test]
 fn sync() {
     smoke("sync");
 }
