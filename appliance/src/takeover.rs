@@ -59,6 +59,8 @@ pub struct Leases {
     /// Gateways whose pools were announced by notices, and when the next try is due, ns.
     noticed: Vec<NodeId>,
     notice_ns: u64,
+    /// Whether the node stops: then nothing is announced any more.
+    closed: bool,
     /// Times that notices could not be written.
     pub(crate) notices_failed: u64,
 }
@@ -89,6 +91,7 @@ impl<P: BufPool> Core<P> {
     /// Writes which pools this gateway has taken and given up, for routing daemons, where the node's file names a place.
     fn give_notice(&mut self, now_ns: u64, held: &[NodeId]) {
         let Some(path) = self.config.local.takeover_notices.clone() else { return };
+        let held = if self.leases.closed { &[] } else { held };
         if self.leases.noticed == held || now_ns < self.leases.notice_ns {
             return;
         }
@@ -134,6 +137,7 @@ impl<P: BufPool> Core<P> {
     /// Takes notices back, as the node stops.
     pub(crate) fn withdraw_blocks(&mut self, now_ns: u64) {
         self.leases.notice_ns = 0;
+        self.leases.closed = true;
         self.give_notice(now_ns, &[]);
     }
 

@@ -9,6 +9,9 @@ client_v6=2001:db8:c::3 # of the same gateway as its IPv4 address
 edge_workers=2
 gateway_workers=2
 lab_up
+for node in gateway gateway-2; do
+    printf '\n[takeover]\nnotices = "%s"\n' "$LAB_DIR/notices.$node" >>"$LAB_DIR/$node.toml"
+done
 origin_up
 make_file big 32
 nodes_up
@@ -79,6 +82,16 @@ flow_ends() {
         "$(jq -s 'map(.rtt_us_max) | max / 1000 | round' "$LAB_DIR"/probe.*) ms"
 }
 
+# pool GATEWAY: its IPv4 addresses, as notices have them.
+pool() { if [[ $1 == gateway ]]; then echo 10.9.0.100/30; else echo 10.9.0.104/30; fi; }
+
+# noticed GATEWAY WORD HOME: whether the last that a routing daemon heard from a gateway of a pool is this.
+noticed() {
+    local last
+    last=$(grep -F "route $(pool "$3") " "$LAB_DIR/notices.$1" | tail -n 1)
+    [[ $last == "$2 route $(pool "$3") next-hop self" ]]
+}
+
 # none_dropped NODE…: since it took its pool, no packet was dropped for want of a session or of a holder.
 none_dropped() {
     local node reason
@@ -96,6 +109,8 @@ ctl "$home" gateway drain >"$LAB_DIR/drain"
 eventually 10 has "$home" "$other" || fail "$other does not get the pool of $home"
 flow_ends drained "$other"
 none_dropped "$home" "$other"
+noticed "$home" withdraw "$home" || fail "drained: no notice that $home has left its pool"
+noticed "$other" announce "$home" || fail "drained: no notice that $other has taken the pool of $home"
 told=$(ctl "$home" gateway show -j | jq .sessions_told)
 expect "sessions told of" "$told" -ge 6
 
@@ -104,6 +119,8 @@ flow_begins "$other"
 ctl "$home" gateway resume >"$LAB_DIR/resume"
 eventually 10 has "$home" "$home" || fail "$other does not hand the pool back"
 flow_ends resumed "$home"
+noticed "$other" withdraw "$home" || fail "resumed: no notice that $other has left the pool of $home"
+noticed "$home" announce "$home" || fail "resumed: no notice that $home has its pool again"
 none_dropped "$home" "$other"
 
 # ---- stopped ----
@@ -113,6 +130,9 @@ eventually 10 has "$home" "$other" || fail "$other does not get the pool of $hom
 flow_ends stopped "$other"
 none_dropped "$other"
 
+noticed "$home" withdraw "$home" || fail "stopped: no notice that $home has left its pool"
+
 node_stop "$other" || fail "$other did not stop well: its packets do not balance"
+noticed "$other" withdraw "$home" || fail "no notice that $other has left the pool of $home, as it stopped"
 node_stop edge || fail "edge did not stop well: its packets do not balance"
 pass "drained, resumed and stopped: no datagram, no ping and no byte lost, every address and port kept"
