@@ -7,8 +7,8 @@ use crate::dns::hostname;
 use crate::load::{parse, parse_bytes};
 use crate::node_values::socket;
 use crate::problem::Errors;
-use crate::problems::{File, Problems};
-use crate::reader::{Table, list, root, table};
+use crate::problems::{At, File, Problems};
+use crate::reader::{Item, Table, list, root, table};
 use crate::source::read;
 use crate::values::{integer, socket_address, text};
 
@@ -106,11 +106,7 @@ fn of_text(written: &str, p: &mut Problems) -> Option<Server> {
     root(File::Node, &parse(File::Node, written, p), p, |t, p| {
         let data = t.required("data", "data = \"/var/lib/proa-server\", a directory of its own", p, text);
         let example = "listen = [\"192.0.2.50:7443\"], where nodes connect to";
-        let listen = t.required("listen", example, p, list(LISTEN_MAX, socket_address));
-        let listen = listen.filter(|list| list.value.complete);
-        if let Some(list) = listen.as_ref().filter(|list| list.value.items.is_empty()) {
-            crate::problems::error(list.place, "`listen` is empty").help(p, format!("write {example}"));
-        }
+        let listen = several(t, ("listen", example), LISTEN_MAX, p, socket_address);
         let socket = t.optional("socket", p, socket);
         let certificate_s = t.optional("certificate_seconds", p, integer(10..=CERTIFICATE_S_MAX));
         let api = t.optional("api", p, |item, p| table(item, "[api]", p, api));
@@ -119,7 +115,7 @@ fn of_text(written: &str, p: &mut Problems) -> Option<Server> {
         let dns = dns.map(|at| at.value);
         Some(Server {
             data: PathBuf::from(data?.value),
-            listen: listen?.value.items.into_iter().map(|address| address.value).collect(),
+            listen: listen?.into_iter().map(|at| at.value).collect(),
             socket: socket.map_or_else(|| PathBuf::from(SOCKET), |socket| socket.value),
             certificate_s: certificate_s.map_or(CERTIFICATE_S, |at| at.value),
             api: api.and_then(|at| at.value),
@@ -128,9 +124,25 @@ fn of_text(written: &str, p: &mut Problems) -> Option<Server> {
     })
 }
 
+/// A list of at least one element, and of at most `max`; `written` is its key, and an example.
+fn several<T>(
+    t: &mut Table<'_>,
+    written: (&'static str, &'static str),
+    max: usize,
+    p: &mut Problems,
+    read: impl FnMut(&Item<'_>, &mut Problems) -> Option<T>,
+) -> Option<Vec<At<T>>> {
+    let (key, example) = written;
+    let found = t.required(key, example, p, list(max, read)).filter(|found| found.value.complete)?;
+    if found.value.items.is_empty() {
+        crate::problems::error(found.place, format!("`{key}` is empty")).help(p, format!("write {example}"));
+    }
+    Some(found.value.items)
+}
+
 fn api(t: &mut Table<'_>, p: &mut Problems) -> Option<Api> {
     let example = "listen = [\"192.0.2.50:8443\"], where browsers and proactl connect to";
-    let listen = t.required("listen", example, p, list(LISTEN_MAX, socket_address));
+    let listen = several(t, ("listen", example), LISTEN_MAX, p, socket_address);
     let certificate = t.optional("certificate", p, text);
     let key = t.optional("key", p, text);
     let half = match (&certificate, &key) {
@@ -144,38 +156,22 @@ fn api(t: &mut Table<'_>, p: &mut Problems) -> Option<Api> {
     }
     let certificate =
         certificate.zip(key).map(|(certificate, key)| (certificate.value.into(), key.value.into()));
-    Some(Api { listen: listen?.value.items.into_iter().map(|at| at.value).collect(), certificate })
+    Some(Api { listen: listen?.into_iter().map(|at| at.value).collect(), certificate })
 }
 
 fn dns(t: &mut Table<'_>, p: &mut Problems) -> Option<Dns> {
     let example = "listen = [\"192.0.2.53:53\"], where resolvers ask";
-    let listen = t.required("listen", example, p, list(LISTEN_MAX, socket_address));
+    let listen = several(t, ("listen", example), LISTEN_MAX, p, socket_address);
     let zone =
         t.required("zone", "zone = \"apps.example.com\", which is delegated to this server", p, hostname);
     let example = "name_servers = [\"ns1.example.com\"], the names that the zone is delegated to";
-    let name_servers = t.required("name_servers", example, p, list(NAME_SERVERS_MAX, hostname));
-    for (empty, place, example) in [
-        (
-            listen.as_ref().is_some_and(|at| at.value.items.is_empty()),
-            listen.as_ref().map(|at| at.place),
-            "listen = [\"192.0.2.53:53\"]",
-        ),
-        (
-            name_servers.as_ref().is_some_and(|at| at.value.items.is_empty()),
-            name_servers.as_ref().map(|at| at.place),
-            "name_servers = [\"ns1.example.com\"]",
-        ),
-    ] {
-        if let Some(place) = place.filter(|_| empty) {
-            crate::problems::error(place, "this list is empty").help(p, format!("write {example}"));
-        }
-    }
+    let name_servers = several(t, ("name_servers", example), NAME_SERVERS_MAX, p, hostname);
     let contact = t.optional("contact", p, hostname);
     let ttl_s = t.optional("ttl_seconds", p, integer(1..=86_400)).map_or(TTL_S, |at| at.value);
     let hold_s = t.optional("hold_seconds", p, integer(0..=86_400)).map_or(HOLD_S, |at| at.value);
     let responses = t.optional("responses_per_second", p, integer(0..=1_000_000));
     let zone = zone?.value;
-    for server in name_servers.iter().flat_map(|at| &at.value.items) {
+    for server in name_servers.iter().flatten() {
         let inside = server.value.strip_suffix(zone.as_str());
         if inside.is_some_and(|rest| rest.is_empty() || rest.ends_with('.')) {
             let message = format!("`{}` is in the zone itself, which has no addresses for it", server.value);
@@ -184,10 +180,10 @@ fn dns(t: &mut Table<'_>, p: &mut Problems) -> Option<Dns> {
         }
     }
     Some(Dns {
-        listen: listen?.value.items.into_iter().map(|at| at.value).collect(),
+        listen: listen?.into_iter().map(|at| at.value).collect(),
         contact: contact.map_or_else(|| format!("hostmaster.{zone}"), |at| at.value),
         zone,
-        name_servers: name_servers?.value.items.into_iter().map(|at| at.value).collect(),
+        name_servers: name_servers?.into_iter().map(|at| at.value).collect(),
         ttl_s,
         hold_s,
         responses_per_second: responses.map_or(RESPONSES_PER_SECOND, |at| at.value),
@@ -234,8 +230,7 @@ mod tests {
             inside.contains("`ns.a.example` is in the zone itself") && !inside.contains("`xa.example`"),
             "{inside}"
         );
-        for wrong in ["this list is empty", "one label only", "begins or ends with -", "ttl_seconds", "port"]
-        {
+        for wrong in ["`listen` is empty", "one label only", "begins or ends with -", "ttl_seconds", "port"] {
             assert!(told.contains(wrong), "{wrong}: {told}");
         }
     }
@@ -246,6 +241,8 @@ mod tests {
         assert!(told.contains(":1:11") && told.contains("`nowhere` is not an address with a port"), "{told}");
         assert!(told.contains(":2:1") && told.contains("`data` is missing"), "{told}");
         assert!(loaded("data = \"x\"\nlisten = []\n").unwrap_err().contains("`listen` is empty"));
+        let api = loaded("data = \"x\"\nlisten = [\"[::]:7443\"]\n[api]\nlisten = []\n").unwrap_err();
+        assert!(api.contains("`listen` is empty") && api.contains(":4:"), "{api}");
         assert!(loaded("data = ").unwrap_err().contains("not TOML"));
         assert!(Server::load("/no/such/file").unwrap_err().to_string().contains("/no/such/file"));
     }
