@@ -2,6 +2,7 @@
 # Shows what a running download sees when its gateway is killed: the gap without a new byte, over KILLS kills (10), each with
 # the address and port at the origin before and after. LEASE_MS is the lease (600).
 source "$(dirname "$0")/lab.sh"
+source "$(dirname "$0")/lab_gateways.sh"
 
 second_gateway=yes
 seal=aes-256-gcm
@@ -13,17 +14,9 @@ origin_up
 make_file big 256
 nodes_up
 
-has() {
-    ctl edge gateway show -j | jq -e --arg home "$1" --arg holder "$2" \
-        '.blocks[] | select(.home == $home and .holder == $holder and .revision > 0)'
-}
-fetches() { fetch "http://$vip_v4/whoami" --max-time 2; }
 seen() { in_node origin ss -Htn state established '( sport = :80 )' | awk '{ print $4 }' | sort -u; }
 
-is_up() { has gateway gateway && has gateway-2 gateway-2 && fetches; }
-eventually 20 is_up || fail "the lab does not come up"
-home=gateway other=gateway-2
-(($(ctl gateway nat show tcp -j | jq '.sessions | length') > 0)) || home=gateway-2 other=gateway
+pair_up
 
 # gap FILE: reads a download and prints the longest time between two pieces of it, ms.
 cat >"$LAB_DIR/gap.py" <<-'END'

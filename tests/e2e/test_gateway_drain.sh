@@ -2,6 +2,7 @@
 # A gateway is drained, gets its pool back, and is stopped, each time while downloads, datagrams and pings of both IP versions go
 # through it: the other gateway knows its sessions before it takes over, and nothing is lost, of no protocol.
 source "$(dirname "$0")/lab.sh"
+source "$(dirname "$0")/lab_gateways.sh"
 
 second_gateway=yes
 seal=aes-256-gcm
@@ -16,17 +17,7 @@ origin_up
 make_file big 32
 nodes_up
 
-# has HOME HOLDER: whether the edge has heard that the pool of one gateway is with the other.
-has() {
-    ctl edge gateway show -j | jq -e --arg home "$1" --arg holder "$2" \
-        '.blocks[] | select(.home == $home and .holder == $holder and .revision > 0)'
-}
-fetches() { fetch "http://$vip_v4/whoami" --max-time 2; }
-eventually 10 has gateway gateway || fail "gateway does not hold its own pool"
-eventually 10 has gateway-2 gateway-2 || fail "gateway-2 does not hold its own pool"
-eventually 10 fetches || fail "nothing can be fetched"
-home=gateway other=gateway-2
-(($(ctl gateway nat show tcp -j | jq '.sessions | length') > 0)) || home=gateway-2 other=gateway
+pair_up
 
 declare -A settling
 for node in "$home" "$other"; do settling[$node]=$(drops "$node" nat_settling); done

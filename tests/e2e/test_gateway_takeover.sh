@@ -3,6 +3,7 @@
 # takes over its addresses, and the download goes on over the same connection, with the same address and port at the
 # origin. The frozen one translates nothing when it wakes.
 source "$(dirname "$0")/lab.sh"
+source "$(dirname "$0")/lab_gateways.sh"
 
 second_gateway=yes
 seal=aes-256-gcm
@@ -18,20 +19,9 @@ origin_up
 make_file big 24
 nodes_up
 
-# has HOME HOLDER: whether the edge has heard that the pool of one gateway is with the other.
-has() {
-    ctl edge gateway show -j | jq -e --arg home "$1" --arg holder "$2" \
-        '.blocks[] | select(.home == $home and .holder == $holder and .revision > 0)'
-}
 has_ended() { ! kill -0 "$1" 2>/dev/null; }
-fetches() { fetch "http://$vip_v4/whoami" --max-time 2; }
 
-eventually 10 has gateway gateway || fail "gateway does not hold its own pool"
-eventually 10 has gateway-2 gateway-2 || fail "gateway-2 does not hold its own pool"
-eventually 10 fetches || fail "nothing can be fetched"
-# Whose client it is.
-home=gateway other=gateway-2
-(($(ctl gateway nat show tcp -j | jq '.sessions | length') > 0)) || home=gateway-2 other=gateway
+pair_up
 
 # seen: the addresses and ports from which the downloads come, at the origin.
 seen() { in_node origin ss -Htn state established '( sport = :80 )' | awk '{ print $4 }' | sort -u; }

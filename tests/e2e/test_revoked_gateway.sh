@@ -2,6 +2,7 @@
 # Of two gateways that stand in for each other one is revoked in the topology file, in mid-download: the other takes its pool over, and the download goes
 # on with the same address at the origin. No server is needed for that.
 source "$(dirname "$0")/lab.sh"
+source "$(dirname "$0")/lab_gateways.sh"
 
 second_gateway=yes
 seal=aes-256-gcm
@@ -10,17 +11,7 @@ origin_up
 make_file big 16
 nodes_up
 
-has() {
-    ctl edge gateway show -j | jq -e --arg home "$1" --arg holder "$2" \
-        '.blocks[] | select(.home == $home and .holder == $holder and .revision > 0)'
-}
-fetches() { fetch "http://$vip_v4/whoami" --max-time 2; }
-eventually 10 has gateway gateway || fail "gateway does not hold its own pool"
-eventually 10 has gateway-2 gateway-2 || fail "gateway-2 does not hold its own pool"
-eventually 10 fetches || fail "nothing can be fetched"
-# Whose client it is.
-home=gateway other=gateway-2
-(($(ctl gateway nat show tcp -j | jq '.sessions | length') > 0)) || home=gateway-2 other=gateway
+pair_up
 
 before=$(fetches)
 in_node client curl -fsS --max-time 60 --limit-rate 6M "http://$vip_v4/big" -o "$LAB_DIR/big" &
