@@ -30,7 +30,7 @@ pub(crate) const SIGNALS: Token = Token(1);
 const TICK: Duration = Duration::from_secs(1);
 /// Pause between two signs of life for the service manager, ns.
 const WATCHDOG_NS: u64 = 1_000_000_000;
-/// How long handing over to the other gateway may take: millions of sessions take half of it.
+/// How long handing over to the other gateway may take: millions of sessions take some of it.
 const HAND_OVER_MAX: Duration = Duration::from_secs(60);
 /// How long that gateway may take to show any sign of taking something.
 const HAND_OVER_BEGIN_MAX: Duration = Duration::from_secs(1);

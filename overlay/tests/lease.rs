@@ -304,6 +304,32 @@ fn a_drain_hands_over_at_once_and_a_second_one_is_refused() {
 }
 
 #[test]
+fn what_was_said_before_or_has_been_heard_already_is_refused() {
+    let mut world = calm(1, vec![]);
+    world.run_until(3000);
+    let mut said = Vec::new();
+    for ms in [3200, 3400] {
+        let now = world.local(0) + (ms - 3000) * MS;
+        world.nodes[0].party.tick(now);
+        let asks = std::iter::from_fn(|| world.nodes[0].party.poll_transmit());
+        said.extend(asks.filter(|message| message.to == NodeId(2)));
+    }
+    let (earlier, later) = (said.first().unwrap(), said.last().unwrap());
+    assert!(earlier.stamp < later.stamp);
+    let now = world.local(1);
+    let other = &mut world.nodes[1].party;
+    for (message, taken) in [(later, true), (later, false), (earlier, false)] {
+        let before = other.counters();
+        other.handle(now, message);
+        let after = other.counters();
+        assert_eq!(
+            [after.taken - before.taken, after.refused - before.refused],
+            [taken as u64, !taken as u64]
+        );
+    }
+}
+
+#[test]
 fn without_a_majority_nobody_translates() {
     let cuts = [(0, 1), (1, 0), (0, 2), (2, 0), (1, 2), (2, 1)];
     let cut = |(from, to)| Fault::Cut { from, to, at_ms: 4000, for_ms: 60_000 };

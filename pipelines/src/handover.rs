@@ -22,7 +22,7 @@ const UNDER_WAY: usize = 256;
 /// Places of the table that are looked at in one step.
 const PLACES: u32 = 4096;
 /// After this time a record that was not answered is sent again, ns.
-const AGAIN_NS: u64 = 5_000_000;
+const AGAIN_NS: u64 = 20_000_000;
 /// Numbers of records that tell of the end, one for each block; below are those of sessions.
 const WHOLE: u16 = 0xff00;
 

@@ -738,7 +738,7 @@ fn records_that_are_lost_are_sent_again() {
     pair.idle(20);
     assert_eq!(pair.nodes[GATEWAY].forwarder.copied(), [0, 0]);
     pair.dead.pop();
-    pair.idle(10);
+    pair.idle(30);
     assert_eq!(pair.nodes[GATEWAY].forwarder.copied(), [1, 0]);
     assert_eq!(pair.nodes[SECOND_GATEWAY].forwarder.nat().unwrap().len(), 20);
     assert_eq!(pair.roles(GATEWAY).sessions_told.get(), 20, "each is counted once");
@@ -747,7 +747,7 @@ fn records_that_are_lost_are_sent_again() {
     pair.idle(20);
     assert_eq!(pair.nodes[GATEWAY].forwarder.whole(), [0, 0]);
     pair.dead.pop();
-    pair.idle(10);
+    pair.idle(30);
     assert_eq!(pair.nodes[GATEWAY].forwarder.whole(), [1, 0]);
 }
 
