@@ -22,6 +22,8 @@ use packet::rss::{Flow, Rss};
 
 /// How many ports at a ring's head the next is picked from; they share a few cache lines.
 const CHOICE: u32 = 32;
+/// Ports tried for one whose replies come in at a queue.
+const TRIES: usize = 64;
 
 /// Classes of ports: low even, low odd, high even, high odd.
 const CLASSES: usize = 4;
@@ -150,15 +152,18 @@ impl Ports {
         ring.head = wrap(head + 1, len);
         ring.free -= 1;
         ring.rested -= 1;
-        // As many to choose from as if every port would do.
-        let queues = queue.map_or(1, |queue| u32::from(queue.rss.queues));
-        let among = rested.min(CHOICE.saturating_mul(queues));
-        let start = below(&mut self.random, among);
+        let mut choice = below(&mut self.random, rested.min(CHOICE));
+        if let Some(queue) = queue {
+            // Among all that have rested: near the head the fitting ones of an origin that many talk to would be used up soon.
+            for _ in 0..TRIES {
+                choice = below(&mut self.random, rested);
+                let (_, places) = self.ring(space, class);
+                if queue.takes(places[wrap(head + choice, len) as usize].port) {
+                    break;
+                }
+            }
+        }
         let (_, places) = self.ring(space, class);
-        let mut steps = (start..among).chain(0..start);
-        let fits =
-            |step: &u32| queue.is_none_or(|queue| queue.takes(places[wrap(head + step, len) as usize].port));
-        let choice = steps.find(fits).unwrap_or(start);
         places.swap(head as usize, wrap(head + choice, len) as usize);
         Some(places[head as usize].port)
     }

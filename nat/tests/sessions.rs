@@ -340,7 +340,11 @@ fn ports_are_chosen_by_the_queue_of_their_replies() {
             let view = nat.session(session).unwrap();
             let (origin, external) = (view.origin.to_ip(), view.external.to_ip());
             let queue = rss.queue(origin, external, view.origin_port, view.external_port);
-            assert_eq!((queue, owner(protocol, view.external_port, 4)), (worker, Some(worker)));
+            assert_eq!(
+                (queue, owner(protocol, view.external_port, 4)),
+                (worker, Some(worker)),
+                "{number} {view:?}"
+            );
             assert_eq!(view.external_port % 2, flow.client.1 % 2, "and keeps its parity");
             ports.insert(view.external_port);
         }
