@@ -16,12 +16,6 @@ pub fn may_cut(packet: &Packet) -> bool {
     packet.version == IpVersion::V4 && !packet.dont_fragment && packet.transport_at as usize == Ipv4::LEN
 }
 
-/// Whether an IPv4 packet says nothing against being cut on its way.
-#[inline(always)]
-pub fn lets_routers_cut(bytes: &[u8]) -> bool {
-    bytes.get(6).is_some_and(|flags| flags & 0x40 == 0)
-}
-
 /// The fragments of a packet, in order.
 #[derive(Clone, Debug)]
 pub struct Pieces {

@@ -21,7 +21,6 @@ use nat::{
 };
 use overlay::topology::NodeId;
 use overlay::wire::{Record, RecordKind};
-use packet::fragment;
 use packet::icmp::Kind;
 use packet::ip::{self, Fragment, Packet};
 use packet::transport::{SCTP, TCP, Tcp, UDP, is_common};
@@ -213,9 +212,6 @@ fn request<P: BufPool, H: Headers>(
     if let Err(reason) = nat.forward(Seconds(context.now_s), session, bytes, packet) {
         return Err((buf, reason));
     }
-    if packet.version() == IpVersion::V4 && fragment::lets_routers_cut(buf.data()) {
-        identify(buf.data_mut(), way.origin, context);
-    }
     if mss::may_announce(packet) {
         let back = context.tables.flights.get(way.flight as usize);
         mss::clamp_leaving(buf.data_mut(), packet.packet(), back);
@@ -223,18 +219,6 @@ fn request<P: BufPool, H: Headers>(
     context.counters.roles.gateway_forward.add(1);
     context.deliver(egress, packet.version(), buf);
     Ok(())
-}
-
-/// Gives a whole packet that a router may cut another identification: its client has chosen it, and others of the same address
-/// may have chosen the same (RFC 6864 section 5.3).
-#[cold]
-#[inline(never)]
-fn identify<P: BufPool>(bytes: &mut [u8], origin: u16, context: &mut Context<P>) {
-    let external =
-        bytes.get(14..).and_then(|rest| rest.first_chunk()).map_or(0, |low| u16::from_be_bytes(*low));
-    let pair = usize::from(origin).wrapping_mul(31) ^ usize::from(external);
-    let identification = context.fragments.identify_whole(pair);
-    fragment::set_identification(bytes, IpVersion::V4, identification.into());
 }
 
 /// Tells a client that it gets no session, and why as far as it concerns it.

@@ -171,35 +171,6 @@ fn clients_that_use_one_identification_get_different_ones() {
     }
 }
 
-/// A whole packet that a router behind the gateway may cut is another client's neighbour there; one that must not be cut is not
-/// looked at (RFC 6864 sections 4.1 and 5.3).
-#[test]
-fn whole_packets_of_clients_that_use_one_identification_get_different_ones() {
-    let mut lab = Lab::new();
-    let mut seen = HashSet::new();
-    for port in 0..40 {
-        for (dont_fragment, protocol) in [(false, 17), (true, 17), (false, 6)] {
-            let service = if protocol == 6 { 80 } else { 53 };
-            let mut sent =
-                frame(EDGE, "198.51.100.77", 4000 + port, "203.0.113.10", service, protocol, b"hello");
-            let mut identified = sent[14..34].to_vec();
-            identified[4..6].copy_from_slice(&[0, 7]);
-            identified[6] = if dont_fragment { 0x40 } else { 0 };
-            identified[10..12].fill(0);
-            let sum = !packet::checksum::sum(&identified);
-            identified[10..12].copy_from_slice(&sum.to_be_bytes());
-            sent[14..34].copy_from_slice(&identified);
-            let left = pass(&mut lab, EDGE, [&sent].into_iter());
-            let identification = [left[0][18], left[0][19]];
-            assert_eq!(packet::checksum::sum(&left[0][14..34]), 0xffff);
-            match dont_fragment {
-                true => assert_eq!(identification, [0, 7]),
-                false => assert!(seen.insert(identification), "{port}"),
-            }
-        }
-    }
-}
-
 /// Two clients behind one external address fragment at the same time with the same identification to the same origin.
 #[test]
 fn interleaved_datagrams_of_two_clients_are_put_together_right() {

@@ -40,11 +40,6 @@ impl<B: PacketBuf> Fragments<B> {
         self.identifications.take()
     }
 
-    /// Another identification for a whole packet that a router may cut, between these ends.
-    pub fn identify_whole(&mut self, pair: usize) -> u16 {
-        self.identifications.take_whole(pair)
-    }
-
     /// Fragments that wait for their first.
     pub fn held(&self) -> usize {
         self.requests.held() + self.replies.held()

@@ -137,7 +137,7 @@ fn forward<P: BufPool>(
         return Err((buf, reason));
     }
     ip::decrement_ttl(buf.data_mut());
-    if packet.fragment != Fragment::No || !packet.dont_fragment {
+    if packet.fragment != Fragment::No || !fits {
         fragment::set_identification(buf.data_mut(), packet.version, identification);
     }
     if mss::may_announce(packet) {
