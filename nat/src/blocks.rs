@@ -49,14 +49,10 @@ impl Blocks {
     }
 
     /// Another gateway has told of a session in a block.
-    pub(crate) fn store(&mut self, block: usize) {
+    pub(crate) fn note_stored(&mut self, block: usize) {
         if let Some(place) = self.stored.get_mut(block) {
             *place = true;
         }
-    }
-
-    pub(crate) fn has_stored(&self, block: usize) -> bool {
-        self.stored.get(block).is_some_and(|stored| *stored)
     }
 }
 
@@ -71,6 +67,11 @@ impl Nat {
         if let Some(place) = self.blocks.held.get_mut(block) {
             *place = held;
         }
+    }
+
+    /// Whether sessions that another gateway told of may stand in a block.
+    pub fn has_stored(&self, block: usize) -> bool {
+        self.blocks.stored.get(block).copied().unwrap_or(false)
     }
 
     /// The block of an address of the pool.

@@ -173,13 +173,8 @@ impl Nat {
         if let Some(session) = self.find(hash, &key) {
             return Ok(session);
         }
-        let (client, protocol) = (key.client, new.protocol);
         let made = self.admit(now, hash, key, new, opening);
-        match made {
-            Ok(session) => self.tell_created(now, session),
-            Err(reason) => self.tell_refused(now, client, protocol, reason),
-        }
-        made
+        self.tell_made(now, key.client, new.protocol, made)
     }
 
     /// Makes it, if the client may have it.

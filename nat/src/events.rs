@@ -82,7 +82,22 @@ impl Nat {
         core::mem::take(&mut log.lost)
     }
 
-    pub(crate) fn tell_created(&mut self, now: Seconds, session: SessionIndex) {
+    /// To be called with what came of an attempt to make a session for a client, which is returned.
+    pub(crate) fn tell_made(
+        &mut self,
+        now: Seconds,
+        client: Addr,
+        protocol: u8,
+        made: Result<SessionIndex, Reason>,
+    ) -> Result<SessionIndex, Reason> {
+        match made {
+            Ok(session) => self.tell_created(now, session),
+            Err(reason) => self.tell_refused(now, client, protocol, reason),
+        }
+        made
+    }
+
+    fn tell_created(&mut self, now: Seconds, session: SessionIndex) {
         self.made += 1;
         self.fresh.add(session);
         if self.log.is_some()
@@ -103,7 +118,7 @@ impl Nat {
         }
     }
 
-    pub(crate) fn tell_refused(&mut self, at: Seconds, client: Addr, protocol: u8, reason: Reason) {
+    fn tell_refused(&mut self, at: Seconds, client: Addr, protocol: u8, reason: Reason) {
         let Some(log) = &mut self.log else { return };
         let Some(number) = TOLD.iter().position(|told| *told == reason) else { return };
         let Some((told, further)) = log.told.get_mut(number) else { return };

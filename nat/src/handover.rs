@@ -92,7 +92,7 @@ impl Nat {
             return Err(Reason::NatNotHolder);
         }
         if !is_common(new.protocol) {
-            self.blocks.store(block);
+            self.blocks.note_stored(block);
             return self.store_other(now, key, new, at);
         }
         let protocol = match new.protocol {
@@ -109,7 +109,7 @@ impl Nat {
             }
             self.remove(now, hash, known.0);
         }
-        self.blocks.store(block);
+        self.blocks.note_stored(block);
         let mut made = self.install_at(now, (hash, key), new, (place, at.port));
         if made == Err(Reason::NatWrongPeer) {
             self.make_way(now, place, protocol, at.port);
@@ -135,11 +135,6 @@ impl Nat {
             let hash = self.hash(&self.sessions[first as usize].key());
             self.remove(now, hash, first);
         }
-    }
-
-    /// Whether a block that is not held has sessions that another gateway told of.
-    pub fn has_stored(&self, block: usize) -> bool {
-        self.blocks.has_stored(block)
     }
 }
 

@@ -303,7 +303,8 @@ impl Nat {
         if !self.is_held(block) {
             return Err(Reason::NatNotHolder);
         }
-        self.tell_other(now, key, new, Wanted::AnyOf(block))
+        let made = self.make_other(now, key, new, Wanted::AnyOf(block));
+        self.tell_made(now, key.client, new.protocol, made)
     }
 
     /// Stores a session of a protocol that is not common; see [`Nat::store`].
@@ -333,23 +334,8 @@ impl Nat {
         if let Some(stale) = self.others.find_outside(&outside) {
             self.remove_other(stale);
         }
-        self.tell_other(now, key, new, Wanted::This(outside)).map(|_| ())
-    }
-
-    fn tell_other(
-        &mut self,
-        now: Seconds,
-        key: Key,
-        new: NewSession,
-        wanted: Wanted,
-    ) -> Result<SessionIndex, Reason> {
-        let (client, protocol) = (key.client, new.protocol);
-        let made = self.make_other(now, key, new, wanted);
-        match made {
-            Ok(session) => self.tell_created(now, session),
-            Err(reason) => self.tell_refused(now, client, protocol, reason),
-        }
-        made
+        let made = self.make_other(now, key, new, Wanted::This(outside));
+        self.tell_made(now, key.client, new.protocol, made).map(|_| ())
     }
 
     fn make_other(
@@ -432,8 +418,7 @@ impl Nat {
         self.accounts.close(hash, client, OTHER_SPACE);
     }
 
-    /// Forgets all sessions of other protocols.
-    /// Forgets those of a block.
+    /// Forgets the sessions of other protocols in a block.
     pub(crate) fn clear_others(&mut self, block: usize) {
         if self.others_len() == 0 {
             return;
