@@ -16,8 +16,7 @@ const MS: u64 = 1_000_000;
 impl<P: BufPool> Core<P> {
     /// Answers "gateway show".
     pub fn gateways(&self) -> Gateways {
-        let sum =
-            |of: fn(&RoleCounters) -> u64| self.counters.iter().map(|worker| of(&worker.path.roles)).sum();
+        let sum = |of| self.sum_roles(of);
         let own = self.takeovers.parties().iter().find(|party| party.own().is_some());
         Gateways {
             blocks: self.takeovers.parties().iter().flat_map(|party| self.blocks_of(party)).collect(),
@@ -30,6 +29,11 @@ impl<P: BufPool> Core<P> {
             sessions_stored: sum(|roles| roles.sessions_stored.get()),
             passed_on: sum(|roles| roles.passed_on.get()),
         }
+    }
+
+    /// What all workers count together.
+    pub(crate) fn sum_roles(&self, of: fn(&RoleCounters) -> u64) -> u64 {
+        self.counters.iter().map(|worker| of(&worker.path.roles)).sum()
     }
 
     fn blocks_of(&self, party: &Party) -> Vec<Block> {

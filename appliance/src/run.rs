@@ -227,12 +227,17 @@ impl Node {
         };
         if self.core.drain_gateway(self.clock.now_ns()).is_ok() {
             while goes_on(&self.core) {
-                self.core.pump(self.clock.now_ns());
-                std::thread::sleep(Duration::from_micros(200));
+                self.turn();
             }
             self.pass_on();
         }
         self.core.withdraw_blocks(self.clock.now_ns());
+    }
+
+    /// Does what is due while the node stops, and waits a moment.
+    fn turn(&mut self) {
+        self.core.pump(self.clock.now_ns());
+        std::thread::sleep(Duration::from_micros(200));
     }
 
     /// Passes packets on to the gateway that has taken over, until none comes any more.
@@ -240,8 +245,7 @@ impl Node {
         let deadline = Instant::now() + PASS_ON_MAX;
         let (mut passed, mut since) = (self.core.passed_on(), Instant::now());
         while since.elapsed() < PASS_ON_QUIET && Instant::now() < deadline {
-            self.core.pump(self.clock.now_ns());
-            std::thread::sleep(Duration::from_micros(200));
+            self.turn();
             if self.core.passed_on() != passed {
                 (passed, since) = (self.core.passed_on(), Instant::now());
             }
@@ -258,8 +262,7 @@ impl Node {
             node.ending.quiet.load(Ordering::Acquire) >= workers && !node.core.exchange.handoffs_waiting()
         };
         while !is_quiet(&self) && Instant::now() < deadline {
-            self.core.pump(self.clock.now_ns());
-            std::thread::sleep(Duration::from_micros(200));
+            self.turn();
         }
         self.ending.may_end.store(true, Ordering::Release);
         let mut died = None;

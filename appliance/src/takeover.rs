@@ -131,7 +131,7 @@ impl<P: BufPool> Core<P> {
 
     /// Packets that were passed on to the gateway that has taken over.
     pub(crate) fn passed_on(&self) -> u64 {
-        self.counters.iter().map(|worker| worker.path.roles.passed_on.get()).sum()
+        self.sum_roles(|roles| roles.passed_on.get())
     }
 
     /// Takes notices back, as the node stops.
@@ -154,7 +154,6 @@ impl<P: BufPool> Core<P> {
     }
 
     fn take_events(&mut self, now_ns: u64) {
-        let told = self.counters.iter().map(|worker| worker.path.roles.sessions_told.get()).sum();
         let Some(party) = self.takeovers.own() else { return };
         let own = party.own().unwrap_or(0);
         while let Some(event) = party.poll_event() {
@@ -165,26 +164,22 @@ impl<P: BufPool> Core<P> {
                     let alone = if kept { ", nobody else had it meanwhile" } else { "" };
                     tracing::warn!("the NAT pool of node {} is taken, revision {revision}{alone}", home.0);
                     let until_ns = party.until_ns(block);
-                    leases.wanted[block ^ own] = Lease { revision, until_ns, kept, after, leaving: false };
+                    leases.wanted[block ^ own] =
+                        Lease { revision, until_ns, kept, after, ..Lease::default() };
                     leases.leaving[block ^ own] = None;
                 }
                 Event::Lapsed { block } => {
                     let home = party.pair().gateways[block];
                     tracing::warn!("the lease on the NAT pool of node {} has run out", home.0);
                     leases.wanted[block ^ own].until_ns = 0;
-                    leases.wanted[block ^ own].leaving = false;
                     leases.leaving[block ^ own] = None;
                 }
                 Event::HandOver { block } => {
                     let home = party.pair().gateways[block];
                     tracing::info!("the NAT pool of node {} is to be the other gateway's", home.0);
-                    leases.wanted[block ^ own].leaving = true;
-                    leases.leaving[block ^ own] = Some(Leaving::Telling { told, at_ns: now_ns });
+                    leases.leaving[block ^ own] = Some(Leaving::Telling { told: 0, at_ns: now_ns });
                 }
-                Event::Keep { block } => {
-                    leases.wanted[block ^ own].leaving = false;
-                    leases.leaving[block ^ own] = None;
-                }
+                Event::Keep { block } => leases.leaving[block ^ own] = None,
                 Event::Stop { block } => {
                     leases.wanted[block ^ own].until_ns = 0;
                     let generation = leases.generation + 1;
@@ -193,8 +188,7 @@ impl<P: BufPool> Core<P> {
                 Event::Superseded { block } => {
                     let home = party.pair().gateways[block];
                     tracing::warn!("another gateway has the NAT pool of node {} now", home.0);
-                    let leaving = leases.leaving[block ^ own].is_some();
-                    leases.wanted[block ^ own] = Lease { leaving, ..Lease::default() };
+                    leases.wanted[block ^ own] = Lease::default();
                 }
             }
         }
@@ -207,10 +201,10 @@ impl<P: BufPool> Core<P> {
 
     /// Ends what is due of a block's way to the other gateway.
     fn follow_leaving(&mut self, now_ns: u64) {
+        let told = self.sum_roles(|roles| roles.sessions_told.get());
         let Core { takeovers, leases, counters, .. } = self;
         let Some(party) = takeovers.own() else { return };
         let own = party.own().unwrap_or(0);
-        let told: u64 = counters.iter().map(|worker| worker.path.roles.sessions_told.get()).sum();
         for block in 0..BLOCKS {
             let revision = leases.wanted[block].revision;
             let all = |of: fn(&OwnCounters) -> &[packet::Counter; BLOCKS]| {
@@ -236,19 +230,16 @@ impl<P: BufPool> Core<P> {
                 }
                 Some(Leaving::Stopping { generation, at_ns }) => {
                     let heard = counters.iter().map(|worker| worker.own.leases_generation.get()).min();
-                    let is_late = now_ns.saturating_sub(at_ns) >= END_NS;
-                    if heard.unwrap_or(0) < generation || !(is_late || all(|own| &own.whole)) {
+                    let (is_late, is_whole) = (now_ns.saturating_sub(at_ns) >= END_NS, all(|own| &own.whole));
+                    if heard.unwrap_or(0) < generation || !(is_late || is_whole) {
                         continue;
                     }
-                    let what = if is_late { "does not know all sessions" } else { "knows all sessions" };
+                    let what = if is_whole { "knows all sessions" } else { "does not know all sessions" };
                     tracing::info!("{told} sessions told so far; the other gateway {what}");
                     party.stopped(now_ns, block ^ own);
                     Some(Leaving::Passing { until_ns: now_ns + PASS_NS })
                 }
-                Some(Leaving::Passing { until_ns }) if now_ns >= until_ns => {
-                    leases.wanted[block].leaving = false;
-                    None
-                }
+                Some(Leaving::Passing { until_ns }) if now_ns >= until_ns => None,
                 _ => continue,
             };
             leases.leaving[block] = next;
@@ -260,6 +251,9 @@ impl<P: BufPool> Core<P> {
         let Core { takeovers, leases, exchange, counters, .. } = self;
         let Some(party) = takeovers.own() else { return };
         let own = party.own().unwrap_or(0);
+        for (wanted, leaving) in leases.wanted.iter_mut().zip(&leases.leaving) {
+            wanted.leaving = leaving.is_some();
+        }
         let is_stopping = |leaving: &Option<Leaving>| matches!(leaving, Some(Leaving::Stopping { generation, .. }) if *generation > leases.generation);
         if leases.wanted != leases.told || leases.leaving.iter().any(is_stopping) {
             leases.told = leases.wanted;
@@ -290,18 +284,17 @@ impl<P: BufPool> Core<P> {
     /// Who holds which block, as the tables are to have it: what this gateway has said to hold, it may hold no longer.
     pub(crate) fn blocks(&self) -> Vec<Block> {
         let mut blocks = self.takeovers.blocks();
-        for party in self.takeovers.parties().iter().filter(|party| party.own().is_some()) {
+        for (party, own) in self.takeovers.parties().iter().filter_map(|party| Some((party, party.own()?))) {
             for (number, home) in party.pair().gateways.into_iter().enumerate() {
                 let lost = !party.phase(number).holds();
-                let own =
-                    blocks.iter_mut().filter(|block| block.home == home && block.owner == self.config.node);
-                own.filter(|_| lost).for_each(|block| block.revision = 0);
-            }
-            let places = [party.own().unwrap_or(0), 1 - party.own().unwrap_or(0)];
-            for (place, leaving) in places.into_iter().zip(&self.leases.leaving) {
-                let home = party.pair().gateways[place];
-                let passes = matches!(leaving, Some(Leaving::Stopping { .. } | Leaving::Passing { .. }));
-                blocks.iter_mut().filter(|block| block.home == home).for_each(|block| block.passes = passes);
+                let leaving = self.leases.leaving[number ^ own];
+                for block in blocks.iter_mut().filter(|block| block.home == home) {
+                    if lost && block.owner == self.config.node {
+                        block.revision = 0;
+                    }
+                    block.passes =
+                        matches!(leaving, Some(Leaving::Stopping { .. } | Leaving::Passing { .. }));
+                }
             }
         }
         blocks

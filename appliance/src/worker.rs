@@ -137,12 +137,13 @@ impl<P: BufPool, R: Receive<P::Buf>, T: Transmit<P::Buf>> Worker<P, R, T> {
                 self.forwarder.catch_up(now_ns, &mut self.pool, &mut self.out);
                 self.flush(now_ns);
             }
-            for (tenure, number) in self.own.tenures.iter().zip(self.forwarder.tenures()) {
-                tenure.set(number);
-            }
-            for block in 0..nat::BLOCKS {
-                self.own.copied[block].set(self.forwarder.copied()[block]);
-                self.own.whole[block].set(self.forwarder.whole()[block]);
+            let (own, forwarder) = (&self.own, &self.forwarder);
+            for (counters, numbers) in [
+                (&own.tenures, forwarder.tenures()),
+                (&own.copied, forwarder.copied()),
+                (&own.whole, forwarder.whole()),
+            ] {
+                counters.iter().zip(numbers).for_each(|(counter, number)| counter.set(number));
             }
             self.own.seen_ns.set(now_ns);
             self.own.unfit.set(self.rx.iter().map(|(_, queue)| queue.unfit()).sum());
