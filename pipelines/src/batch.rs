@@ -72,17 +72,22 @@ impl<B, T: Copy> Lane<B, T> {
         self.found[..self.held].iter_mut()
     }
 
-    /// Takes out what is not to be kept.
+    /// Takes out what has a fate of its own, for `each` to see to.
     #[cold]
-    pub fn retain(&mut self, mut keeps: impl FnMut(&T) -> bool, mut each: impl FnMut(B, &T)) {
+    pub fn sort_out<F>(&mut self, mut fate: impl FnMut(&T) -> Option<F>, mut each: impl FnMut(B, &T, F)) {
         let mut kept = 0;
         for at in 0..core::mem::take(&mut self.held) {
-            if keeps(&self.found[at]) {
-                self.found[kept] = self.found[at];
-                self.bufs.swap(kept, at);
-                kept += 1;
-            } else if let Some(buf) = self.bufs[at].take() {
-                each(buf, &self.found[at]);
+            match fate(&self.found[at]) {
+                None => {
+                    self.found[kept] = self.found[at];
+                    self.bufs.swap(kept, at);
+                    kept += 1;
+                }
+                Some(fate) => {
+                    if let Some(buf) = self.bufs[at].take() {
+                        each(buf, &self.found[at], fate);
+                    }
+                }
             }
         }
         self.held = kept;

@@ -5,7 +5,6 @@
 use crate::emit::Context;
 use crate::leases::Leases;
 use crate::tables::Tables;
-use nat::Nat;
 use packet::{BufPool, IpVersion, PacketBuf, Reason};
 use std::collections::VecDeque;
 
@@ -47,12 +46,7 @@ impl<B> Detour<B> {
     }
 
     /// Whether the first that waits can go on, or need not wait any longer.
-    #[inline(always)]
     pub fn is_due(&self, tables: &Tables, leases: &Leases) -> bool {
-        !self.waiting.is_empty() && self.is_first_ready(tables, leases)
-    }
-
-    fn is_first_ready(&self, tables: &Tables, leases: &Leases) -> bool {
         let is_ready =
             |packet: &Detoured<B>| !leases.is_leaving(packet.block) || may_go(packet.block, tables, leases);
         self.waiting.front().is_some_and(is_ready)
@@ -88,8 +82,8 @@ impl<P: BufPool> Context<'_, P> {
 
     /// A packet of a block that is not held: to the other gateway, at once or soon, if it is to have the block.
     #[cold]
-    pub fn take_detour(&mut self, packet: Detoured<P::Buf>, nat: &Nat) {
-        if !self.leases.is_leaving(packet.block) || nat.is_held(packet.block) {
+    pub fn take_detour(&mut self, packet: Detoured<P::Buf>) {
+        if !self.leases.is_leaving(packet.block) {
             return self.drop(packet.buf, Reason::NatNotHolder);
         }
         // None overtakes those that wait.

@@ -1,29 +1,31 @@
 //! The gateway: requests out of the overlay are translated and handed to origins (A9, A10, A12), replies are
 //! translated back and enter the overlay (A11).
 
+mod fence;
 pub mod inbound;
 mod nat64;
 mod pieces;
 mod prefix;
+mod told;
+
+pub use fence::fence;
+pub use told::{install, store};
 
 use crate::answer::{self, Answer, Unreachable};
-use crate::batch::{Lane, PortIndex, Told};
-use crate::detour::Detoured;
+use crate::batch::{Lane, PortIndex};
 use crate::edge::may_enter;
 use crate::emit::Context;
-use crate::forwarder::{Lanes, Stores};
+use crate::forwarder::Stores;
 use crate::fragments;
-use crate::leases::{AWAIT_NS, INSTALL_NS, Leases, SETTLE_NS};
+use crate::leases::{AWAIT_NS, SETTLE_NS};
 use crate::mss;
 use crate::tables::{Application, Flight, Origin, Services, Tables};
-use nat::{
-    Elsewhere, Guess, Key, Nat, NewSession, Quote, ReverseSlot, Seconds, ServiceId, SessionIndex, Tag,
-};
+use nat::{Guess, Key, Nat, NewSession, Quote, ReverseSlot, Seconds, ServiceId, SessionIndex, Tag};
 use overlay::topology::NodeId;
 use overlay::wire::{Record, RecordKind};
 use packet::icmp::Kind;
 use packet::ip::{self, Fragment, Packet};
-use packet::transport::{SCTP, TCP, Tcp, UDP, is_common};
+use packet::transport::{SCTP, TCP, Tcp, is_common};
 use packet::{Addr, BufPool, Headers, IpVersion, PacketBuf, Reason};
 
 /// A client's packet out of the overlay; the buffer holds the inner packet and nothing else.
@@ -376,232 +378,6 @@ fn block_for<P: BufPool>(packet: &Packet, nat: &Nat, context: &Context<P>) -> Re
         return Err(Reason::NatSettling);
     }
     Ok(block)
-}
-
-/// Takes out what must not be translated now, because its block of addresses is not held: it is dropped, or goes to the other
-/// gateway, where that is to have the block.
-#[cold]
-#[inline(never)]
-pub fn fence<P: BufPool>(lanes: &mut Lanes<P::Buf>, nat: &Nat, context: &mut Context<P>) {
-    context.end_detour();
-    fence_requests(&mut lanes.plain.requests, nat, context);
-    fence_requests(&mut lanes.general.requests, nat, context);
-    fence_replies(&mut lanes.plain.replies, nat, context);
-    fence_replies(&mut lanes.general.replies, nat, context);
-}
-
-fn fence_requests<P: BufPool, H: Headers>(
-    requests: &mut Lane<P::Buf, Request<H>>,
-    nat: &Nat,
-    context: &mut Context<P>,
-) {
-    let (tables, leases) = (context.tables, context.leases);
-    let block = |entry: &Request<H>| block_of_request(entry, nat, leases, tables);
-    let may_leave = |entry: &Request<H>| block(entry).is_none_or(|block| nat.is_held(block));
-    requests.retain(may_leave, |buf, entry| {
-        let packet = &entry.packet;
-        context.take_detour(
-            Detoured {
-                buf,
-                version: packet.version(),
-                sealed: tables.services_at(packet.dst()).is_some_and(|services| services.sealed),
-                bucket: overlay::pick::bucket(packet.src(), tables.streams),
-                block: block(entry).unwrap_or(0),
-            },
-            nat,
-        );
-    });
-}
-
-/// The block that a request needs; `None` where it needs none, or it is for its session's making to say.
-fn block_of_request<H: Headers>(
-    entry: &Request<H>,
-    nat: &Nat,
-    leases: &Leases,
-    tables: &Tables,
-) -> Option<usize> {
-    let packet = &entry.packet;
-    // A prefix is in no block.
-    if prefix::of_request(packet, tables).is_some() {
-        return None;
-    }
-    let is_plain = packet.fragment() == Fragment::No && packet.icmp_kind() != Kind::Error;
-    let session = match (is_plain, packet.is_common()) {
-        (true, true) => nat.find(entry.hash, &entry.key()),
-        (true, false) => nat.find_other(&entry.key()),
-        _ => None,
-    };
-    if let Some(session) = session {
-        return nat.block_of_session(session);
-    }
-    // Of what has no session of its own in sight nobody knows whose it is: most likely its client's gateway's.
-    let home = leases.block_of_home(tables.home_of(packet.src()));
-    let both = nat.is_held(0) && nat.is_held(1);
-    match is_plain {
-        true => Some(home).filter(|home| leases.is_leaving(*home)),
-        false if both => None,
-        false if leases.is_leaving(0) || leases.is_leaving(1) => Some(home),
-        false => Some(usize::from(nat.is_held(0))),
-    }
-}
-
-fn fence_replies<P: BufPool, H: Headers>(
-    replies: &mut Lane<P::Buf, Reply<H>>,
-    nat: &Nat,
-    context: &mut Context<P>,
-) {
-    let tables = context.tables;
-    let block = |entry: &Reply<H>| match entry.to {
-        To::Pool => nat.block_of(entry.packet.dst()),
-        _ => None,
-    };
-    let may_enter = |entry: &Reply<H>| block(entry).is_none_or(|block| nat.is_held(block));
-    replies.retain(may_enter, |mut buf, entry| {
-        let packet = &entry.packet;
-        if buf.keep(entry.at as usize, packet.total_len() as usize).is_err() {
-            return context.drop(buf, Reason::IpTruncated);
-        }
-        let session = entry.slot.map(|slot| nat.find_reverse(slot, packet.src(), packet.src_port()));
-        let vip = session.and_then(Result::ok).and_then(|session| nat.session(session)).map(|view| view.vip);
-        let services = vip.and_then(|vip| tables.services_at(vip));
-        context.take_detour(
-            Detoured {
-                buf,
-                version: packet.version(),
-                sealed: services.is_none_or(|services| services.sealed),
-                // Where its session is: workers of both have the same ports.
-                bucket: context.worker as u8,
-                block: block(entry).unwrap_or(0),
-            },
-            nat,
-        );
-    });
-}
-
-/// Stores a session that the other gateway tells of, or notes that it has told of all, and answers. Only for the tenure that it is
-/// known to have.
-pub fn store<P: BufPool>(told: &Told, nat: &mut Nat, context: &mut Context<P>) -> Result<(), Reason> {
-    let Told { from, src: client, dst: vip, sealed, record } = *told;
-    let tables = context.tables;
-    let partner = tables.partner.filter(|partner| partner.node == from).ok_or(Reason::OverlayInnerSource)?;
-    let block = context.leases.homes().and_then(|homes| homes.iter().position(|home| *home == record.home));
-    let block = block.ok_or(Reason::Binding)?;
-    // Who has heard less, or is not ready, is told again soon.
-    let theirs = tables.block(record.home);
-    let is_theirs = theirs.is_some_and(|held| held.owner == from && held.revision == record.revision);
-    if !is_theirs || nat.is_held(block) || nat.is_purging(block) {
-        return Err(Reason::NatNotHolder);
-    }
-    let made = match record.kind {
-        RecordKind::Session => store_session(told, nat, context),
-        _ if !partner.may_say(sealed) => return Err(Reason::OverlayUnsealed),
-        _ => {
-            context.leases.note_whole(block, record.revision);
-            Ok(())
-        }
-    };
-    context.leases.fence();
-    let kind = if made.is_ok() { RecordKind::Stored } else { RecordKind::NotStored };
-    let bucket = match record.kind {
-        RecordKind::Session => overlay::pick::bucket(client, tables.streams),
-        _ => context.worker as u8,
-    };
-    context.send_to_partner(&partner, sealed, bucket, (vip, client), &Record { kind, ..record });
-    made
-}
-
-fn store_session<P: BufPool>(told: &Told, nat: &mut Nat, context: &Context<P>) -> Result<(), Reason> {
-    let Told { src: client, dst: vip, sealed, record, .. } = *told;
-    let tables = context.tables;
-    let (services, number) = tables.service_at(vip, record.protocol, is_common(record.protocol))?;
-    may_speak(services, services.node, sealed as u8)?;
-    let service = service_id(number, record.vip_port);
-    let flight = return_flight(tables, services.node, service)?;
-    let (key, new) = told_session(told, service, (services.node, flight), tables)?;
-    let at = Elsewhere { external: record.external, port: record.external_port, state: record.state };
-    nat.store(Seconds(context.now_s), key, new, at)?;
-    debug_assert_eq!(key.client, client);
-    context.counters.roles.sessions_stored.add(1);
-    Ok(())
-}
-
-/// Makes the session of a binding that an edge gives back, and answers it. Only an edge may, for a virtual IP that it
-/// holds, and only for the tenure that this gateway has of the block.
-pub fn install<P: BufPool>(told: &Told, nat: &mut Nat, context: &mut Context<P>) -> Result<(), Reason> {
-    let Told { from, src: client, dst: vip, sealed, record } = *told;
-    let tables = context.tables;
-    let (services, number) = tables.service_at(vip, record.protocol, is_common(record.protocol))?;
-    may_speak(services, from, sealed as u8)?;
-    let service = service_id(number, record.vip_port);
-    let flight = return_flight(tables, from, service)?;
-    let made = make(told, service, flight, nat, context);
-    let kind = if made.is_ok() { RecordKind::Binding } else { RecordKind::Refusal };
-    // Who asks for another tenure than this one has heard less, or more, than this gateway: it asks again.
-    if made == Err(Reason::NatNotHolder) {
-        return Err(Reason::NatNotHolder);
-    }
-    if let Some(flight) = tables.flights.get(flight as usize) {
-        let bucket = overlay::pick::bucket(client, tables.streams);
-        context.send_record(flight, bucket, (vip, client), &Record { kind, ..record });
-    }
-    made
-}
-
-fn make<P: BufPool>(
-    told: &Told,
-    service: ServiceId,
-    flight: u16,
-    nat: &mut Nat,
-    context: &Context<P>,
-) -> Result<(), Reason> {
-    let Told { from, record, .. } = *told;
-    let (tables, leases) = (context.tables, context.leases);
-    let homes = leases.homes().ok_or(Reason::WrongRole)?;
-    let block = homes.iter().position(|home| *home == record.home).ok_or(Reason::Binding)?;
-    if !nat.is_held(block) || leases.revision(block) != record.revision {
-        return Err(Reason::NatNotHolder);
-    }
-    let is_late = !leases.is_younger(block, context.now_ns, INSTALL_NS);
-    let (key, new) = told_session(told, service, (from, flight), tables)?;
-    let hash = nat.hash(&key);
-    let is_known = nat.find(hash, &key).is_some();
-    if record.protocol != TCP || nat.block_of(record.external) != Some(block) || (is_late && !is_known) {
-        return Err(Reason::Binding);
-    }
-    nat.install(Seconds(context.now_s), hash, key, new, record.external, record.external_port).map(|_| ())
-}
-
-/// The session that a record tells of, whose client is at an edge that this flight leads to.
-fn told_session(
-    told: &Told,
-    service: ServiceId,
-    (edge, flight): (NodeId, u16),
-    tables: &Tables,
-) -> Result<(Key, NewSession), Reason> {
-    let Told { src: client, dst: vip, record, .. } = *told;
-    let (number, _) = service_parts(service);
-    let application = tables.application_of(number, record.vip_port).ok_or(Reason::UnknownService)?;
-    let application = tables.applications.get(application as usize).ok_or(Reason::UnknownService)?;
-    let has_ports = matches!(record.protocol, TCP | UDP);
-    let is_it = |number: &&u16| {
-        tables.origins.get(**number as usize).is_some_and(|origin| {
-            let port = origin.port.unwrap_or(record.vip_port);
-            origin.address == record.origin && (port == record.origin_port || !has_ports)
-        })
-    };
-    let origin = *application.origins.iter().flatten().find(is_it).ok_or(Reason::NoOrigin)?;
-    may_be_client(client, tables)?;
-    let way = Way { epoch: tables.epoch, edge, origin, flight };
-    let new = NewSession {
-        protocol: record.protocol,
-        vip,
-        vip_port: record.vip_port,
-        origin: record.origin,
-        origin_port: record.origin_port,
-        tag: way.tag(),
-        filtering: application.filtering(record.protocol),
-    };
-    Ok((Key { client, port: record.client_port, service }, new))
 }
 
 /// Clamps what an origin's SYN announces, and puts the session's binding behind it where an edge should know that. Takes the

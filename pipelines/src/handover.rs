@@ -52,7 +52,6 @@ struct Block {
 pub struct Handover {
     blocks: [Block; BLOCKS],
     sent: Box<[Option<Sent>]>,
-    under_way: usize,
     /// Where the table goes on; `None` at its end.
     cursor: Option<u32>,
 }
@@ -61,12 +60,7 @@ impl Handover {
     /// Nothing leaves. `is_paired` is whether there is another gateway.
     pub fn new(is_paired: bool) -> Handover {
         let room = if is_paired { UNDER_WAY } else { 0 };
-        Handover {
-            blocks: Default::default(),
-            sent: vec![None; room].into_boxed_slice(),
-            under_way: 0,
-            cursor: None,
-        }
+        Handover { blocks: Default::default(), sent: vec![None; room].into_boxed_slice(), cursor: None }
     }
 
     /// Says which tenure of each block ends; 0 for none.
@@ -87,7 +81,7 @@ impl Handover {
             nat.remember_made(true);
         } else if !self.is_busy() {
             self.sent.fill(None);
-            (self.under_way, self.cursor) = (0, None);
+            self.cursor = None;
             nat.remember_made(false);
         }
     }
@@ -120,9 +114,7 @@ impl Handover {
         let is_it = |sent: &mut Sent| {
             (sent.client_port, sent.external_port) == (record.client_port, record.external_port)
         };
-        let answered = place.and_then(|place| place.take_if(is_it)).is_some();
-        self.under_way -= usize::from(answered);
-        answered
+        place.and_then(|place| place.take_if(is_it)).is_some()
     }
 
     /// The next session to tell of.
@@ -151,7 +143,6 @@ impl<P: BufPool> Context<'_, P> {
             let Some(sent) = self.handover.sent[place] else { continue };
             if now_ns.saturating_sub(sent.at_ns) >= AGAIN_NS {
                 self.handover.sent[place] = None;
-                self.handover.under_way -= 1;
                 self.tell_session(place, sent.session, &partner, nat);
             }
         }
@@ -171,7 +162,7 @@ impl<P: BufPool> Context<'_, P> {
                 None => {}
             }
         }
-        if self.handover.cursor.is_none() && self.handover.under_way == 0 {
+        if self.handover.cursor.is_none() && self.handover.sent.iter().all(Option::is_none) {
             self.end_told(&partner, nat);
         }
     }
@@ -194,7 +185,6 @@ impl<P: BufPool> Context<'_, P> {
         let (client_port, external_port) = (record.client_port, record.external_port);
         if let Some(sent) = self.handover.sent.get_mut(place) {
             *sent = Some(Sent { session, client_port, external_port, at_ns: self.now_ns });
-            self.handover.under_way += 1;
         }
         true
     }
