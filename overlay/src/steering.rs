@@ -14,17 +14,11 @@ pub fn source_port(rss: &Rss, src: IpAddr, dst: IpAddr, dst_port: u16, worker: u
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// The key that Microsoft publishes to verify an RSS hash.
-    const KEY: [u8; 40] = [
-        0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67, 0x25, 0x3d, 0x43, 0xa3, 0x8f, 0xb0, 0xd0,
-        0xca, 0x2b, 0xcb, 0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3, 0x80, 0x30, 0xf2, 0x0c, 0x6a, 0x42,
-        0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa,
-    ];
+    use packet::rss::VERIFICATION_KEY;
 
     #[test]
     fn every_worker_can_be_reached_from_every_hop() {
-        let rss = Rss { key: KEY.to_vec(), queues: 4, table: 128 };
+        let rss = Rss { key: VERIFICATION_KEY.to_vec(), queues: 4, table: 128 };
         let dst: IpAddr = "192.0.2.9".parse().unwrap();
         for hop in ["192.0.2.1", "192.0.2.2", "198.51.100.77"] {
             let src: IpAddr = hop.parse().unwrap();

@@ -13,6 +13,13 @@ pub struct Rss {
     pub table: u16,
 }
 
+/// The key that Microsoft publishes to verify hashes, which many drivers have as their own.
+pub const VERIFICATION_KEY: [u8; 40] = [
+    0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67, 0x25, 0x3d, 0x43, 0xa3, 0x8f, 0xb0, 0xd0,
+    0xca, 0x2b, 0xcb, 0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3, 0x80, 0x30, 0xf2, 0x0c, 0x6a, 0x42,
+    0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa,
+];
+
 /// The hash over source and destination address and port.
 pub fn toeplitz(key: &[u8], src: IpAddr, dst: IpAddr, src_port: u16, dst_port: u16) -> u32 {
     Flow::new(key, src, dst, src_port).hash(dst_port)
@@ -91,17 +98,11 @@ impl Rss {
 mod tests {
     use super::*;
 
-    /// The key and the vectors that Microsoft publishes to verify an RSS hash.
-    const KEY: [u8; 40] = [
-        0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67, 0x25, 0x3d, 0x43, 0xa3, 0x8f, 0xb0, 0xd0,
-        0xca, 0x2b, 0xcb, 0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3, 0x80, 0x30, 0xf2, 0x0c, 0x6a, 0x42,
-        0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa,
-    ];
-
     fn hash(src: &str, src_port: u16, dst: &str, dst_port: u16) -> u32 {
-        toeplitz(&KEY, src.parse().unwrap(), dst.parse().unwrap(), src_port, dst_port)
+        toeplitz(&VERIFICATION_KEY, src.parse().unwrap(), dst.parse().unwrap(), src_port, dst_port)
     }
 
+    /// With the key, Microsoft publishes these.
     #[test]
     fn the_published_vectors() {
         assert_eq!(hash("66.9.149.187", 2794, "161.142.100.80", 1766), 0x51cc_c178);
@@ -111,7 +112,7 @@ mod tests {
 
     #[test]
     fn queues_are_filled_round_robin() {
-        let rss = Rss { key: KEY.to_vec(), queues: 3, table: 128 };
+        let rss = Rss { key: VERIFICATION_KEY.to_vec(), queues: 3, table: 128 };
         assert_eq!([0, 1, 2, 3, 127, 128, 129].map(|hash| rss.queue_of(hash)), [0, 1, 2, 0, 1, 0, 1]);
     }
 }

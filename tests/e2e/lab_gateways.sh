@@ -1,5 +1,8 @@
 # shellcheck shell=bash disable=SC2154,SC2034  # the variables are lab.sh's, or a test's
-# Two gateways that stand in for each other. To be sourced after lab.sh, with second_gateway=yes before lab_up.
+# Two gateways that stand in for each other, of a sealed application. To be sourced after lab.sh and before lab_up.
+
+second_gateway=yes
+seal=aes-256-gcm
 
 # has HOME HOLDER: whether the edge has heard that the pool of one gateway is with the other.
 has() {

@@ -4,8 +4,6 @@
 source "$(dirname "$0")/lab.sh"
 source "$(dirname "$0")/lab_gateways.sh"
 
-second_gateway=yes
-seal=aes-256-gcm
 lease_ms=${LEASE_MS:-600}
 lab_up
 in_node origin ip route change default via "$gateway_v4" rto_min 50ms

@@ -4,8 +4,6 @@
 source "$(dirname "$0")/lab.sh"
 source "$(dirname "$0")/lab_gateways.sh"
 
-second_gateway=yes
-seal=aes-256-gcm
 client_v6=2001:db8:c::3 # of the same gateway as its IPv4 address
 edge_workers=2
 gateway_workers=2

@@ -5,8 +5,6 @@
 source "$(dirname "$0")/lab.sh"
 source "$(dirname "$0")/lab_gateways.sh"
 
-second_gateway=yes
-seal=aes-256-gcm
 client_v6=2001:db8:c::3 # of the same gateway as its IPv4 address
 # The client's packets and the replies to them meet at different workers of the edge, or not, as the port is.
 edge_workers=2

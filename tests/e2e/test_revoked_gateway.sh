@@ -4,8 +4,6 @@
 source "$(dirname "$0")/lab.sh"
 source "$(dirname "$0")/lab_gateways.sh"
 
-second_gateway=yes
-seal=aes-256-gcm
 lab_up
 origin_up
 make_file big 16

@@ -8,19 +8,15 @@
 //! ```
 
 use crate::input::Input;
+use crate::nat::{SESSIONS, WORKERS, config};
 use crate::seeds::Seed;
-use nat::{
-    Config, Elsewhere, Filtering, Key, Nat, NewSession, Rules, Seconds, ServiceId, SessionView, Tag, Timeouts,
-};
+use nat::{Elsewhere, Filtering, Key, Nat, NewSession, Seconds, ServiceId, SessionView, Tag};
 use overlay::topology::NodeId;
 use overlay::wire::{RECORD_LEN, Record, RecordKind};
 use packet::Addr;
 use packet::transport::is_common;
 use std::collections::BTreeSet;
 
-const SESSIONS: usize = 24;
-/// So many workers leave 64 ports of each space to this one.
-const WORKERS: u16 = 1008;
 const INPUT_MAX: usize = 8192;
 /// The gateway's own block, and the other's.
 const OWN: usize = 0;
@@ -61,17 +57,7 @@ fn session(record: &Record) -> (Key, NewSession) {
 
 /// No two sessions have one outside, what is told of is as it was told, and in a block that is held nothing is stored.
 pub fn run(data: &[u8]) {
-    let config = Config {
-        sessions_max: SESSIONS,
-        pool: pool(100).to_vec(),
-        worker: 0,
-        workers: WORKERS,
-        rss: None,
-        timeouts: Timeouts::default(),
-        rules: Rules::default(),
-        seed: 1,
-    };
-    let mut nat = Nat::with_peer(&config, &pool(200)).expect("the configuration is right");
+    let mut nat = Nat::with_peer(&config(&pool(100)), &pool(200)).expect("the configuration is right");
     nat.set_held(OWN, true);
     nat.remember_made(true);
     let mut now = Seconds(1);
@@ -180,8 +166,8 @@ pub fn seeds() -> Vec<Seed> {
     };
     let told = |record: Record| [&[9][..], &record.to_bytes()].concat();
     let own = |record: Record| [&[3][..], &record.to_bytes()].concat();
-    // Ports of the first of 1,008 workers.
-    let (one, other) = (2 * 1008, 4 * 1008);
+    // Ports of the first worker.
+    let (one, other) = (2 * WORKERS, 4 * WORKERS);
     let (tcp, udp, echo) = (record(6, 0x23, 1, one), record(17, 1, 2, one), record(1, 2, 3, other));
     let nat64 = Record { client_port: 0x0101, ..tcp };
     let gre = record(47, 1, 0, 0);

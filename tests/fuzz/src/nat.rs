@@ -30,9 +30,10 @@ pub mod kind {
     pub const TIME: u8 = 3;
 }
 
-const SESSIONS: usize = 24;
+/// Sessions of a table that runs full.
+pub(crate) const SESSIONS: usize = 24;
 /// So many workers leave 64 ports of each space to this one.
-const WORKERS: u16 = 1008;
+pub(crate) const WORKERS: u16 = 1008;
 const INPUT_MAX: usize = 4096;
 
 struct Rig {
@@ -42,10 +43,9 @@ struct Rig {
     last: Option<(Vec<u8>, Packet)>,
 }
 
-/// Translations are exactly undone, no external port is given twice, and malformed packets harm nothing.
-pub fn run(data: &[u8]) {
-    let pool = ["10.9.0.100", "2001:db8:9::100"].map(address);
-    let config = Config {
+/// A translation to these addresses with few sessions, of one worker with few ports.
+pub(crate) fn config(pool: &[Addr]) -> Config {
+    Config {
         sessions_max: SESSIONS,
         pool: pool.to_vec(),
         worker: 0,
@@ -54,8 +54,13 @@ pub fn run(data: &[u8]) {
         timeouts: Timeouts::default(),
         rules: Rules::default(),
         seed: 1,
-    };
-    let nat = Nat::new(&config).expect("the configuration is right");
+    }
+}
+
+/// Translations are exactly undone, no external port is given twice, and malformed packets harm nothing.
+pub fn run(data: &[u8]) {
+    let pool = ["10.9.0.100", "2001:db8:9::100"].map(address);
+    let nat = Nat::new(&config(&pool)).expect("the configuration is right");
     let mut rig = Rig { nat, now: Seconds(1), last: None };
     let mut input = Input(&data[..data.len().min(INPUT_MAX)]);
     while !input.is_empty() {
